@@ -1,0 +1,161 @@
+#include "core/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/path.h"
+
+static int read_all(int fd, char *data, size_t size, const char *path, km_err *err)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t n = read(fd, data + got, size - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return km_fail_errno(err, errno, "unable to read '%s'", path);
+        if (n == 0)
+            return km_fail(err, KM_EIO, "'%s' became shorter while it was read", path);
+        got += (size_t)n;
+    }
+    return 0;
+}
+
+static int write_all(int fd, const char *data, size_t size, const char *path, km_err *err)
+{
+    while (size) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return km_fail_errno(err, errno, "unable to write '%s'", path);
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data, size_t *size,
+                 km_err *err)
+{
+    struct stat st;
+    int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return km_fail_errno(err, errno, "unable to open '%s'", path);
+    if (fstat(fd, &st) < 0)
+        rc = km_fail_errno(err, errno, "unable to read '%s'", path);
+    else if (!S_ISREG(st.st_mode))
+        rc = km_fail(err, KM_EFORMAT, "'%s' is not a regular file", path);
+    else if ((size_t)st.st_size > limit_bytes)
+        rc = km_fail(err, KM_ELIMIT, "'%s' has %lld bytes; the limit is %zu", path,
+                     (long long)st.st_size, limit_bytes);
+    if (rc < 0)
+        goto out;
+    *size = (size_t)st.st_size;
+    *data = km_arena_alloc(a, *size + 1);
+    rc = *data ? read_all(fd, *data, *size, path, err) : km_fail_nomem(err);
+out:
+    close(fd);
+    return rc;
+}
+
+/* Flushes the folder that holds `path`, so that a rename in it survives a crash. */
+static int sync_folder(const char *path, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    const char *dir = km_path_dir(&a, path);
+    int rc = 0, fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    if (fd < 0 || fsync(fd) < 0)
+        rc = km_fail_errno(err, errno, "unable to flush the folder of '%s'", path);
+    if (fd >= 0)
+        close(fd);
+    km_arena_release(&a);
+    return rc;
+}
+
+int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+{
+    char temporary[KM_PATH_BYTES_MAX];
+    int rc, fd;
+
+    if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >=
+        (int)sizeof temporary)
+        return km_fail(err, KM_ELIMIT, "path '%.64s...' is too long", path);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0)
+        return km_fail_errno(err, errno, "unable to create '%s'", path);
+    rc = write_all(fd, data, size, path, err);
+    if (rc == 0 && fsync(fd) < 0)
+        rc = km_fail_errno(err, errno, "unable to flush '%s'", path);
+    if (close(fd) < 0 && rc == 0)
+        rc = km_fail_errno(err, errno, "unable to close '%s'", path);
+    if (rc == 0 && rename(temporary, path) < 0)
+        rc = km_fail_errno(err, errno, "unable to rename '%s' to '%s'", temporary, path);
+    if (rc < 0) {
+        unlink(temporary);
+        return rc;
+    }
+    return sync_folder(path, err);
+}
+
+int km_file_update(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    size_t old_size = 0;
+    char *old = NULL;
+    bool same;
+
+    same = km_file_size(path, NULL) == (long long)size &&
+           km_file_read(&a, path, size, &old, &old_size, NULL) == 0 && old_size == size &&
+           memcmp(old, data, size) == 0;
+    km_arena_release(&a);
+    return same ? 0 : km_file_write(path, data, size, mode, err);
+}
+
+int km_file_copy(const char *from, const char *to, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    struct stat st;
+    size_t size;
+    char *data;
+    int rc;
+
+    rc = km_file_read(&a, from, KM_FILE_BYTES_MAX, &data, &size, err);
+    if (rc == 0 && stat(from, &st) < 0)
+        rc = km_fail_errno(err, errno, "unable to read '%s'", from);
+    if (rc == 0)
+        rc = km_file_update(to, data, size, st.st_mode & 0777, err);
+    km_arena_release(&a);
+    return rc;
+}
+
+bool km_file_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool km_dir_exists(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+long long km_file_size(const char *path, km_err *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return km_fail_errno(err, errno, "unable to read '%s'", path);
+    return (long long)st.st_size;
+}

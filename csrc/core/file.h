@@ -1,0 +1,56 @@
+/* core/file.h: whole files in, whole files out.
+ *
+ * A file is written under a temporary name in its own folder, flushed to the disk, renamed over
+ * the old one, and the folder is flushed: after a crash the old file is there or the new one,
+ * never half of either. A file whose content would not change is left alone, so that its
+ * modification time can be trusted by build tools.
+ */
+#ifndef KERNMILL_CORE_FILE_H
+#define KERNMILL_CORE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "core/arena.h"
+#include "core/err.h"
+
+/* Reads a regular file of at most `limit_bytes` into the arena; the bytes are followed by a zero
+ * that `size` does not count. Errors: KM_ENOENT, KM_ELIMIT, KM_EIO. */
+int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data, size_t *size,
+                 km_err *err);
+
+/* Writes atomically, with permission bits `mode` (before umask). Missing folders are an error. */
+int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err);
+
+/* As km_file_write, but does nothing when the file already holds these bytes. */
+int km_file_update(const char *path, const void *data, size_t size, mode_t mode, km_err *err);
+
+/* Copies a regular file atomically, permission bits included. */
+int km_file_copy(const char *from, const char *to, km_err *err);
+
+bool km_file_exists(const char *path); /* a regular file, links followed */
+bool km_dir_exists(const char *path);
+
+/* Size in bytes, or a negative code. */
+long long km_file_size(const char *path, km_err *err);
+
+/* Makes a folder and its parents. */
+int km_dir_make(const char *path, km_err *err);
+
+/* Removes a file or a tree; what is not there is no error. Never follows a link. */
+int km_dir_remove(const char *path, km_err *err);
+
+typedef struct {
+    char **names; /* sorted bytewise, relative to the folder listed; in the arena */
+    size_t count;
+} km_names;
+
+/* The entries of one folder ("." and ".." left out). */
+int km_dir_list(km_arena *a, const char *path, km_names *out, km_err *err);
+
+/* Every regular file below a folder, with '/' between parts. Symbolic links are an error
+ * (KM_EFORMAT), as are trees beyond KM_DIR_DEPTH_MAX or KM_DIR_ENTRIES_MAX. */
+int km_dir_walk(km_arena *a, const char *path, km_names *out, km_err *err);
+
+#endif

@@ -1,0 +1,79 @@
+#include "core/hash.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+
+void km_hasher_init(km_hasher *h)
+{
+    h->context = EVP_MD_CTX_new();
+    h->failed = !h->context || EVP_DigestInit_ex(h->context, EVP_sha256(), NULL) != 1;
+}
+
+void km_hasher_add(km_hasher *h, const void *data, size_t size)
+{
+    if (!h->failed && EVP_DigestUpdate(h->context, data, size) != 1)
+        h->failed = 1;
+}
+
+void km_hasher_add_text(km_hasher *h, const char *text)
+{
+    km_hasher_add(h, text, strlen(text) + 1);
+}
+
+int km_hasher_final(km_hasher *h, km_sha256 *out, km_err *err)
+{
+    unsigned length = 0;
+
+    if (!h->failed && EVP_DigestFinal_ex(h->context, out->bytes, &length) != 1)
+        h->failed = 1;
+    EVP_MD_CTX_free(h->context);
+    h->context = NULL;
+    if (h->failed || length != KM_SHA256_BYTES)
+        return km_fail(err, KM_EBUG, "libcrypto refused to compute SHA-256");
+    return 0;
+}
+
+int km_hash_bytes(const void *data, size_t size, km_sha256 *out, km_err *err)
+{
+    km_hasher h;
+
+    km_hasher_init(&h);
+    km_hasher_add(&h, data, size);
+    return km_hasher_final(&h, out, err);
+}
+
+int km_hash_file(const char *path, km_sha256 *out, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    size_t size;
+    char *data;
+    int rc;
+
+    rc = km_file_read(&a, path, KM_FILE_BYTES_MAX, &data, &size, err);
+    if (rc == 0)
+        rc = km_hash_bytes(data, size, out, err);
+    km_arena_release(&a);
+    return rc;
+}
+
+void km_hash_hex(const km_sha256 *h, char out[KM_SHA256_HEX_BYTES])
+{
+    for (size_t i = 0; i < KM_SHA256_BYTES; i++)
+        snprintf(out + 2 * i, 3, "%02x", h->bytes[i]);
+}
+
+void km_hash_base64(const km_sha256 *h, char out[KM_SHA256_BASE64_BYTES])
+{
+    EVP_EncodeBlock((unsigned char *)out, h->bytes, KM_SHA256_BYTES);
+}
+
+void km_hash_base64url(const km_sha256 *h, char out[KM_SHA256_BASE64_BYTES])
+{
+    km_hash_base64(h, out);
+    out[strcspn(out, "=")] = '\0';
+    for (char *c = out; *c; c++)
+        *c = (char)(*c == '+' ? '-' : *c == '/' ? '_' : *c);
+}

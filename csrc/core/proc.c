@@ -1,0 +1,232 @@
+#include "core/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/arena.h"
+#include "core/path.h"
+
+extern char **environ;
+
+static volatile sig_atomic_t running_group; /* 0 when no captured child runs */
+
+void km_proc_interrupt(void)
+{
+    if (running_group > 0)
+        kill(-(pid_t)running_group, SIGKILL);
+}
+
+static long long now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Whether `entry` ("NAME=value") sets the variable that `other` sets. */
+static bool same_variable(const char *entry, const char *other)
+{
+    size_t n = strcspn(entry, "=") + 1;
+
+    return strncmp(entry, other, n) == 0;
+}
+
+static char **make_environment(km_arena *a, const char *const *add)
+{
+    size_t ours = 0, more = 0, n = 0;
+    char **env;
+
+    while (environ[ours])
+        ours++;
+    while (add && add[more])
+        more++;
+    env = km_arena_array(a, ours + more + 1, sizeof *env);
+    if (!env)
+        return NULL;
+    for (size_t i = 0; i < ours; i++) {
+        bool replaced = false;
+        for (size_t j = 0; j < more && !replaced; j++)
+            replaced = same_variable(add[j], environ[i]);
+        if (!replaced)
+            env[n++] = environ[i];
+    }
+    for (size_t j = 0; j < more; j++)
+        env[n++] = km_arena_strdup(a, add[j]);
+    return env;
+}
+
+/* A child and the two pipes it is read through (-1: closed or shared). */
+struct child {
+    pid_t pid;
+    int pidfd;
+    int fd[2];
+    km_str *text[2];
+    size_t limit;
+};
+
+static int start(const km_proc *p, const char *program, char **env, struct child *c, km_err *err)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int pipes[2][2] = { { -1, -1 }, { -1, -1 } };
+    short flags = 0;
+    int rc = 0;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    for (int i = 0; i < 2 && !p->share_output; i++) {
+        if (pipe2(pipes[i], O_CLOEXEC) < 0) {
+            rc = km_fail_errno(err, errno, "unable to make a pipe");
+            goto out;
+        }
+        posix_spawn_file_actions_adddup2(&actions, pipes[i][1], i + 1);
+        flags = POSIX_SPAWN_SETPGROUP;
+    }
+    if (!p->share_output)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (p->cwd)
+        posix_spawn_file_actions_addchdir_np(&actions, p->cwd);
+    posix_spawnattr_setflags(&attributes, flags);
+    rc = posix_spawn(&c->pid, program, &actions, &attributes, (char *const *)p->argv, env);
+    if (rc != 0) {
+        rc = km_fail_errno(err, rc, "unable to start '%s'", program);
+        goto out;
+    }
+    if (!p->share_output)
+        running_group = c->pid;
+    c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+    c->fd[0] = pipes[0][0];
+    c->fd[1] = pipes[1][0];
+    pipes[0][0] = pipes[1][0] = -1;
+out:
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++)
+            if (pipes[i][j] >= 0)
+                close(pipes[i][j]);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return rc;
+}
+
+static int read_some(struct child *c, int i, km_err *err)
+{
+    char buffer[16384];
+    ssize_t n = read(c->fd[i], buffer, sizeof buffer);
+
+    if (n < 0 && errno == EINTR)
+        return 0;
+    if (n < 0)
+        return km_fail_errno(err, errno, "unable to read a child's output");
+    if (n == 0) {
+        close(c->fd[i]);
+        c->fd[i] = -1;
+        return 0;
+    }
+    if (c->text[i]->length + (size_t)n > c->limit)
+        return km_fail(err, KM_ELIMIT, "a child wrote more than %zu bytes", c->limit);
+    km_str_add_bytes(c->text[i], buffer, (size_t)n);
+    return km_str_check(c->text[i], err);
+}
+
+/* Reads until the child has ended and both pipes are drained, or something is exceeded. A
+ * grandchild that keeps a pipe open after the child's end is not waited for. */
+static int pump(struct child *c, int timeout_ms, km_err *err)
+{
+    long long deadline = timeout_ms ? now_ms() + timeout_ms : 0;
+    bool ended = false;
+
+    for (;;) {
+        struct pollfd polled[3] = { { c->fd[0], POLLIN, 0 },
+                                    { c->fd[1], POLLIN, 0 },
+                                    { ended ? -1 : c->pidfd, POLLIN, 0 } };
+        long long left = deadline ? deadline - now_ms() : -1;
+        int ready;
+        if (deadline && left <= 0)
+            return km_fail(err, KM_ETIME, "a child ran longer than %.1f s", timeout_ms / 1000.0);
+        ready = poll(polled, 3, ended ? 0 : left > 1000000 ? 1000000 : (int)left);
+        if (ready < 0 && errno != EINTR)
+            return km_fail_errno(err, errno, "unable to wait for a child");
+        if (ready == 0 && ended)
+            return 0;
+        for (int i = 0; ready > 0 && i < 2; i++)
+            if (c->fd[i] >= 0 && polled[i].revents && read_some(c, i, err) < 0)
+                return err ? err->code : KM_EIO;
+        if (ready > 0 && polled[2].revents)
+            ended = true;
+        if (ended && c->fd[0] < 0 && c->fd[1] < 0)
+            return 0;
+    }
+}
+
+static int finish(struct child *c, bool kill_it, bool own_group)
+{
+    int status = 0;
+
+    if (kill_it)
+        kill(own_group ? -c->pid : c->pid, SIGKILL);
+    while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    running_group = 0;
+    if (c->pidfd >= 0)
+        close(c->pidfd);
+    for (int i = 0; i < 2; i++)
+        if (c->fd[i] >= 0)
+            close(c->fd[i]);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int km_proc_run(const km_proc *p, km_proc_result *result, km_err *err)
+{
+    struct child c = { .pidfd = -1, .fd = { -1, -1 }, .text = { &result->out, &result->err } };
+    km_arena a = KM_ARENA_INIT;
+    const char *program = km_path_program(&a, p->argv[0]);
+    char **env = make_environment(&a, p->env);
+    int rc;
+
+    c.limit = p->output_bytes_max ? p->output_bytes_max : KM_PROC_OUTPUT_BYTES_MAX;
+    if (!env)
+        rc = km_fail_nomem(err);
+    else if (!program)
+        rc = km_fail(err, KM_EENV, "program '%s' is not found", p->argv[0]);
+    else
+        rc = start(p, program, env, &c, err);
+    if (rc == 0) {
+        rc = pump(&c, p->timeout_ms, err);
+        result->exit_code = finish(&c, rc < 0, !p->share_output);
+    }
+    km_arena_release(&a);
+    return rc;
+}
+
+#define TAIL_BYTES 1500
+
+int km_proc_check(const km_proc *p, km_proc_result *result, km_err *err)
+{
+    const km_str *s;
+    const char *tail;
+    int rc = km_proc_run(p, result, err);
+
+    if (rc < 0 || result->exit_code == 0)
+        return rc;
+    s = result->err.length ? &result->err : &result->out;
+    tail = s->length > TAIL_BYTES ? s->data + s->length - TAIL_BYTES : s->data;
+    return km_fail(err, KM_ECHILD, "%s exited with %d%s%s", km_path_base(p->argv[0]),
+                   result->exit_code, s->length ? ":\n" : "", tail);
+}
+
+void km_proc_result_release(km_proc_result *result)
+{
+    km_str_release(&result->out);
+    km_str_release(&result->err);
+    result->exit_code = 0;
+}

@@ -1,0 +1,179 @@
+/* kernmill/detail/schema.h: reads a schema once, when the library is loaded, so that a call knows
+ * what each slot holds and an error can name its argument. */
+#ifndef KERNMILL_DETAIL_SCHEMA_H
+#define KERNMILL_DETAIL_SCHEMA_H
+
+#include <string.h>
+
+#define KM_NAME_BYTES 64
+
+typedef enum {
+    KM_TYPE_TENSOR = 1,
+    KM_TYPE_INT,
+    KM_TYPE_FLOAT,
+    KM_TYPE_BOOL,
+    KM_TYPE_TEXT,
+    KM_TYPE_DTYPE,
+    KM_TYPE_DEVICE
+} km_type;
+
+typedef struct {
+    char name[KM_NAME_BYTES];
+    km_type type;
+    bool optional; /* "T?": 0, or a pointer to a heap cell that holds the slot */
+    bool list;     /* "T[]" */
+    bool written;  /* "(a!)" */
+} km_parameter;
+
+struct km_signature {
+    char name[KM_NAME_BYTES]; /* without the namespace */
+    km_parameter parameters[KM_ARGS_MAX];
+    int parameter_count;
+    int result_count;
+};
+
+/* Copies [from, to) when it fits. */
+static inline bool km_copy_name(char out[KM_NAME_BYTES], const char *from, const char *to)
+{
+    size_t n = (size_t)(to - from);
+
+    if (!n || n >= KM_NAME_BYTES)
+        return false;
+    memcpy(out, from, n);
+    out[n] = '\0';
+    return true;
+}
+
+/* The type that `text` begins with, and how many bytes its name has. */
+static inline km_type km_type_of(const char *text, size_t *length)
+{
+    static const struct {
+        const char *name;
+        km_type type;
+    } known[] = { { "Tensor", KM_TYPE_TENSOR },    { "int", KM_TYPE_INT },
+                  { "SymInt", KM_TYPE_INT },       { "float", KM_TYPE_FLOAT },
+                  { "bool", KM_TYPE_BOOL },        { "str", KM_TYPE_TEXT },
+                  { "ScalarType", KM_TYPE_DTYPE }, { "Device", KM_TYPE_DEVICE } };
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strlen(known[i].name) == n && memcmp(known[i].name, text, n) == 0) {
+            *length = n;
+            return known[i].type;
+        }
+    return (km_type)0;
+}
+
+/* One parameter, "Tensor(a!) out" or "float eps=1e-6", in [p, end). */
+static inline bool km_parse_parameter(const char *p, const char *end, km_parameter *out)
+{
+    size_t length = 0;
+    const char *name;
+
+    memset(out, 0, sizeof *out);
+    out->type = km_type_of(p, &length);
+    if (!out->type)
+        return false;
+    p += length;
+    if (p < end && *p == '(') {
+        while (p < end && *p != ')')
+            out->written |= *p++ == '!';
+        p++;
+    }
+    if (p < end && *p == '[') {
+        out->list = true;
+        while (p < end && *p != ']')
+            p++;
+        p++;
+    }
+    if (p < end && *p == '?') {
+        out->optional = true;
+        p++;
+    }
+    if (p >= end || *p != ' ' ||
+        (out->list && (out->type == KM_TYPE_TEXT || out->type >= KM_TYPE_DTYPE)))
+        return false;
+    name = ++p;
+    while (p < end && *p != '=' && *p != ' ')
+        p++;
+    return km_copy_name(out->name, name, p);
+}
+
+/* The end of the item that starts at `p`: a comma or the closing parenthesis outside brackets and
+ * quotes, or NULL. */
+static inline const char *km_item_end(const char *p)
+{
+    int depth = 0;
+    char quote = 0;
+
+    for (; *p; p++) {
+        if (quote) {
+            quote = *p == quote ? 0 : quote;
+            continue;
+        }
+        if (*p == '"' || *p == '\'')
+            quote = *p;
+        else if (*p == '(' || *p == '[')
+            depth++;
+        else if ((*p == ')' || *p == ']') && depth)
+            depth--;
+        else if (*p == ',' || *p == ')')
+            return depth ? NULL : p;
+    }
+    return NULL;
+}
+
+static inline bool km_parse_parameters(const char **p, struct km_signature *s)
+{
+    while (**p != ')') {
+        const char *end = km_item_end(*p);
+        if (!end || s->parameter_count == KM_ARGS_MAX)
+            return false;
+        if (!(end - *p == 1 && **p == '*') && /* "*" only parts keyword arguments */
+            !km_parse_parameter(*p, end, &s->parameters[s->parameter_count++]))
+            return false;
+        *p = *end == ',' ? end + 1 + strspn(end + 1, " ") : end;
+    }
+    (*p)++;
+    return true;
+}
+
+/* "Tensor", "(Tensor, Tensor(a!))" or "()". */
+static inline bool km_parse_results(const char *p, struct km_signature *s)
+{
+    bool several = *p == '(';
+
+    p += several;
+    while (*p && *p != ')') {
+        size_t length = 0;
+        if (km_type_of(p, &length) != KM_TYPE_TENSOR || s->result_count == KM_RETURNS_MAX)
+            return false;
+        s->result_count++;
+        p += length;
+        if (*p == '(')
+            p += strcspn(p, ")") + 1;
+        if (*p == ' ') /* a result may have a name */
+            p += strcspn(p, ",)");
+        if (*p == ',')
+            p += 1 + strspn(p + 1, " ");
+        else if (*p && *p != ')')
+            return false;
+    }
+    return several ? *p == ')' && !p[1] : !*p && s->result_count == 1;
+}
+
+/* False when the schema uses something this interface does not do. */
+static inline bool km_parse_schema(const char *schema, struct km_signature *out)
+{
+    const char *p = strchr(schema, '(');
+
+    memset(out, 0, sizeof *out);
+    if (!p || !km_copy_name(out->name, schema, p))
+        return false;
+    p++;
+    if (!km_parse_parameters(&p, out) || strncmp(p, " -> ", 4) != 0)
+        return false;
+    return km_parse_results(p + 4, out);
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* kernmill/launch.h: device code launched from C through the CUDA driver.
+ *
+ * A .cu file holds device code only, with extern "C" __global__ entry points. The build compiles it
+ * for every architecture and links the images in under the file's name; the C side names the image
+ * and the entry points it launches:
+ *
+ *     KM_IMAGE(rmsnorm)                                    the images of cuda/rmsnorm.cu
+ *     static km_function norm = KM_FUNCTION("norm_bf16");  one entry point of it
+ *
+ *     km_launch how = { .grid = { rows, 1, 1 }, .block = { 256, 1, 1 }, .programmatic = true };
+ *     void *arguments[] = { &x, &y, &columns };
+ *     return km_launch_kernel(c, &rmsnorm_image, &norm, &how, arguments);
+ *
+ * The launch goes to torch's current stream of the call's device, in the context that is current
+ * there (the device's primary context when the thread has none). The image is loaded once in a
+ * process, at the first launch, also inside a graph capture. Any thread may launch. Nothing
+ * synchronises, and nothing is allocated: ask op.h for workspaces.
+ *
+ * Programmatic launch (compute capability 9.0 and up; ignored below) lets the kernel start before
+ * its predecessor has ended. Such a kernel must execute griddepcontrol.wait before its first access
+ * to global memory, read or write, weights included, and must read with coherent loads afterwards.
+ */
+#ifndef KERNMILL_LAUNCH_H
+#define KERNMILL_LAUNCH_H
+
+#include <stdatomic.h>
+
+#include "kernmill/cuda.h"
+#include "kernmill/op.h"
+
+#define KM_CUDA_DEVICES_MAX 64 /* devices of one process */
+
+typedef struct {
+    const void *fatbin;
+    _Atomic(km_cu_library) library; /* NULL until the first launch */
+} km_image;
+
+/* Declares `stem_image`, the images built from stem.cu. At file scope. */
+#define KM_IMAGE(stem)                                                                             \
+    extern const unsigned char km_fatbin_##stem[];                                                 \
+    static km_image stem##_image = { km_fatbin_##stem, NULL };
+
+/* An entry point, by its extern "C" name. */
+typedef struct {
+    const char *name;
+    _Atomic(km_cu_kernel) kernel;
+    _Atomic uint64_t ready; /* a bit a device: loaded there, attributes set */
+} km_function;
+
+#define KM_FUNCTION(entry) { entry, NULL, 0 }
+
+typedef struct {
+    unsigned grid[3];      /* blocks; x up to 2^31-1, y and z up to 65535 */
+    unsigned block[3];     /* threads of a block; at most 1024 in all */
+    unsigned cluster[3];   /* blocks of a cluster; zeros: none (compute capability 9.0 and up) */
+    unsigned shared_bytes; /* dynamic shared memory; above 48 KiB the limit is raised for you, and
+                              must not grow from launch to launch: pass the largest you use */
+    bool programmatic;     /* may start before the preceding kernel of the stream has ended */
+} km_launch;
+
+/* What the choice of a launch shape needs to know about the call's device. */
+typedef struct {
+    int index;
+    int sm;           /* compute capability, 90 for 9.0 */
+    int sm_count;     /* multiprocessors */
+    int shared_bytes; /* the most dynamic shared memory a block can have */
+} km_device;
+
+/* The call's CUDA device, or NULL with the error recorded. Read once in a process. */
+static inline const km_device *km_call_device(km_call *c);
+
+/* Launches; `arguments` points to each kernel argument in order. 0 or KM_FAILED. */
+static inline int km_launch_kernel(km_call *c, km_image *image, km_function *function,
+                                   const km_launch *how, void **arguments);
+
+#include "kernmill/detail/driver.h"
+
+#endif
