@@ -9,6 +9,8 @@ else()
     target_link_libraries(unit_tests PRIVATE km_pkg GTest::gtest_main)
     target_compile_definitions(unit_tests PRIVATE KM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit COMMAND unit_tests)
+    add_executable(toml_to_json tests/conformance/toml_to_json.c) # for test_toml.py
+    target_link_libraries(toml_to_json PRIVATE km_formats)
     set(fuzz_driver tests/fuzz/replay.c)
 endif()
 

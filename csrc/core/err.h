@@ -23,9 +23,9 @@ typedef enum {
     KM_EIO = -5,     /* reading, writing or starting something failed */
     KM_ENOENT = -6,  /* a file or folder is not there */
     KM_ENOMEM = -7,
-    KM_ETIME = -8,   /* a child process or peer took too long */
-    KM_ECHILD = -9,  /* a child process ran and reported failure */
-    KM_EBUG = -10    /* kernmill itself is wrong */
+    KM_ETIME = -8,  /* a child process or peer took too long */
+    KM_ECHILD = -9, /* a child process ran and reported failure */
+    KM_EBUG = -10   /* kernmill itself is wrong */
 } km_code;
 
 typedef struct {

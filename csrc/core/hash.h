@@ -6,8 +6,8 @@
 
 #include "core/err.h"
 
-#define KM_SHA256_BYTES 32
-#define KM_SHA256_HEX_BYTES 65    /* with the terminator */
+#define KM_SHA256_BYTES        32
+#define KM_SHA256_HEX_BYTES    65 /* with the terminator */
 #define KM_SHA256_BASE64_BYTES 45 /* with padding and the terminator */
 
 typedef struct {

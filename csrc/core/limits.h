@@ -7,36 +7,39 @@
 #define KERNMILL_CORE_LIMITS_H
 
 /* core */
-#define KM_ERR_MESSAGE_BYTES 2048
-#define KM_ERR_HINT_BYTES 512
-#define KM_ERR_PLACE_BYTES 512
-#define KM_STR_BYTES_MAX (256u << 20)
-#define KM_ARENA_BYTES_MAX (1u << 30)
-#define KM_ARENA_BLOCK_BYTES (64u << 10)
-#define KM_PATH_BYTES_MAX 4096
-#define KM_DIR_ENTRIES_MAX 100000
-#define KM_DIR_DEPTH_MAX 64
-#define KM_FILE_BYTES_MAX (2048u << 20) /* a library, a wheel */
-#define KM_TEXT_BYTES_MAX (16u << 20)   /* a source, a manifest, a log */
-#define KM_PROC_ARGS_MAX 4096
+#define KM_ERR_MESSAGE_BYTES     2048
+#define KM_ERR_HINT_BYTES        512
+#define KM_ERR_PLACE_BYTES       512
+#define KM_STR_BYTES_MAX         (256u << 20)
+#define KM_ARENA_BYTES_MAX       (1u << 30)
+#define KM_ARENA_BLOCK_BYTES     (64u << 10)
+#define KM_PATH_BYTES_MAX        4096
+#define KM_DIR_ENTRIES_MAX       100000
+#define KM_DIR_DEPTH_MAX         64
+#define KM_FILE_BYTES_MAX        (2048u << 20) /* a library, a wheel */
+#define KM_TEXT_BYTES_MAX        (16u << 20)   /* a source, a manifest, a log */
+#define KM_PROC_ARGS_MAX         4096
 #define KM_PROC_OUTPUT_BYTES_MAX (64u << 20)
 
 /* formats */
-#define KM_TOML_BYTES_MAX (4u << 20)
-#define KM_TOML_DEPTH_MAX 64
+#define KM_TOML_BYTES_MAX     (4u << 20)
+#define KM_TOML_DEPTH_MAX     64
 #define KM_TOML_KEY_PARTS_MAX 64
-#define KM_TOML_VALUES_MAX 1000000
-#define KM_JSON_BYTES_MAX (64u << 20)
-#define KM_FATBIN_IMAGES_MAX 1024
-#define KM_ELF_SYMBOLS_MAX 1000000
-#define KM_ELF_SECTIONS_MAX 65536
-#define KM_ZIP_ENTRIES_MAX 100000
+#define KM_TOML_VALUES_MAX    1000000
+#define KM_JSON_BYTES_MAX     (64u << 20)
+#define KM_FATBIN_IMAGES_MAX  65536
+#define KM_ELF_SYMBOLS_MAX    1000000
+#define KM_ELF_SECTIONS_MAX   65536
+#define KM_ZIP_ENTRIES_MAX    65534 /* more needs zip64, which is refused */
+#define KM_ZIP_RATIO_MAX 200u /* a member's growth, beyond the floor; deflate itself ends at 1032  \
+                               */
+#define KM_ZIP_RATIO_FLOOR_BYTES (1u << 20)
 
 /* pkg */
 #define KM_KERNEL_SECTIONS_MAX 64
-#define KM_SOURCES_MAX 1024
-#define KM_ARCHS_MAX 32
-#define KM_INCLUDES_MAX 4096
-#define KM_FINDINGS_MAX 1000
+#define KM_SOURCES_MAX         1024
+#define KM_ARCHS_MAX           32
+#define KM_INCLUDES_MAX        4096
+#define KM_FINDINGS_MAX        1000
 
 #endif

@@ -7,8 +7,8 @@
  *         KM_OPT_END,
  *     };
  *
- * Long options are written --name, --name=VALUE or --name VALUE, short ones -x or -xVALUE; "--" ends
- * them; positional arguments may stand between options.
+ * Long options are written --name, --name=VALUE or --name VALUE, short ones -x or -xVALUE; "--"
+ * ends them; positional arguments may stand between options.
  */
 #ifndef KERNMILL_CORE_OPT_H
 #define KERNMILL_CORE_OPT_H
@@ -22,8 +22,8 @@
 typedef enum { KM_OPT_KIND_FLAG, KM_OPT_KIND_TEXT, KM_OPT_KIND_INT } km_opt_kind;
 
 typedef struct {
-    const char *name;  /* without the dashes; NULL ends the table */
-    char letter;       /* or 0 */
+    const char *name; /* without the dashes; NULL ends the table */
+    char letter;      /* or 0 */
     km_opt_kind kind;
     const char *value; /* what the help calls the value; NULL for a flag */
     size_t offset;     /* of the field in the command's struct: bool, const char * or long */

@@ -17,6 +17,8 @@
 
 extern char **environ;
 
+#define POLL_MS 20
+
 static volatile sig_atomic_t running_group; /* 0 when no captured child runs */
 
 void km_proc_interrupt(void)
@@ -92,7 +94,9 @@ static int start(const km_proc *p, const char *program, char **env, struct child
         posix_spawn_file_actions_adddup2(&actions, pipes[i][1], i + 1);
         flags = POSIX_SPAWN_SETPGROUP;
     }
-    if (!p->share_output)
+    if (p->share_output)
+        posix_spawn_file_actions_adddup2(&actions, 2, 1);
+    else
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     if (p->cwd)
         posix_spawn_file_actions_addchdir_np(&actions, p->cwd);
@@ -116,6 +120,23 @@ out:
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return rc;
+}
+
+/* Where there is no pidfd (an old kernel, a seccomp filter) the end is asked for instead. */
+static bool has_ended(const struct child *c)
+{
+    siginfo_t info = { 0 };
+
+    return waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+}
+
+static int wait_ms(const struct child *c, bool ended, long long left)
+{
+    if (ended)
+        return 0;
+    if (c->pidfd < 0 && (left < 0 || left > POLL_MS))
+        return POLL_MS;
+    return left > 1000000 ? 1000000 : (int)left;
 }
 
 static int read_some(struct child *c, int i, km_err *err)
@@ -153,15 +174,15 @@ static int pump(struct child *c, int timeout_ms, km_err *err)
         int ready;
         if (deadline && left <= 0)
             return km_fail(err, KM_ETIME, "a child ran longer than %.1f s", timeout_ms / 1000.0);
-        ready = poll(polled, 3, ended ? 0 : left > 1000000 ? 1000000 : (int)left);
+        ready = poll(polled, 3, wait_ms(c, ended, left));
         if (ready < 0 && errno != EINTR)
             return km_fail_errno(err, errno, "unable to wait for a child");
         if (ready == 0 && ended)
-            return 0;
+            return 0; /* a pipe is still open, by a grandchild, and silent */
         for (int i = 0; ready > 0 && i < 2; i++)
             if (c->fd[i] >= 0 && polled[i].revents && read_some(c, i, err) < 0)
                 return err ? err->code : KM_EIO;
-        if (ready > 0 && polled[2].revents)
+        if ((ready > 0 && polled[2].revents) || (c->pidfd < 0 && has_ended(c)))
             ended = true;
         if (ended && c->fd[0] < 0 && c->fd[1] < 0)
             return 0;

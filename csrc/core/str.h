@@ -20,10 +20,10 @@
 #include "core/err.h"
 
 typedef struct {
-    char *data;          /* terminated; owned, or the shared empty string */
-    size_t length;       /* bytes, without the terminator */
-    size_t capacity;     /* bytes owned */
-    int failed;          /* 0, or the km_code of the first failure */
+    char *data;      /* terminated; owned, or the shared empty string */
+    size_t length;   /* bytes, without the terminator */
+    size_t capacity; /* bytes owned */
+    int failed;      /* 0, or the km_code of the first failure */
 } km_str;
 
 extern char km_str_empty[1];

@@ -62,8 +62,7 @@ static size_t columns(void)
     return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
 }
 
-void km_term_progress(km_term *t, size_t done, size_t total, long long elapsed_ms,
-                      const char *what)
+void km_term_progress(km_term *t, size_t done, size_t total, long long elapsed_ms, const char *what)
 {
     size_t filled = total ? done * BAR_WIDTH / total : 0, room;
     char head[96];

@@ -12,7 +12,7 @@
 
 typedef struct {
     bool quiet;
-    bool smart;  /* stderr is a terminal that can redraw a line */
+    bool smart; /* stderr is a terminal that can redraw a line */
     bool color;
     bool status; /* a status line is on the screen */
 } km_term;

@@ -21,7 +21,7 @@
 typedef struct {
     const char *name;
     const char *version; /* "GLIBC_2.17", or NULL: any */
-    const char *library; /* the file that provides that version, "libc.so.6"; NULL with no version */
+    const char *library; /* the file that provides it, "libc.so.6"; NULL with no version */
     bool weak;           /* may be missing: its address is then NULL */
 } km_elf_import;
 

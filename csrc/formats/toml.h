@@ -1,21 +1,21 @@
 /* formats/toml.h: TOML 1.0 documents as a tree that knows where everything stood.
  *
  * The reader accepts what https://toml.io/en/v1.0.0 accepts and nothing else. Where the
- * specification leaves a choice: CRLF inside a multi-line string becomes LF; a byte order mark is an
- * error; an integer beyond 64 bits is an error; a float beyond binary64 becomes an infinity, as IEEE
- * rounding has it; years 0000 to 9999 are years, and second 60 is accepted in any minute, because
- * leap seconds cannot be foreseen.
+ * specification leaves a choice: CRLF inside a multi-line string becomes LF; a byte order mark at
+ * the start is skipped; an integer beyond 64 bits is an error; a float beyond binary64 becomes an
+ * infinity, as IEEE rounding has it; years 0000 to 9999 are years, and second 60 is accepted in any
+ * minute, because leap seconds cannot be foreseen.
  *
  *     km_toml *doc;
- *     if (km_toml_read(&a, "build.toml", &doc, err) < 0)
+ *     if (km_toml_read(&a, path, &doc, err) < 0)
  *         return err->code;
  *     const km_toml *name = km_toml_get(doc, "name");
  *     if (name && name->kind != KM_TOML_STRING)
- *         return km_fail_at(err, KM_EFORMAT, "build.toml", name->line, name->column,
- *                           "'name' is of type %s; expected a string", km_toml_kind_name(name->kind));
+ *         return km_fail_at(err, KM_EFORMAT, path, name->line, name->column,
+ *                           "'name' is no string but %s", km_toml_kind_name(name->kind));
  *
- * Lines count from 1, and so do columns, which count bytes (a tab is one). No value lies deeper than
- * KM_TOML_DEPTH_MAX tables and arrays below the document, so that readers may recurse. Time is
+ * Lines count from 1, and so do columns, which count bytes (a tab is one). No value lies deeper
+ * than KM_TOML_DEPTH_MAX tables and arrays below the document, so that readers may recurse. Time is
  * n log n in the size of the document, whatever it holds.
  */
 #ifndef KERNMILL_FORMATS_TOML_H

@@ -37,6 +37,7 @@ typedef struct {
     km_toml *root;
     km_toml *section;       /* the table that key/value pairs now go to */
     unsigned section_depth; /* tables and arrays above it */
+    int code;               /* why a function that returns a value returned NULL */
     km_err *err;
 } km_toml_parser;
 
@@ -83,6 +84,9 @@ void km_toml_skip_blanks(km_toml_parser *p); /* spaces and tabs */
 void km_toml_skip_comment(km_toml_parser *p);
 void km_toml_skip_lines(km_toml_parser *p); /* blanks, comments and newlines */
 
+/* A terminated copy in the arena. */
+int km_toml_keep(km_toml_parser *p, const char *data, size_t length, km_toml_text *out);
+
 /* A key of one or more names, with the blanks around its dots and behind it. */
 int km_toml_scan_key(km_toml_parser *p, km_toml_key *key);
 
@@ -103,9 +107,8 @@ int km_toml_scan_scalar(km_toml_parser *p, km_toml *v);
 
 /* --- toml_table.c --- */
 
-/* A new value `depth` tables and arrays below the document. */
-int km_toml_new(km_toml_parser *p, km_toml_kind kind, km_toml_place place, unsigned depth,
-                km_toml **out);
+/* A new value `depth` tables and arrays below the document; NULL on failure, with p->code. */
+km_toml *km_toml_new(km_toml_parser *p, km_toml_kind kind, km_toml_place place, unsigned depth);
 
 int km_toml_push(km_toml_parser *p, km_toml *array, km_toml *item);
 
@@ -114,8 +117,7 @@ int km_toml_open_table(km_toml_parser *p, const km_toml_key *key);
 int km_toml_open_item(km_toml_parser *p, const km_toml_key *key);
 
 /* Adds a value, still to be filled, under a key relative to `table`, which lies `*depth` deep;
- * *depth becomes the value's. */
-int km_toml_claim(km_toml_parser *p, km_toml *table, const km_toml_key *key, unsigned *depth,
-                  km_toml **out);
+ * *depth becomes the value's. NULL on failure, with p->code. */
+km_toml *km_toml_claim(km_toml_parser *p, km_toml *table, const km_toml_key *key, unsigned *depth);
 
 #endif

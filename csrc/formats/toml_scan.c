@@ -20,7 +20,8 @@ static size_t sequence_bytes(const char *text, const char *end)
     const unsigned char *s = (const unsigned char *)text;
     size_t i = 0, left = (size_t)(end - text);
 
-    while (i < sizeof rows / sizeof *rows && (s[0] < rows[i].lead_first || s[0] > rows[i].lead_last))
+    while (i < sizeof rows / sizeof *rows &&
+           (s[0] < rows[i].lead_first || s[0] > rows[i].lead_last))
         i++;
     if (i == sizeof rows / sizeof *rows || rows[i].bytes > left)
         return 0;
@@ -45,9 +46,6 @@ static int check_control(km_toml_parser *p, unsigned char c)
 
 int km_toml_check_text(km_toml_parser *p)
 {
-    if (p->end - p->at >= 3 && memcmp(p->at, "\xEF\xBB\xBF", 3) == 0)
-        return KM_TOML_FAIL(p, km_toml_here(p),
-                            "the file starts with a byte order mark; expected UTF-8 without one");
     while (p->at < p->end) {
         size_t bytes = sequence_bytes(p->at, p->end);
         int rc;
@@ -127,6 +125,13 @@ void km_toml_skip_lines(km_toml_parser *p)
     } while (km_toml_take_newline(p));
 }
 
+int km_toml_keep(km_toml_parser *p, const char *data, size_t length, km_toml_text *out)
+{
+    out->data = km_arena_strndup(p->arena, data, length);
+    out->length = length;
+    return out->data ? 0 : km_fail_nomem(p->err);
+}
+
 /* --- what error messages show --- */
 
 const char *km_toml_show(char buf[KM_TOML_SHOWN_BYTES], const char *text, size_t length)
@@ -194,10 +199,9 @@ struct quotes {
 
 static int fail_unclosed(km_toml_parser *p, const struct quotes *q)
 {
-    const char *mark = q->mark == '"' ? (q->multiline ? "\"\"\"" : "\"") : q->multiline ? "'''" : "'";
-
-    return KM_TOML_FAIL(p, q->place, "string is not closed; expected %s before the end of the %s",
-                        mark, q->multiline ? "file" : "line");
+    return KM_TOML_FAIL(p, q->place, "string is not closed; expected %.*s before the end of the %s",
+                        q->multiline ? 3 : 1, q->mark == '"' ? "\"\"\"" : "'''",
+                        q->multiline ? "file" : "line");
 }
 
 static void add_code_point(km_str *s, uint32_t c)
@@ -235,8 +239,8 @@ static int scan_code_point(km_toml_parser *p, int digits, km_toml_place escape)
         p->at++;
     }
     if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
-        return KM_TOML_FAIL(p, escape, "U+%04X is no character: expected up to D7FF, or E000 to "
-                                       "10FFFF", (unsigned)c);
+        return KM_TOML_FAIL(
+            p, escape, "U+%04X is no character: it is a surrogate or beyond U+10FFFF", (unsigned)c);
     add_code_point(&p->scratch, c);
     return 0;
 }
@@ -269,8 +273,8 @@ static int scan_escape(km_toml_parser *p, const struct quotes *q)
         return fail_unclosed(p, q);
     name = c ? strchr(names, c) : NULL;
     if (!name && c != 'u' && c != 'U')
-        return KM_TOML_FAIL(p, escape, "unknown escape: a backslash before %s; expected one of "
-                                       "b t n f r \" \\ u U", km_toml_show_next(shown, p));
+        return KM_TOML_FAIL(p, escape, "unknown escape \\ and %s; expected one of btnfr\"\\uU",
+                            km_toml_show_next(shown, p));
     p->at++;
     if (!name)
         return scan_code_point(p, c == 'u' ? 4 : 8, escape);
@@ -325,20 +329,13 @@ static int scan_body(km_toml_parser *p, const struct quotes *q)
     }
 }
 
-static int keep(km_toml_parser *p, const char *data, size_t length, km_toml_text *out)
-{
-    out->data = km_arena_strndup(p->arena, data, length);
-    out->length = length;
-    return out->data ? 0 : km_fail_nomem(p->err);
-}
-
 static int scan_quoted(km_toml_parser *p, const struct quotes *q, km_toml_text *out)
 {
     int rc;
 
     km_str_clear(&p->scratch);
     rc = scan_body(p, q);
-    return rc < 0 ? rc : keep(p, p->scratch.data, p->scratch.length, out);
+    return rc < 0 ? rc : km_toml_keep(p, p->scratch.data, p->scratch.length, out);
 }
 
 int km_toml_scan_string(km_toml_parser *p, km_toml_text *out)
@@ -377,7 +374,7 @@ static int scan_part(km_toml_parser *p, km_toml_part *part, bool first)
     if (p->at == start)
         return KM_TOML_FAIL(p, part->place, "found %s; expected a key%s",
                             km_toml_show_next(shown, p), first ? "" : " after the dot");
-    return keep(p, start, (size_t)(p->at - start), &part->text);
+    return km_toml_keep(p, start, (size_t)(p->at - start), &part->text);
 }
 
 int km_toml_scan_key(km_toml_parser *p, km_toml_key *key)

@@ -7,39 +7,39 @@
  * Who may add to a table (a header's path may always go through it, except where it is inline):
  *
  *   made by            [it]     [it.sub]   it.key = in another table's pairs
- *   path of a header   once     yes        yes, and then as made by dotted key
+ *   path of a header   once     yes        yes; from then on as made by a dotted key
  *   header             no       yes        no
  *   dotted key         no       yes        yes
  *   braces             no       no         no
+ *
+ * (The first row's last column is what TOML 1.0 leaves open and TOML 1.1's wording decides.)
  */
 #include <string.h>
 
 #include "formats/toml_internal.h"
 
-static km_toml_place place_of(const km_toml *v)
-{
-    return (km_toml_place){ v->line, v->column };
-}
-
-int km_toml_new(km_toml_parser *p, km_toml_kind kind, km_toml_place place, unsigned depth,
-                km_toml **out)
+km_toml *km_toml_new(km_toml_parser *p, km_toml_kind kind, km_toml_place place, unsigned depth)
 {
     km_toml *v;
 
+    p->code = 0;
     if (depth > KM_TOML_DEPTH_MAX)
-        return KM_TOML_LIMIT(p, place, "more than %d tables and arrays inside each other",
-                             KM_TOML_DEPTH_MAX);
-    if (++p->value_count > KM_TOML_VALUES_MAX)
-        return KM_TOML_LIMIT(p, place, "more than %d values, tables and arrays in one document",
-                             KM_TOML_VALUES_MAX);
+        p->code = KM_TOML_LIMIT(p, place, "more than %d tables and arrays inside each other",
+                                KM_TOML_DEPTH_MAX);
+    else if (++p->value_count > KM_TOML_VALUES_MAX)
+        p->code = KM_TOML_LIMIT(p, place, "more than %d values, tables and arrays in one document",
+                                KM_TOML_VALUES_MAX);
+    if (p->code < 0)
+        return NULL;
     v = km_arena_alloc(p->arena, sizeof *v);
-    if (!v)
-        return km_fail_nomem(p->err);
+    if (!v) {
+        p->code = km_fail_nomem(p->err);
+        return NULL;
+    }
     v->kind = kind;
     v->line = place.line;
     v->column = place.column;
-    *out = v;
-    return 0;
+    return v;
 }
 
 int km_toml_push(km_toml_parser *p, km_toml *array, km_toml *item)
@@ -151,12 +151,15 @@ static int add(km_toml_parser *p, km_toml *table, const km_toml_part *part, km_t
     return 0;
 }
 
-static int add_new(km_toml_parser *p, km_toml *table, const km_toml_part *part, km_toml_kind kind,
-                   unsigned depth, km_toml **out)
+static km_toml *add_new(km_toml_parser *p, km_toml *table, const km_toml_part *part,
+                        km_toml_kind kind, unsigned depth)
 {
-    int rc = km_toml_new(p, kind, part->place, depth, out);
+    km_toml *v = km_toml_new(p, kind, part->place, depth);
 
-    return rc < 0 ? rc : add(p, table, part, *out);
+    if (!v)
+        return NULL;
+    p->code = add(p, table, part, v);
+    return p->code < 0 ? NULL : v;
 }
 
 const km_toml *km_toml_get(const km_toml *table, const char *key)
@@ -170,6 +173,18 @@ const km_toml *km_toml_get(const km_toml *table, const char *key)
 
 /* --- the rules --- */
 
+static void set_maker(km_toml *table, km_toml_origin origin, km_toml_place place)
+{
+    table->table.origin = origin;
+    table->line = place.line;
+    table->column = place.column;
+}
+
+static const char *article(const km_toml *v)
+{
+    return v->kind == KM_TOML_INT || v->kind == KM_TOML_ARRAY ? "an" : "a";
+}
+
 /* Why nothing can be put under the name `key->parts[i]`, which stands for the value `v`. */
 static int fail_closed(km_toml_parser *p, const km_toml_key *key, size_t i, const km_toml *v)
 {
@@ -178,18 +193,17 @@ static int fail_closed(km_toml_parser *p, const km_toml_key *key, size_t i, cons
     const char *name = km_toml_show_key(shown, key, i + 1);
 
     if (v->kind == KM_TOML_TABLE && v->table.origin == KM_TOML_BY_BRACES)
-        return KM_TOML_FAIL(p, place, "'%s' is an inline table since line %u: nothing can be added",
+        return KM_TOML_FAIL(p, place, "'%s' is an inline table (line %u): nothing can be added",
                             name, v->line);
     if (v->kind == KM_TOML_TABLE)
-        return KM_TOML_FAIL(p, place,
-                            "table '%s' has its own header at line %u: a dotted key cannot add",
+        return KM_TOML_FAIL(p, place, "table '%s' has a header at line %u: a dotted key cannot add",
                             name, v->line);
-    if (v->kind == KM_TOML_ARRAY)
-        return KM_TOML_FAIL(p, place, "'%s' is an array since line %u: %s", name, v->line,
-                            v->array.of_tables ? "a dotted key cannot add to it"
-                                               : "nothing can be added");
-    return KM_TOML_FAIL(p, place, "'%s' is set to a value of type %s at line %u: it has no keys",
-                        name, km_toml_kind_name(v->kind), v->line);
+    if (v->kind == KM_TOML_ARRAY && v->array.of_tables)
+        return KM_TOML_FAIL(p, place,
+                            "'%s' is an array of tables (line %u): a dotted key cannot add", name,
+                            v->line);
+    return KM_TOML_FAIL(p, place, "'%s' is %s %s (line %u): it holds no keys", name, article(v),
+                        km_toml_kind_name(v->kind), v->line);
 }
 
 /* One step down the path of a header: to the table of that name (made when missing), or to the last
@@ -201,12 +215,10 @@ static int enter(km_toml_parser *p, const km_toml_key *key, size_t i)
     km_toml *v = e ? e->value : NULL;
 
     p->section_depth++;
-    if (!v) {
-        int rc = add_new(p, p->section, part, KM_TOML_TABLE, p->section_depth, &v);
-        if (rc < 0)
-            return rc;
-        v->table.origin = KM_TOML_BY_PATH;
-    }
+    if (!v)
+        v = add_new(p, p->section, part, KM_TOML_TABLE, p->section_depth);
+    if (!v)
+        return p->code;
     if (v->kind == KM_TOML_ARRAY && v->array.of_tables) {
         v = v->array.items[v->array.count - 1];
         p->section_depth++;
@@ -242,16 +254,20 @@ static int fail_redefined(km_toml_parser *p, const km_toml_key *key, const km_to
 {
     char shown[KM_TOML_SHOWN_BYTES];
     km_toml_place place = key->parts[key->count - 1].place;
-    const char *name = km_toml_show_key(shown, key, key->count);
+    const char *name = km_toml_show_key(shown, key, key->count), *how = "";
 
     if (v->kind == KM_TOML_ARRAY && v->array.of_tables)
-        return KM_TOML_FAIL(p, place, "'%s' is an array of tables since line %u: expected [[%s]]",
-                            name, v->line, name);
-    if (v->kind != KM_TOML_TABLE || v->table.origin == KM_TOML_BY_BRACES)
-        return KM_TOML_FAIL(p, place, "table '%s' is already set to a value of type %s at line %u",
-                            name, km_toml_kind_name(v->kind), v->line);
-    return KM_TOML_FAIL(p, place, "table '%s' is defined twice; first %s line %u", name,
-                        v->table.origin == KM_TOML_BY_DOTTED ? "by a dotted key at" : "at", v->line);
+        return KM_TOML_FAIL(p, place, "'%s' is an array of tables (line %u); expected [[%s]]", name,
+                            v->line, name);
+    if (v->kind != KM_TOML_TABLE)
+        return KM_TOML_FAIL(p, place, "'%s' is %s %s (line %u); it cannot become a table", name,
+                            article(v), km_toml_kind_name(v->kind), v->line);
+    if (v->table.origin == KM_TOML_BY_DOTTED)
+        how = " by a dotted key";
+    if (v->table.origin == KM_TOML_BY_BRACES)
+        how = " as an inline table";
+    return KM_TOML_FAIL(p, place, "table '%s' is defined twice; first%s at line %u", name, how,
+                        v->line);
 }
 
 int km_toml_open_table(km_toml_parser *p, const km_toml_key *key)
@@ -260,45 +276,55 @@ int km_toml_open_table(km_toml_parser *p, const km_toml_key *key)
     km_toml *v;
     int rc = enter_parent(p, key, &v);
 
-    if (rc == 0 && !v)
-        rc = add_new(p, p->section, last, KM_TOML_TABLE, p->section_depth, &v);
-    else if (rc == 0 && (v->kind != KM_TOML_TABLE || v->table.origin != KM_TOML_BY_PATH))
-        rc = fail_redefined(p, key, v);
     if (rc < 0)
         return rc;
-    v->table.origin = KM_TOML_BY_HEADER;
-    v->line = last->place.line;
-    v->column = last->place.column;
+    if (v && (v->kind != KM_TOML_TABLE || v->table.origin != KM_TOML_BY_PATH))
+        return fail_redefined(p, key, v);
+    if (!v)
+        v = add_new(p, p->section, last, KM_TOML_TABLE, p->section_depth);
+    if (!v)
+        return p->code;
+    set_maker(v, KM_TOML_BY_HEADER, last->place);
     p->section = v;
     return 0;
 }
 
-int km_toml_open_item(km_toml_parser *p, const km_toml_key *key)
+/* The array of tables of that name in the section, or NULL, with p->code. */
+static km_toml *find_array(km_toml_parser *p, const km_toml_key *key, km_toml *v)
 {
     char shown[KM_TOML_SHOWN_BYTES];
     const km_toml_part *last = &key->parts[key->count - 1];
-    km_toml *v, *item;
-    int rc = enter_parent(p, key, &v);
 
-    if (rc == 0 && !v) {
-        rc = add_new(p, p->section, last, KM_TOML_ARRAY, p->section_depth, &v);
-        if (rc == 0)
-            v->array.of_tables = true;
-    } else if (rc == 0 && (v->kind != KM_TOML_ARRAY || !v->array.of_tables)) {
-        rc = KM_TOML_FAIL(p, last->place,
-                          "'%s' is a value of type %s since line %u: [[...]] cannot add to it",
-                          km_toml_show_key(shown, key, key->count), km_toml_kind_name(v->kind),
-                          v->line);
+    if (v && v->kind == KM_TOML_ARRAY && v->array.of_tables)
+        return v;
+    if (v) {
+        p->code = KM_TOML_FAIL(p, last->place, "'%s' is %s %s (line %u): [[...]] cannot add to it",
+                               km_toml_show_key(shown, key, key->count), article(v),
+                               km_toml_kind_name(v->kind), v->line);
+        return NULL;
     }
-    if (rc == 0)
-        rc = km_toml_new(p, KM_TOML_TABLE, last->place, ++p->section_depth, &item);
-    if (rc == 0)
-        rc = km_toml_push(p, v, item);
+    v = add_new(p, p->section, last, KM_TOML_ARRAY, p->section_depth);
+    if (v)
+        v->array.of_tables = true;
+    return v;
+}
+
+int km_toml_open_item(km_toml_parser *p, const km_toml_key *key)
+{
+    km_toml_place place = key->parts[key->count - 1].place;
+    km_toml *array, *item = NULL;
+    int rc = enter_parent(p, key, &array);
+
     if (rc < 0)
         return rc;
-    item->table.origin = KM_TOML_BY_HEADER;
+    array = find_array(p, key, array);
+    if (array)
+        item = km_toml_new(p, KM_TOML_TABLE, place, ++p->section_depth);
+    if (!item)
+        return p->code;
+    set_maker(item, KM_TOML_BY_HEADER, place);
     p->section = item;
-    return 0;
+    return km_toml_push(p, array, item);
 }
 
 /* One step down a dotted key. */
@@ -307,36 +333,34 @@ static int descend(km_toml_parser *p, km_toml **table, const km_toml_key *key, s
 {
     const km_toml_part *part = &key->parts[i];
     km_toml_entry *e = find(*table, part->text.data, part->text.length);
-    km_toml *v = e ? e->value : NULL;
+    km_toml *v = e ? e->value : add_new(p, *table, part, KM_TOML_TABLE, depth);
 
-    if (!v) {
-        int rc = add_new(p, *table, part, KM_TOML_TABLE, depth, &v);
-        if (rc < 0)
-            return rc;
-    } else if (v->kind != KM_TOML_TABLE || v->table.origin == KM_TOML_BY_HEADER ||
-               v->table.origin == KM_TOML_BY_BRACES) {
+    if (!v)
+        return p->code;
+    if (v->kind != KM_TOML_TABLE || v->table.origin == KM_TOML_BY_HEADER ||
+        v->table.origin == KM_TOML_BY_BRACES)
         return fail_closed(p, key, i, v);
-    }
-    v->table.origin = KM_TOML_BY_DOTTED;
+    if (v->table.origin != KM_TOML_BY_DOTTED)
+        set_maker(v, KM_TOML_BY_DOTTED, part->place);
     *table = v;
     return 0;
 }
 
-int km_toml_claim(km_toml_parser *p, km_toml *table, const km_toml_key *key, unsigned *depth,
-                  km_toml **out)
+km_toml *km_toml_claim(km_toml_parser *p, km_toml *table, const km_toml_key *key, unsigned *depth)
 {
     const km_toml_part *last = &key->parts[key->count - 1];
     char shown[KM_TOML_SHOWN_BYTES];
     const km_toml_entry *e;
 
     for (size_t i = 0; i + 1 < key->count; i++) {
-        int rc = descend(p, &table, key, i, ++*depth);
-        if (rc < 0)
-            return rc;
+        p->code = descend(p, &table, key, i, ++*depth);
+        if (p->code < 0)
+            return NULL;
     }
     e = find(table, last->text.data, last->text.length);
-    if (e)
-        return KM_TOML_FAIL(p, last->place, "key '%s' is set twice; first at line %u",
-                            km_toml_show_key(shown, key, key->count), e->key_line);
-    return add_new(p, table, last, KM_TOML_STRING, ++*depth, out);
+    if (!e)
+        return add_new(p, table, last, KM_TOML_STRING, ++*depth);
+    p->code = KM_TOML_FAIL(p, last->place, "key '%s' is set twice; first at line %u",
+                           km_toml_show_key(shown, key, key->count), e->key_line);
+    return NULL;
 }

@@ -79,14 +79,15 @@ typedef struct {
 } km_op;
 
 /* After the definition of `static int function(km_call *c)`: makes `function_kernel` for the table.
- */
-#define KM_KERNEL(function)                                                                        \
-    static km_kernel function##_kernel;                                                            \
-    static void function##_boxed(km_slot *stack, uint64_t args, uint64_t results)                  \
+ * KM_KERNEL_AS makes `name_kernel`, another kernel of the same function for another operator. */
+#define KM_KERNEL(function) KM_KERNEL_AS(function, function)
+#define KM_KERNEL_AS(name, function)                                                               \
+    static km_kernel name##_kernel;                                                                \
+    static void name##_boxed(km_slot *stack, uint64_t args, uint64_t results)                      \
     {                                                                                              \
-        km_call_run(&function##_kernel, stack, args, results);                                     \
+        km_call_run(&name##_kernel, stack, args, results);                                         \
     }                                                                                              \
-    static km_kernel function##_kernel = { function, function##_boxed, NULL };
+    static km_kernel name##_kernel = { function, name##_boxed, NULL };
 
 /* Once in a library: registers `table` when the library is loaded, and exports
  *     int km_status(void);               0, or the number of the step that failed
@@ -155,10 +156,15 @@ static inline km_tensor *km_empty_like(km_call *c, const km_tensor *like);
 /* `t` itself when it is contiguous, else a contiguous copy. */
 static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t);
 /* Copies `from` into `to` (same sizes; dtypes are converted). 0 or KM_FAILED. */
-static inline int km_copy(km_call *c, km_tensor *to, const km_tensor *from);
+static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from);
+/* Fills `t` with zeros. 0 or KM_FAILED. */
+static inline int km_zero(km_call *c, km_tensor *t);
 /* `t` as rows of its last dimension, by a contiguous copy when its layout has no constant row
  * stride. 0 or KM_FAILED. */
 static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out);
+
+/* How many results the schema has. */
+static inline int km_result_count(const km_call *c);
 
 /* Makes `t` result `i`. The same tensor may be returned once only. 0 or KM_FAILED. */
 static inline int km_return(km_call *c, int i, const km_tensor *t);

@@ -47,11 +47,16 @@ static inline bool km_is_contiguous(const km_tensor *t)
     return true;
 }
 
-static inline int km_copy(km_call *c, km_tensor *to, const km_tensor *from)
+static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from)
 {
     if (aoti_torch_copy_(to->handle, from->handle, 0) != 0)
         return km_torch_error(c, "copying a tensor");
     return 0;
+}
+
+static inline int km_zero(km_call *c, km_tensor *t)
+{
+    return aoti_torch_zero_(t->handle) == 0 ? 0 : km_torch_error(c, "clearing a tensor");
 }
 
 static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
@@ -66,6 +71,7 @@ static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
 
 static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
 {
+    *out = (km_rows){ 0 };
     if (t->ndim >= 1 && t->numel == 0) {
         int64_t columns = km_size(t, -1), rows = 1;
         for (int64_t i = 0; i + 1 < t->ndim; i++)
@@ -77,6 +83,11 @@ static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
         return 0;
     t = km_contiguous(c, t);
     return t && km_as_rows(t, out) ? 0 : km_error(c, "a tensor without dimensions has no rows");
+}
+
+static inline int km_result_count(const km_call *c)
+{
+    return c->signature->result_count;
 }
 
 static inline int km_return(km_call *c, int i, const km_tensor *t)

@@ -1,0 +1,52 @@
+/* cli/cmd_build.c: kernmill build [PATH]: compile a kernel repository into importable folders. */
+#include <stdio.h>
+
+#include "cli/build_options.h"
+#include "core/file.h"
+
+typedef struct {
+    km_build_fields build;
+} build_fields;
+
+static const km_opt options[] = { KM_BUILD_OPTION_ROWS(build_fields), KM_OPT_END };
+
+static void print_products(const km_plan *p)
+{
+    for (int f = 0; f < KM_FLAVOR_COUNT; f++) {
+        const km_product *product = &p->products[f];
+        for (const char *const *v = product->variants; product->built && *v; v++)
+            printf("%s/%s  (%s, %lld bytes)\n", p->build_dir, *v, product->id,
+                   km_file_size(product->hub_library, NULL));
+    }
+    printf("%s/wheel/%s\n", p->build_dir, p->m->import_name);
+}
+
+static int run(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    build_fields *f = fields;
+    km_manifest m;
+    km_plan p;
+    int rc = km_check_args(arg_count, 0, 1, err);
+
+    if (rc == 0)
+        rc = km_cli_build(&f->build, args[0], &m, &p, err);
+    if (rc < 0)
+        return rc;
+    if (f->build.common.json)
+        rc = km_print_json(km_cli_describe(&p), err);
+    else
+        print_products(&p);
+    km_plan_release(&p);
+    km_manifest_release(&m);
+    return rc;
+}
+
+extern const km_command km_cmd_build;
+const km_command km_cmd_build = {
+    .name = "build",
+    .help = "compile a kernel repository: libraries, Python packages, Hub folders",
+    .args = "[PATH]",
+    .options = options,
+    .fields_size = sizeof(build_fields),
+    .run = run,
+};

@@ -1,0 +1,68 @@
+/* cli/cmd_check.c: kernmill check PATH: is this source, library, wheel or folder fit to ship? */
+#include <stdio.h>
+
+#include "cli/command.h"
+#include "pkg/check.h"
+
+static const km_opt options[] = { KM_OPT_END };
+
+static int print_json(const km_findings *f, const char *path, km_err *err)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < f->count; i++) {
+        const km_finding *item = &f->items[i];
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s,s:s,s:s,s:s}", "severity",
+                                        item->severity == KM_FINDING_ERROR ? "error" : "warning",
+                                        "code", item->code, "place", item->place, "message",
+                                        item->message, "hint", item->hint));
+    }
+    return km_print_json(json_pack("{s:i,s:s,s:s,s:I,s:o}", "schema", KM_JSON_SCHEMA, "path", path,
+                                   "kind", f->kind, "errors", (json_int_t)f->errors, "findings",
+                                   rows),
+                         err);
+}
+
+static void print_text(const km_findings *f, const char *path)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const km_finding *item = &f->items[i];
+        printf("%s: %s: %s [%s]\n", item->place,
+               item->severity == KM_FINDING_ERROR ? "error" : "warning", item->message, item->code);
+        if (*item->hint)
+            printf("  %s\n", item->hint);
+    }
+    printf("%s: %s, %zu error%s, %zu warning%s\n", path, f->kind, f->errors,
+           f->errors == 1 ? "" : "s", f->count - f->errors, f->count - f->errors == 1 ? "" : "s");
+}
+
+static int run(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    const km_common *common = fields;
+    km_findings f;
+    int rc = km_check_args(arg_count, 1, 1, err);
+
+    if (rc == 0)
+        rc = km_check(&f, args[0], err);
+    if (rc < 0)
+        return rc;
+    if (common->json)
+        rc = print_json(&f, args[0], err);
+    else
+        print_text(&f, args[0]);
+    if (rc == 0 && f.errors)
+        rc = KM_EXIT_NO;
+    km_findings_release(&f);
+    return rc;
+}
+
+extern const km_command km_cmd_check;
+const km_command km_cmd_check = {
+    .name = "check",
+    .help = "find what is wrong with a kernel repository, library, wheel or Hub folder",
+    .args = "PATH",
+    .options = options,
+    .fields_size = sizeof(km_common),
+    .run = run,
+};

@@ -1,0 +1,88 @@
+/* cli/cmd_pack.c: kernmill pack [PATH]: build, check, and write the wheel and the Hub layout. */
+#include <stdio.h>
+
+#include "cli/build_options.h"
+#include "core/file.h"
+#include "pkg/pack.h"
+#include "pkg/stage.h"
+#include "pkg/wheel.h"
+
+typedef struct {
+    km_build_fields build;
+    const char *out;
+    bool wheel_only, editable;
+} pack_fields;
+
+static const km_opt options[] = {
+    KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
+    KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
+    KM_OPT_FLAG("editable", 0, pack_fields, editable, "a wheel that points at the sources"),
+    KM_BUILD_OPTION_ROWS(pack_fields),
+    KM_OPT_END,
+};
+
+static int write_wheel(const km_plan *p, pack_fields *f, const char *out, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    const char *path;
+    int rc = km_dir_make(out, err);
+
+    if (rc == 0 && f->editable)
+        rc = km_stage_editable(p, err);
+    if (rc == 0)
+        rc = km_wheel_write(&a, p, out, f->editable, &path, err);
+    if (rc == 0 && f->build.common.json)
+        rc = km_print_json(json_pack("{s:i,s:s}", "schema", KM_JSON_SCHEMA, "wheel", path), err);
+    else if (rc == 0)
+        printf("%s\n", path);
+    km_arena_release(&a);
+    return rc;
+}
+
+static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *err)
+{
+    km_pack_result r;
+    int rc = km_pack(p, out, &r, err);
+
+    for (size_t i = 0; i < r.findings.count; i++)
+        km_term_note(&f->build.common.term, "%s: %s", r.findings.items[i].place,
+                     r.findings.items[i].message);
+    if (rc == 0 && f->build.common.json)
+        rc = km_print_json(json_pack("{s:i,s:s,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "wheel",
+                                     r.wheel, "hub", r.hub_dir, "card", r.card, "build",
+                                     km_cli_describe(p)),
+                           err);
+    else if (rc == 0)
+        printf("%s  (%lld bytes)\n%s\n%s\n", r.wheel, km_file_size(r.wheel, NULL), r.hub_dir,
+               r.card);
+    km_pack_result_release(&r);
+    return rc;
+}
+
+static int run(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    pack_fields *f = fields;
+    const char *out = f->out ? f->out : "dist";
+    km_manifest m;
+    km_plan p;
+    int rc = km_check_args(arg_count, 0, 1, err);
+
+    if (rc == 0)
+        rc = km_cli_build(&f->build, args[0], &m, &p, err);
+    if (rc < 0)
+        return rc;
+    rc = f->wheel_only || f->editable ? write_wheel(&p, f, out, err) : write_all(&p, f, out, err);
+    km_plan_release(&p);
+    km_manifest_release(&m);
+    return rc;
+}
+
+extern const km_command km_cmd_pack;
+const km_command km_cmd_pack = {
+    .name = "pack",
+    .help = "build, check, and write the wheel and the Hub layout with its card",
+    .args = "[PATH]",
+    .options = options,
+    .fields_size = sizeof(pack_fields),
+    .run = run,
+};

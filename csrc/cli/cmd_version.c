@@ -1,0 +1,36 @@
+/* cli/cmd_version.c: kernmill version. */
+#include <stdio.h>
+
+#include <kernmill/version.h>
+
+#include "cli/command.h"
+#include "pkg/torch_symbols.h"
+
+static const km_opt options[] = { KM_OPT_END };
+
+static int run(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    const km_common *common = fields;
+
+    (void)args;
+    if (km_check_args(arg_count, 0, 0, err) < 0)
+        return KM_EUSAGE;
+    if (common->json)
+        return km_print_json(json_pack("{s:i,s:s,s:s,s:i,s:[s,s]}", "schema", KM_JSON_SCHEMA,
+                                       "kernmill", KM_VERSION, "sdk", KM_SDK_VERSION, "json_schema",
+                                       KM_JSON_SCHEMA, "torch", "2.10", "2.15"),
+                             err);
+    printf("kernmill %s (SDK %s, torch 2.%d to 2.%d)\n", KM_VERSION, KM_SDK_VERSION,
+           KM_TORCH_MINOR_OLDEST, KM_TORCH_MINOR_NEWEST);
+    return 0;
+}
+
+extern const km_command km_cmd_version;
+const km_command km_cmd_version = {
+    .name = "version",
+    .help = "print the versions of the program and of the SDK",
+    .args = "",
+    .options = options,
+    .fields_size = sizeof(km_common),
+    .run = run,
+};

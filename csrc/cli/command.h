@@ -1,0 +1,48 @@
+/* cli/command.h: a subcommand is a row: the parser, `help`, `help --json` and the README's list all
+ * read it. stdout carries the result (with --json a document with a schema version), stderr the
+ * progress and the errors. */
+#ifndef KERNMILL_CLI_COMMAND_H
+#define KERNMILL_CLI_COMMAND_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+#include "core/err.h"
+#include "core/opt.h"
+#include "core/term.h"
+
+typedef struct km_command km_command;
+
+struct km_command {
+    const char *name;
+    const char *help;      /* one line, lower-case, no full stop */
+    const char *args;      /* "[PATH]" */
+    const km_opt *options; /* its own; --json, --quiet and --help are everyone's */
+    size_t fields_size; /* of the struct that the options fill, whose first member is km_common */
+    bool hidden;        /* plumbing: run, not listed */
+    /* `fields` is that struct, filled; returns an exit code, or a negative km_code with *err. */
+    int (*run)(void *fields, const char **args, size_t arg_count, km_err *err);
+};
+
+/* First member of every command's options. */
+typedef struct {
+    bool json, quiet, help;
+    km_term term;
+} km_common;
+
+enum { KM_EXIT_OK = 0, KM_EXIT_NO = 1 };
+
+/* The commands, in the order of the help; ends with NULL. */
+extern const km_command *const km_commands[];
+
+/* Prints a document of `--json` and frees it. 0, or KM_EIO / KM_ENOMEM. */
+int km_print_json(json_t *root, km_err *err);
+
+/* KM_EUSAGE unless there are between `least` and `most` positional arguments. */
+int km_check_args(size_t count, size_t least, size_t most, km_err *err);
+
+/* The version of every --json document. */
+#define KM_JSON_SCHEMA 1
+
+#endif

@@ -1,0 +1,256 @@
+/* The program: finds the row, parses its options, runs it, and turns what it returns into an exit
+ * code: 0 done, 1 an honest no, 2 usage, 3 the environment lacks something, 4 invalid input, 5 I/O,
+ * 70 bug. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "core/proc.h"
+#include "core/str.h"
+
+#define OPTIONS_MAX 48
+
+static const km_opt common_options[] = {
+    KM_OPT_FLAG("json", 0, km_common, json, "print the result as JSON"),
+    KM_OPT_FLAG("quiet", 'q', km_common, quiet, "say nothing while running"),
+    KM_OPT_FLAG("help", 'h', km_common, help, "print this help"),
+    KM_OPT_END,
+};
+
+static int exit_code(int code)
+{
+    switch (code) {
+    case KM_EUSAGE:
+        return 2;
+    case KM_EENV:
+        return 3;
+    case KM_EFORMAT:
+    case KM_ELIMIT:
+    case KM_ECHILD:
+        return 4;
+    case KM_EIO:
+    case KM_ENOENT:
+    case KM_ETIME:
+        return 5;
+    default:
+        return code < 0 ? 70 : code;
+    }
+}
+
+static const char *code_name(int code)
+{
+    static const char *const names[] = { "ok",     "usage",  "environment", "format", "limit", "io",
+                                         "absent", "memory", "timeout",     "child",  "bug" };
+
+    return code <= 0 && code >= KM_EBUG ? names[-code] : "bug";
+}
+
+int km_print_json(json_t *root, km_err *err)
+{
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    int rc = text ? 0 : km_fail_nomem(err);
+
+    if (text && puts(text) < 0)
+        rc = km_fail_errno(err, errno, "unable to write the result");
+    free(text);
+    json_decref(root);
+    return rc;
+}
+
+int km_check_args(size_t count, size_t least, size_t most, km_err *err)
+{
+    if (count < least)
+        return km_fail(err, KM_EUSAGE, "an argument is missing");
+    if (count > most)
+        return km_fail(err, KM_EUSAGE, "too many arguments");
+    return 0;
+}
+
+static void print_error(const km_err *err, bool json)
+{
+    bool color = km_term_may_color(2);
+
+    if (json) {
+        json_t *e = json_pack("{s:i,s:{s:s,s:s,s:s,s:s}}", "schema", KM_JSON_SCHEMA, "error",
+                              "code", code_name(err->code), "place", err->place, "message",
+                              err->message, "hint", err->hint);
+        km_print_json(e, NULL);
+    }
+    fprintf(stderr, "%s%s: %serror:%s %s\n", err->place, *err->place ? "" : "kernmill",
+            color ? "\033[31m" : "", color ? "\033[0m" : "", err->message);
+    if (*err->hint)
+        fprintf(stderr, "  %s\n", err->hint);
+}
+
+static void print_options(const km_opt *options)
+{
+    for (; options && options->name; options++) {
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s--%s%s%s", options->letter ? '-' : ' ',
+                 options->letter ? options->letter : ' ', options->letter ? ", " : "  ",
+                 options->name, options->value ? " " : "", options->value ? options->value : "");
+        printf("  %-26s %s\n", left, options->help);
+    }
+}
+
+static void print_help(const km_command *c)
+{
+    printf("usage: kernmill %s [options]%s%s\n\n  %s\n\noptions:\n", c->name, *c->args ? " " : "",
+           c->args, c->help);
+    print_options(c->options);
+    print_options(common_options);
+}
+
+static const km_command *find_command(const char *name, km_err *err)
+{
+    const char *names[64], *near;
+    size_t n = 0;
+
+    for (const km_command *const *c = km_commands; *c; c++) {
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
+        if (!(*c)->hidden)
+            names[n++] = (*c)->name;
+    }
+    names[n] = NULL;
+    near = km_nearest(name, names);
+    km_fail(err, KM_EUSAGE, "unknown command '%s'", name);
+    if (near)
+        km_hint(err, "did you mean '%s'?", near);
+    else
+        km_hint(err, "'kernmill help' lists the commands");
+    return NULL;
+}
+
+static int run_command(const km_command *c, int argc, char **argv, bool *json, km_err *err)
+{
+    km_opt options[OPTIONS_MAX];
+    const char **args = calloc((size_t)argc + 1, sizeof *args);
+    km_common *common = calloc(1, c->fields_size);
+    size_t n = 0, count = 0;
+    int rc;
+
+    for (const km_opt *o = c->options; o && o->name; o++)
+        options[n++] = *o;
+    memcpy(&options[n], common_options, sizeof common_options);
+    rc = args && common ? km_opt_parse(options, common, argc, argv, args, &count, err)
+                        : km_fail_nomem(err);
+    if (rc == KM_EUSAGE && !*err->hint)
+        km_hint(err, "see 'kernmill help %s'", c->name);
+    if (rc == 0) {
+        *json = common->json;
+        km_term_init(&common->term, common->quiet);
+        if (common->help)
+            print_help(c);
+        else
+            rc = c->run(common, args, count, err);
+        km_term_clear(&common->term);
+    }
+    free(common);
+    free(args);
+    return rc;
+}
+
+static void on_signal(int signal)
+{
+    km_proc_interrupt();
+    _exit(128 + signal);
+}
+
+/* help [COMMAND] */
+static int print_overview(void)
+{
+    printf("usage: kernmill COMMAND [options] [arguments]\n\ncommands:\n");
+    for (const km_command *const *c = km_commands; *c; c++)
+        if (!(*c)->hidden)
+            printf("  %-10s %s\n", (*c)->name, (*c)->help);
+    printf("\n'kernmill help COMMAND' describes one; exit codes: 0 done, 1 an honest no, 2 usage,\n"
+           "3 the environment lacks something, 4 invalid input, 5 I/O, 70 a bug in kernmill\n");
+    return 0;
+}
+
+static json_t *option_rows(const km_opt *options)
+{
+    json_t *rows = json_array();
+
+    for (; options && options->name; options++)
+        json_array_append_new(rows, json_pack("{s:s,s:s%,s:s*,s:s}", "name", options->name,
+                                              "letter", options->letter ? &options->letter : "",
+                                              (size_t)(options->letter != 0), "value",
+                                              options->value, "help", options->help));
+    return rows;
+}
+
+static int print_overview_json(km_err *err)
+{
+    json_t *rows = json_array();
+
+    for (const km_command *const *c = km_commands; *c; c++)
+        if (!(*c)->hidden)
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:o}", "name", (*c)->name, "help",
+                                                  (*c)->help, "args", (*c)->args, "options",
+                                                  option_rows((*c)->options)));
+    return km_print_json(json_pack("{s:i,s:s,s:o,s:o}", "schema", KM_JSON_SCHEMA, "version",
+                                   KM_VERSION, "options", option_rows(common_options), "commands",
+                                   rows),
+                         err);
+}
+
+static int run_help(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    const km_common *common = fields;
+    const km_command *c;
+
+    if (km_check_args(arg_count, 0, 1, err) < 0)
+        return KM_EUSAGE;
+    if (common->json)
+        return print_overview_json(err);
+    if (!arg_count)
+        return print_overview();
+    c = find_command(args[0], err);
+    if (!c)
+        return KM_EUSAGE;
+    print_help(c);
+    return 0;
+}
+
+extern const km_command km_cmd_help;
+const km_command km_cmd_help = {
+    .name = "help",
+    .help = "list the commands, or describe one",
+    .args = "[COMMAND]",
+    .fields_size = sizeof(km_common),
+    .run = run_help,
+};
+
+int main(int argc, char **argv)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    km_err err = KM_ERR_INIT;
+    const km_command *c;
+    bool json = false;
+    int rc;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2)
+        return print_overview(), 2;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        argv[1] = (char *)"help";
+    if (strcmp(argv[1], "--version") == 0)
+        argv[1] = (char *)"version";
+    c = find_command(argv[1], &err);
+    rc = c ? run_command(c, argc - 1, argv + 1, &json, &err) : KM_EUSAGE;
+    if (rc < 0)
+        print_error(&err, json);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "kernmill: error: unable to write the result\n");
+        return 5;
+    }
+    return rc < 0 ? exit_code(err.code) : rc;
+}

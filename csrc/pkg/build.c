@@ -1,0 +1,68 @@
+#include "pkg/build.h"
+
+#include <stdio.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "core/proc.h"
+#include "pkg/generate.h"
+#include "pkg/ninja.h"
+#include "pkg/stage.h"
+
+static int run_ninja(km_arena *a, const km_plan *p, const char *file, km_err *err)
+{
+    const char *argv[12], *env[] = { "NINJA_STATUS=[%f/%t] ", NULL };
+    km_proc proc = { .argv = argv, .env = env, .cwd = p->m->dir, .share_output = !p->o.quiet };
+    km_proc_result r = KM_PROC_RESULT_INIT;
+    int n = 0, rc;
+
+    argv[n++] = "ninja";
+    argv[n++] = "-f";
+    argv[n++] = file;
+    if (p->o.jobs) {
+        argv[n++] = "-j";
+        argv[n++] = km_arena_printf(a, "%ld", p->o.jobs);
+    }
+    if (p->o.verbose)
+        argv[n++] = "-v";
+    argv[n] = NULL;
+    rc = p->o.quiet ? km_proc_check(&proc, &r, err) : km_proc_run(&proc, &r, err);
+    if (rc == 0 && r.exit_code)
+        rc = km_fail(err, KM_ECHILD, "the build failed; the compiler's messages are above");
+    else if (rc == KM_EENV)
+        km_hint(err, "apt install ninja-build, or pip install ninja");
+    km_proc_result_release(&r);
+    return rc;
+}
+
+static int write_compile_commands(km_arena *a, const km_plan *p, const char *file, km_err *err)
+{
+    const char *const argv[] = { "ninja", "-f", file, "-t", "compdb", "cc", NULL };
+    const char *path = km_path_join(a, p->build_dir, "compile_commands.json");
+    km_proc proc = { .argv = argv, .cwd = p->m->dir };
+    km_proc_result r = KM_PROC_RESULT_INIT;
+    int rc = path ? km_proc_check(&proc, &r, err) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = km_file_update(path, r.out.data, r.out.length, 0666, err);
+    km_proc_result_release(&r);
+    return rc;
+}
+
+int km_build(const km_plan *p, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    const char *file = km_path_join(&a, p->work_dir, "build.ninja");
+    int rc = file ? km_generate_sources(p, err) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = km_ninja_write(p, err);
+    if (rc == 0)
+        rc = run_ninja(&a, p, file, err);
+    if (rc == 0)
+        rc = write_compile_commands(&a, p, file, err);
+    if (rc == 0)
+        rc = km_stage(p, err);
+    km_arena_release(&a);
+    return rc;
+}

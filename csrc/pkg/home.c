@@ -1,0 +1,72 @@
+#include "pkg/home.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+
+static int find_program(km_arena *a, km_home *h, km_err *err)
+{
+    char *program;
+
+    if (km_path_real(a, "/proc/self/exe", &program, err) < 0)
+        return KM_EENV;
+    h->program = program;
+    h->prefix = km_path_dir(a, km_path_dir(a, program));
+    return h->prefix ? 0 : km_fail_nomem(err);
+}
+
+static bool has_sdk(km_arena *a, const char *include)
+{
+    const char *header = include ? km_path_join(a, include, "kernmill/op.h") : NULL;
+
+    return header && km_file_exists(header);
+}
+
+/* The source tree that the program was built in, or NULL. */
+static const char *find_source_tree(km_arena *a, const char *from)
+{
+    for (const char *dir = from; dir && strcmp(dir, "/") != 0; dir = km_path_dir(a, dir))
+        if (has_sdk(a, km_path_join(a, dir, "csrc/sdk")))
+            return dir;
+    return NULL;
+}
+
+static const char *find_python(km_arena *a, const km_home *h)
+{
+    const char *asked = getenv("KERNMILL_PYTHON"), *venv = getenv("VIRTUAL_ENV"), *path;
+
+    if (asked && *asked)
+        return km_path_program(a, asked);
+    path = km_path_join(a, h->prefix, "bin/python3");
+    if (h->installed && path && access(path, X_OK) == 0)
+        return path;
+    path = venv ? km_path_join(a, venv, "bin/python3") : NULL;
+    if (path && access(path, X_OK) == 0)
+        return path;
+    return km_path_program(a, "python3");
+}
+
+int km_home_find(km_arena *a, km_home *out, km_err *err)
+{
+    const char *tree;
+
+    *out = (km_home){ 0 };
+    if (find_program(a, out, err) < 0)
+        return KM_EENV;
+    out->include = km_path_join(a, out->prefix, "include");
+    out->templates = km_path_join(a, out->prefix, "share/kernmill/templates");
+    out->installed = has_sdk(a, out->include);
+    tree = out->installed ? NULL : find_source_tree(a, out->prefix);
+    if (tree) {
+        out->include = km_path_join(a, tree, "csrc/sdk");
+        out->templates = km_path_join(a, tree, "templates");
+        out->python_package = km_path_join(a, tree, "python");
+    }
+    if (!out->installed && !tree)
+        return km_fail(err, KM_EENV, "the SDK headers are not beside '%s'", out->program);
+    out->python = find_python(a, out);
+    return out->include && out->templates ? 0 : km_fail_nomem(err);
+}

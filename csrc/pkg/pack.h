@@ -1,0 +1,28 @@
+/* pkg/pack.h: what is shipped, from a built plan: one wheel, and the Hub layout:
+ *
+ *     OUT/<wheel>.whl
+ *     OUT/<name>/README.md              the card
+ *     OUT/<name>/build/<variant>/...    each with metadata.json and digests
+ *
+ * Nothing is packed that `check` has an error for. */
+#ifndef KERNMILL_PKG_PACK_H
+#define KERNMILL_PKG_PACK_H
+
+#include "pkg/check.h"
+#include "pkg/plan.h"
+
+typedef struct {
+    km_arena arena;
+    const char *wheel;   /* path */
+    const char *hub_dir; /* OUT/<name> */
+    const char *card;    /* OUT/<name>/README.md */
+    km_findings findings;
+} km_pack_result;
+
+/* Errors: those of the parts; KM_ECHILD when the check has findings that are errors
+ * (result->findings). The result is to be released in every case. */
+int km_pack(const km_plan *p, const char *out_dir, km_pack_result *result, km_err *err);
+
+void km_pack_result_release(km_pack_result *result);
+
+#endif

@@ -1,0 +1,279 @@
+#include "pkg/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "core/proc.h"
+#include "core/str.h"
+#include "pkg/device.h"
+#include "pkg/identity.h"
+
+const char *const km_flavor_names[] = { "cpu", "cuda" };
+
+typedef enum { SOURCE_C, SOURCE_DEVICE, SOURCE_HEADER, SOURCE_UNSUPPORTED } source_kind;
+
+static source_kind kind_of(const char *path)
+{
+    static const struct {
+        const char *ext;
+        source_kind kind;
+    } known[] = { { ".c", SOURCE_C },        { ".cu", SOURCE_DEVICE },  { ".h", SOURCE_HEADER },
+                  { ".cuh", SOURCE_HEADER }, { ".inc", SOURCE_HEADER }, { ".hpp", SOURCE_HEADER } };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(km_path_ext(path), known[i].ext) == 0)
+            return known[i].kind;
+    return SOURCE_UNSUPPORTED;
+}
+
+/* An error at a value of build.toml. */
+static int fail_at(const km_plan *p, const km_toml *at, km_err *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int fail_at(const km_plan *p, const km_toml *at, km_err *err, const char *format, ...)
+{
+    char message[512];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(message, sizeof message, format, ap);
+    va_end(ap);
+    return km_fail_at(err, KM_EFORMAT, p->m->path, at->line, at->column, "%s", message);
+}
+
+/* Device files are told apart by their stems, because images are linked in under them. */
+static int add_device(km_plan *p, const char *source, const km_kernel_section *k, const km_toml *at,
+                      km_err *err)
+{
+    km_plan_device *d = &p->devices[p->device_count];
+
+    *d = (km_plan_device){ source, km_path_stem(&p->arena, source), k, { .count = 0 } };
+    if (!d->stem)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < p->device_count; i++)
+        if (strcmp(p->devices[i].stem, d->stem) == 0)
+            return fail_at(p, at, err, "two device files are called '%s.cu'", d->stem);
+    if (p->o.archs || !k->cuda_capabilities.count) {
+        const char *text = p->o.archs ? p->o.archs : KM_ARCHS_DEFAULT;
+        if (km_archs_parse(text, &d->archs, err) < 0)
+            return err ? err->code : KM_EUSAGE;
+    } else if (km_archs_from_capabilities(&k->cuda_capabilities, &d->archs, err) < 0) {
+        return KM_ELIMIT;
+    }
+    p->device_count++;
+    return 0;
+}
+
+static int add_sources(km_plan *p, const km_list *src, const km_kernel_section *k, km_err *err)
+{
+    for (size_t i = 0; i < src->count; i++) {
+        const char *source = src->items[i], *full = km_path_join(&p->arena, p->m->dir, source);
+        const km_toml *at = src->places[i];
+        if (!full)
+            return km_fail_nomem(err);
+        if (!km_file_exists(full))
+            return fail_at(p, at, err, "source file '%s' is not there", source);
+        switch (kind_of(source)) {
+        case SOURCE_HEADER:
+            break;
+        case SOURCE_C:
+            p->sources[p->source_count++] = (km_plan_source){ source, k };
+            break;
+        case SOURCE_DEVICE:
+            if (!k || k->backend != KM_BACKEND_CUDA)
+                return fail_at(p, at, err, "'%s' belongs in a section with backend 'cuda'", source);
+            if (add_device(p, source, k, at, err) < 0)
+                return err ? err->code : KM_EFORMAT;
+            break;
+        case SOURCE_UNSUPPORTED:
+            fail_at(p, at, err,
+                    "'%s' is not built: a kernel here is C (.c) and CUDA device code (.cu)",
+                    source);
+            return km_hint(err, "C++ bindings and other languages are planned; see README.md");
+        }
+    }
+    return 0;
+}
+
+static int gather_sources(km_plan *p, km_err *err)
+{
+    const km_manifest *m = p->m;
+    size_t total = m->torch_src.count;
+
+    for (size_t i = 0; i < m->kernel_count; i++)
+        total += m->kernels[i].src.count;
+    p->sources = km_arena_array(&p->arena, total + 1, sizeof *p->sources);
+    p->devices = km_arena_array(&p->arena, total + 1, sizeof *p->devices);
+    if (!p->sources || !p->devices)
+        return km_fail_nomem(err);
+    if (add_sources(p, &m->torch_src, NULL, err) < 0)
+        return KM_EFORMAT;
+    if (!p->source_count)
+        return km_fail_at(err, KM_EFORMAT, m->path, 1, 1, "'src' in [torch] names no C file");
+    for (size_t i = 0; i < m->kernel_count; i++) {
+        const km_kernel_section *k = &m->kernels[i];
+        if (k->backend != KM_BACKEND_CPU && k->backend != KM_BACKEND_CUDA)
+            continue;
+        if (k->backend == KM_BACKEND_CUDA && !p->products[KM_FLAVOR_CUDA].built)
+            continue;
+        if (add_sources(p, &k->src, k, err) < 0)
+            return KM_EFORMAT;
+    }
+    return 0;
+}
+
+static int check_kind(const km_plan *p, km_err *err)
+{
+    const km_manifest *m = p->m;
+
+    if (m->framework != KM_TORCH) {
+        km_fail_at(err, KM_EFORMAT, m->path, 1, 1, "only [torch] kernels are built so far");
+        return km_hint(err, "[torch-noarch] and [tvm-ffi] are planned; see README.md");
+    }
+    for (int b = 0; b < KM_BACKEND_COUNT; b++)
+        if (m->backends[b] && b != KM_BACKEND_CPU && b != KM_BACKEND_CUDA)
+            return km_fail_at(err, KM_EFORMAT, m->path, 1, 1,
+                              "backend '%s' is read but not built; 'cpu' and 'cuda' are",
+                              km_backend_names[b]);
+    return 0;
+}
+
+/* The oldest torch, from stable-abi; a C binding cannot go below 2.10. */
+static int choose_torch(km_plan *p, km_err *err)
+{
+    const km_version *v = &p->m->stable_abi[KM_BACKEND_CPU];
+
+    if (!v->count)
+        v = &p->m->stable_abi[KM_BACKEND_CUDA];
+    p->torch_minor = v->count ? v->part[1] : 10;
+    if (v->count && (v->part[0] != 2 || v->part[1] < 10))
+        return km_fail_at(err, KM_EFORMAT, p->m->path, 1, 1,
+                          "'stable-abi' is %u.%u; a C binding needs \"2.10\" or newer", v->part[0],
+                          v->part[1]);
+    return 0;
+}
+
+static void choose_variants(km_plan *p)
+{
+    km_product *cpu = &p->products[KM_FLAVOR_CPU], *cuda = &p->products[KM_FLAVOR_CUDA];
+    unsigned minor = p->torch_minor;
+    const char *machine = "x86_64-linux";
+
+    cpu->variants[0] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cpu-%s", minor, machine);
+    /* the same bytes: a client takes the folder of its CUDA major with a minor it has */
+    cuda->variants[0] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cu126-%s", minor, machine);
+    cuda->variants[1] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cu130-%s", minor, machine);
+}
+
+static int find_compiler(km_plan *p, km_err *err)
+{
+    const char *cc = getenv("CC");
+    const char *argv[] = { NULL, "--version", NULL };
+    km_proc proc = { .argv = argv, .timeout_ms = 30000 };
+    km_proc_result r = KM_PROC_RESULT_INIT;
+    int rc;
+
+    p->cc = km_path_program(&p->arena, cc && *cc ? cc : "cc");
+    if (!p->cc) {
+        km_fail(err, KM_EENV, "no C compiler: '%s' is not found", cc && *cc ? cc : "cc");
+        return km_hint(err, "apt install gcc");
+    }
+    argv[0] = p->cc;
+    rc = km_proc_check(&proc, &r, err);
+    if (rc == 0) {
+        p->compiler = km_arena_strndup(&p->arena, r.out.data, strcspn(r.out.data, "\n"));
+        rc = p->compiler ? 0 : km_fail_nomem(err);
+    }
+    km_proc_result_release(&r);
+    return rc;
+}
+
+static int find_tools(km_plan *p, km_err *err)
+{
+    if (km_home_find(&p->arena, &p->home, err) < 0 || find_compiler(p, err) < 0)
+        return KM_EENV;
+    if (!p->products[KM_FLAVOR_CUDA].built)
+        return 0;
+    km_toolkit_find(&p->arena, &p->home, &p->toolkit);
+    if (km_toolkit_check(&p->toolkit, err) < 0)
+        return KM_EENV;
+    return km_device_compiler_version(&p->arena, &p->toolkit, p->o.use_nvcc, &p->device_compiler,
+                                      err);
+}
+
+static int choose_folders(km_plan *p, km_err *err)
+{
+    const char *dir = p->o.build_dir ? p->o.build_dir : km_path_join(&p->arena, p->m->dir, "build");
+    char *real;
+
+    if (!dir)
+        return km_fail_nomem(err);
+    if (km_dir_make(dir, err) < 0 || km_path_real(&p->arena, dir, &real, err) < 0)
+        return KM_EIO;
+    p->build_dir = real;
+    p->work_dir = km_path_join(&p->arena, real, ".kernmill");
+    return p->work_dir ? km_dir_make(p->work_dir, err) : km_fail_nomem(err);
+}
+
+static int choose_products(km_plan *p, km_err *err)
+{
+    for (int f = 0; f < KM_FLAVOR_COUNT; f++) {
+        km_product *product = &p->products[f];
+        if (!product->built)
+            continue;
+        if (km_identity(p, (km_flavor)f, product->id, sizeof product->id, err) < 0)
+            return err ? err->code : KM_EIO;
+        product->hub_library = km_arena_printf(&p->arena, "%s/lib/hub-%s/lib%s.so", p->work_dir,
+                                               km_flavor_names[f], p->m->import_name);
+        product->wheel_library = km_arena_printf(&p->arena, "%s/lib/wheel-%s/lib%s.so", p->work_dir,
+                                                 km_flavor_names[f], p->m->import_name);
+        if (!product->hub_library || !product->wheel_library)
+            return km_fail_nomem(err);
+    }
+    return 0;
+}
+
+static void unite_archs(km_plan *p)
+{
+    p->archs.count = 0;
+    for (size_t i = 0; i < p->device_count; i++)
+        for (size_t j = 0; j < p->devices[i].archs.count; j++)
+            km_archs_add(&p->archs, p->devices[i].archs.items[j], NULL);
+}
+
+int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km_err *err)
+{
+    bool cuda = m->backends[KM_BACKEND_CUDA] && !o->cpu_only;
+    int rc;
+
+    *p = (km_plan){ .m = m, .o = *o };
+    p->products[KM_FLAVOR_CPU].built = true;
+    p->products[KM_FLAVOR_CUDA].built = cuda;
+    p->wheel_flavor = cuda ? KM_FLAVOR_CUDA : KM_FLAVOR_CPU;
+    rc = check_kind(p, err);
+    if (rc == 0)
+        rc = choose_torch(p, err);
+    if (rc == 0)
+        rc = gather_sources(p, err);
+    if (rc == 0)
+        rc = find_tools(p, err);
+    if (rc == 0)
+        rc = choose_folders(p, err);
+    unite_archs(p);
+    if (rc == 0)
+        rc = choose_products(p, err);
+    choose_variants(p);
+    if (rc < 0)
+        km_plan_release(p);
+    return rc;
+}
+
+void km_plan_release(km_plan *p)
+{
+    km_arena_release(&p->arena);
+    *p = (km_plan){ 0 };
+}

@@ -1,0 +1,114 @@
+#include "pkg/toolkit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "core/str.h"
+
+#define ROOTS_MAX 32
+
+struct roots {
+    const char *items[ROOTS_MAX];
+    size_t count;
+};
+
+static void add(struct roots *r, const char *root)
+{
+    if (root && *root && r->count < ROOTS_MAX && km_dir_exists(root))
+        r->items[r->count++] = root;
+}
+
+/* prefix/lib/python3.N/site-packages (Debian: dist-packages) of a Python installation. */
+static void add_site_packages(km_arena *a, struct roots *r, const char *prefix)
+{
+    const char *lib = prefix ? km_path_join(a, prefix, "lib") : NULL;
+    km_names names;
+
+    if (!lib || km_dir_list(a, lib, &names, NULL) < 0)
+        return;
+    for (size_t i = 0; i < names.count; i++)
+        if (km_starts_with(names.names[i], "python3")) {
+            add(r, km_arena_printf(a, "%s/%s/site-packages", lib, names.names[i]));
+            add(r, km_arena_printf(a, "%s/%s/dist-packages", lib, names.names[i]));
+        }
+}
+
+static void find_roots(km_arena *a, const km_home *home, struct roots *r)
+{
+    const char *site = getenv("KERNMILL_SITE");
+
+    add(r, getenv("KERNMILL_CUDA"));
+    while (site && *site) {
+        size_t n = strcspn(site, ":");
+        add(r, km_arena_strndup(a, site, n));
+        site += n + (site[n] == ':');
+    }
+    add_site_packages(a, r, home->prefix);
+    add_site_packages(a, r, getenv("VIRTUAL_ENV"));
+    add(r, "/usr/local/cuda");
+}
+
+/* The first root/name that is there (and can be executed, when asked for), or NULL. */
+static const char *first(km_arena *a, const struct roots *r, const char *const *names, int mode)
+{
+    for (size_t i = 0; i < r->count; i++)
+        for (const char *const *name = names; *name; name++) {
+            const char *path = km_path_join(a, r->items[i], *name);
+            if (path && access(path, mode) == 0)
+                return path;
+        }
+    return NULL;
+}
+
+/* The folder that holds a header found by first(). */
+static const char *folder_of(km_arena *a, const char *header, const char *tail)
+{
+    return header ? km_arena_strndup(a, header, strlen(header) - strlen(tail) - 1) : NULL;
+}
+
+void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out)
+{
+    static const char *const nvrtc[] = { "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+                                         "nvidia/cu13/lib/libnvrtc.so.13", "lib64/libnvrtc.so.12",
+                                         "lib64/libnvrtc.so.13", NULL };
+    static const char *const runtime[] = { "nvidia/cuda_runtime/include/cuda_bf16.h",
+                                           "nvidia/cu13/include/cuda_bf16.h", "include/cuda_bf16.h",
+                                           NULL };
+    static const char *const cccl[] = { "nvidia/cuda_cccl/include/cuda/std/cstdint",
+                                        "nvidia/cu13/include/cccl/cuda/std/cstdint",
+                                        "include/cccl/cuda/std/cstdint", "include/cuda/std/cstdint",
+                                        NULL };
+    static const char *const fatbinary[] = { "nvidia/cu13/bin/fatbinary", "bin/fatbinary", NULL };
+    static const char *const nvcc[] = { "bin/nvcc", NULL };
+    struct roots roots = { .count = 0 };
+    const char *found[2];
+
+    *out = (km_toolkit){ 0 };
+    find_roots(a, home, &roots);
+    out->nvrtc = first(a, &roots, nvrtc, R_OK);
+    out->fatbinary = first(a, &roots, fatbinary, X_OK);
+    out->nvcc = km_path_program(a, "nvcc");
+    if (!out->nvcc)
+        out->nvcc = first(a, &roots, nvcc, X_OK);
+    found[0] = folder_of(a, first(a, &roots, runtime, R_OK), "cuda_bf16.h");
+    found[1] = folder_of(a, first(a, &roots, cccl, R_OK), "cuda/std/cstdint");
+    for (int i = 0, n = 0; i < 2; i++)
+        if (found[i])
+            out->includes[n++] = found[i];
+}
+
+int km_toolkit_check(const km_toolkit *t, km_err *err)
+{
+    const char *missing = !t->nvrtc         ? "the CUDA run-time compiler (libnvrtc.so.12)"
+                          : !t->includes[0] ? "the CUDA headers (cuda_bf16.h)"
+                          : !t->fatbinary   ? "the program 'fatbinary'"
+                                            : NULL;
+
+    if (!missing)
+        return 0;
+    km_fail(err, KM_EENV, "%s is not found", missing);
+    return km_hint(err, "%s\n  or name a folder that has it in KERNMILL_CUDA", KM_TOOLKIT_INSTALL);
+}

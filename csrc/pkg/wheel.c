@@ -1,0 +1,197 @@
+#include "pkg/wheel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "core/path.h"
+#include "formats/zip.h"
+#include "pkg/stage.h"
+
+#define TAG "py3-none-manylinux_2_28_x86_64"
+
+/* A wheel in the making: the archive and its RECORD. */
+struct wheel {
+    km_arena *a;
+    const km_plan *p;
+    km_zip_writer zip;
+    km_str record;
+    const char *version;
+    const char *dist_info;
+};
+
+static const char *version_of(km_arena *a, const km_plan *p, km_err *err)
+{
+    bool slim = p->m->backends[KM_BACKEND_CUDA] && p->wheel_flavor == KM_FLAVOR_CPU;
+
+    if (!p->m->card.wheel_version) {
+        km_fail_at(err, KM_EFORMAT, p->m->path, 1, 1, "the wheel has no version");
+        km_hint(err, "add card.toml with [wheel] and version = \"%lld.0.0\"",
+                (long long)p->m->version);
+        return NULL;
+    }
+    return km_arena_printf(a, "%s%s", p->m->card.wheel_version, slim ? "+cpu" : "");
+}
+
+int km_wheel_name(km_arena *a, const km_plan *p, const char **out, km_err *err)
+{
+    const char *version = version_of(a, p, err);
+
+    if (!version)
+        return KM_EFORMAT;
+    *out = km_arena_printf(a, "%s-%s-%s.whl", p->m->import_name, version, TAG);
+    return *out ? 0 : km_fail_nomem(err);
+}
+
+/* `data` must live until the archive is finished: it comes from the arena. */
+static int add_member(struct wheel *w, const char *name, const char *data, size_t size, mode_t mode,
+                      km_err *err)
+{
+    char base64[KM_SHA256_BASE64_BYTES];
+    km_sha256 hash;
+
+    if (km_hash_bytes(data, size, &hash, err) < 0)
+        return KM_EBUG;
+    km_hash_base64url(&hash, base64);
+    km_str_printf(&w->record, "%s,sha256=%s,%zu\n", name, base64, size);
+    return km_zip_writer_add(&w->zip, name, data, size, mode, err);
+}
+
+static int add_text(struct wheel *w, const char *name, const km_str *text, km_err *err)
+{
+    const char *path = km_arena_printf(w->a, "%s/%s", w->dist_info, name);
+    const char *copy = km_arena_strndup(w->a, text->data, text->length);
+
+    if (!path || !copy)
+        return km_fail_nomem(err);
+    if (km_str_check(text, err) < 0)
+        return KM_ENOMEM;
+    return add_member(w, path, copy, text->length, 0644, err);
+}
+
+static int add_package(struct wheel *w, km_err *err)
+{
+    const char *root = km_stage_wheel_dir(w->a, w->p);
+    km_names names;
+
+    if (!root)
+        return km_fail_nomem(err);
+    if (km_dir_walk(w->a, root, &names, err) < 0)
+        return KM_EIO;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *path = km_path_join(w->a, root, names.names[i]);
+        size_t size;
+        char *data;
+        if (strstr(names.names[i], "__pycache__"))
+            continue;
+        if (!path || km_file_read(w->a, path, KM_FILE_BYTES_MAX, &data, &size, err) < 0 ||
+            add_member(w, names.names[i], data, size,
+                       km_ends_with(names.names[i], ".so") ? 0755 : 0644, err) < 0)
+            return KM_EIO;
+    }
+    return 0;
+}
+
+/* The package's own folder, so that Python files are used where they are edited. */
+static int add_pth(struct wheel *w, km_err *err)
+{
+    const char *name = km_arena_printf(w->a, "__editable__.%s.pth", w->p->m->import_name);
+    const char *line = km_arena_printf(w->a, "%s/torch-ext\n", w->p->m->dir);
+
+    if (!name || !line)
+        return km_fail_nomem(err);
+    return add_member(w, name, line, strlen(line), 0644, err);
+}
+
+static int add_metadata(struct wheel *w, km_err *err)
+{
+    const km_manifest *m = w->p->m;
+    const char *readme = km_path_join(w->a, m->dir, "CARD.md");
+    km_str text = KM_STR_INIT;
+    size_t size;
+    char *card;
+    int rc;
+
+    km_str_printf(&text, "Metadata-Version: 2.4\nName: %s\nVersion: %s\n", m->name, w->version);
+    if (m->card.summary)
+        km_str_printf(&text, "Summary: %s\n", m->card.summary);
+    km_str_printf(&text, "License-Expression: %s\n", m->license);
+    if (m->source)
+        km_str_printf(&text, "Project-URL: Source, %s\n", m->source);
+    km_str_printf(&text, "Requires-Python: %s\n",
+                  m->card.requires_python ? m->card.requires_python : ">=3.10");
+    km_str_printf(&text, "Requires-Dist: torch>=2.%u\n", w->p->torch_minor);
+    for (size_t i = 0; i < m->card.requires.count; i++)
+        km_str_printf(&text, "Requires-Dist: %s\n", m->card.requires.items[i]);
+    if (readme && km_file_exists(readme) &&
+        km_file_read(w->a, readme, KM_TEXT_BYTES_MAX, &card, &size, err) == 0) {
+        const char *body = card; /* without the Hub's front matter */
+        if (km_starts_with(card, "---\n") && strstr(card + 4, "\n---\n"))
+            body = strstr(card + 4, "\n---\n") + strlen("\n---\n");
+        km_str_printf(&text, "Description-Content-Type: text/markdown\n\n%s", body);
+    }
+    rc = add_text(w, "METADATA", &text, err);
+    km_str_release(&text);
+    return rc;
+}
+
+static int add_dist_info(struct wheel *w, km_err *err)
+{
+    const char *record = km_arena_printf(w->a, "%s/RECORD", w->dist_info), *copy;
+    km_str text = KM_STR_INIT;
+    int rc;
+
+    km_str_printf(&text,
+                  "Wheel-Version: 1.0\nGenerator: kernmill %s\nRoot-Is-Purelib: false\nTag: %s\n",
+                  KM_VERSION, TAG);
+    rc = add_metadata(w, err);
+    if (rc == 0)
+        rc = add_text(w, "WHEEL", &text, err);
+    km_str_release(&text);
+    if (rc < 0)
+        return rc;
+    km_str_printf(&w->record, "%s,,\n", record);
+    copy = km_arena_strndup(w->a, w->record.data, w->record.length);
+    if (!record || !copy || km_str_check(&w->record, err) < 0)
+        return km_fail_nomem(err);
+    return km_zip_writer_add(&w->zip, record, copy, w->record.length, 0644, err);
+}
+
+static int fill(struct wheel *w, bool editable, const char *path, km_err *err)
+{
+    km_str bytes = KM_STR_INIT;
+    int rc = editable ? add_pth(w, err) : add_package(w, err);
+
+    if (rc == 0)
+        rc = add_dist_info(w, err);
+    if (rc == 0)
+        rc = km_zip_writer_finish(&w->zip, &bytes, err);
+    if (rc == 0)
+        rc = km_file_update(path, bytes.data, bytes.length, 0644, err);
+    km_str_release(&bytes);
+    return rc;
+}
+
+int km_wheel_write(km_arena *a, const km_plan *p, const char *dir, bool editable, const char **path,
+                   km_err *err)
+{
+    struct wheel w = { .a = a, .p = p, .record = KM_STR_INIT };
+    const char *name;
+    int rc;
+
+    if (km_wheel_name(a, p, &name, err) < 0)
+        return KM_EFORMAT;
+    w.version = version_of(a, p, err);
+    w.dist_info = km_arena_printf(a, "%s-%s.dist-info", p->m->import_name, w.version);
+    *path = km_path_join(a, dir, name);
+    if (!w.dist_info || !*path)
+        return km_fail_nomem(err);
+    rc = km_zip_writer_init(&w.zip, err);
+    if (rc < 0)
+        return rc;
+    rc = fill(&w, editable, *path, err);
+    km_zip_writer_release(&w.zip);
+    km_str_release(&w.record);
+    return rc;
+}

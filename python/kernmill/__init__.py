@@ -1,0 +1,8 @@
+"""kernmill's Python side: what Python users import, and nothing that needs a compiler.
+
+``kernmill.transformers`` puts kernels into a loaded model; ``kernmill.build_backend`` builds a kernel's wheel
+for pip; ``kernmill.pytest_plugin`` runs a kernel's tests on the files that were built. The program itself is
+``kernmill``, in the environment's bin folder when the platform wheel is installed.
+"""
+
+__version__ = "0.1.0"
