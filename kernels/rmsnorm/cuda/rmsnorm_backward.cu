@@ -188,7 +188,7 @@ __device__ __forceinline__ void backward_twice(const rms_norm_backward_args &a)
     BACKWARD(dtype, T, 8, 2, 128)                                                                  \
     BACKWARD(dtype, T, 64, 2, 256)                                                                 \
     BACKWARD(dtype, T, 256, 2, 256)                                                                \
-    BACKWARD(dtype, T, 1024, 2, 1024)                                                              \
+    BACKWARD(dtype, T, 512, 2, 512)                                                                \
     BACKWARD_TWICE(dtype, T, long, lanes<T>::value)                                                \
     BACKWARD_TWICE(dtype, T, any, 1)
 

@@ -19,13 +19,13 @@ static const struct {
     int64_t vectors;
     int row_threads, block;
 } shapes[SHAPES] = {
-    { 8 * 2, 8, 128 },        { 64 * 2, 64, 256 },       { 256 * 2, 256, 256 },
-    { 1024 * 2, 1024, 1024 }, { INT64_MAX, 1024, 1024 },
+    { 8 * 2, 8, 128 },     { 64 * 2, 64, 256 },       { 256 * 2, 256, 256 },
+    { 512 * 2, 512, 512 }, { INT64_MAX, 1024, 1024 },
 };
 
 #define VARIANT_ROW(prefix)                                                                        \
-    { KM_FUNCTION(prefix "8x2"),    KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),       \
-      KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
+    { KM_FUNCTION(prefix "8x2"),   KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),        \
+      KM_FUNCTION(prefix "512x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
 #define VARIANT_TABLE(prefix)                                                                      \
     { VARIANT_ROW(prefix "f32_"), VARIANT_ROW(prefix "f16_"), VARIANT_ROW(prefix "bf16_") }
 

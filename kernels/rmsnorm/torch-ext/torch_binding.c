@@ -56,8 +56,8 @@ static int take_weight(km_call *c, int i, const km_tensor *x, const void **data,
     KM_EXPECT(c, i,
               w->ndim == 1 && w->sizes[0] == km_size(x, -1) &&
                   (w->dtype == x->dtype || w->dtype == KM_FLOAT32),
-              "[%lld] in %s or float32, or None", (long long)km_size(x, -1),
-              km_dtype_name(x->dtype));
+              "[%lld] in %s%s, or None", (long long)km_size(x, -1), km_dtype_name(x->dtype),
+              x->dtype == KM_FLOAT32 ? "" : " or float32");
     w = km_contiguous(c, w);
     if (!w)
         return KM_FAILED;
@@ -104,6 +104,9 @@ static int take_output(km_call *c, int i, const km_tensor *t, rms_norm_output *o
     km_rows rows = { 0 };
 
     *copy = NULL;
+    *out = (rms_norm_output){ t->data, 0 };
+    if (!t->numel)
+        return 0;
     for (int64_t d = 0; d < t->ndim; d++)
         KM_EXPECT(c, i, t->strides[d] != 0 || t->sizes[d] < 2,
                   "a tensor whose elements do not share memory");

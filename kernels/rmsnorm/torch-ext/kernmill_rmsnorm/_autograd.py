@@ -140,6 +140,8 @@ class _FusedAddRmsNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy, dsum, _):
         total, weight, rstd = ctx.saved_tensors
+        need = ctx.needs_input_grad
+        ctx.want = need[0] or need[1], need[2]
         d, dweight = _fused_backward(ctx, dy, dsum, total, weight, rstd)
         return d, d, dweight, None, None, None, None
 
@@ -148,10 +150,7 @@ def _fused_backward(ctx, dy, dsum, total, weight, rstd):
     """The gradient of x and of residual (the same), and of weight."""
     if dy is None:
         return dsum, None
-    need = ctx.needs_input_grad
-    return _backward(
-        dy, total, weight, rstd, dsum, ctx.eps, ctx.rounding, ctx.weight_offset, (need[0] or need[1], need[2])
-    )
+    return _backward(dy, total, weight, rstd, dsum, ctx.eps, ctx.rounding, ctx.weight_offset, ctx.want)
 
 
 def rms_norm(x, weight, eps, rounding, weight_offset):
@@ -259,17 +258,17 @@ def _register_autograd() -> None:
 
     def setup(ctx, inputs, output):
         x, weight, ctx.eps, ctx.rounding, ctx.weight_offset = inputs
+        ctx.want = x.requires_grad, weight is not None and weight.requires_grad
         ctx.save_for_backward(x, weight, output[1] if isinstance(output, tuple) else None)
 
     def backward(ctx, dy, *_):
         x, weight, rstd = ctx.saved_tensors
-        dx, dweight = _backward(
-            dy, x, weight, rstd, None, ctx.eps, ctx.rounding, ctx.weight_offset, ctx.needs_input_grad[:2]
-        )
+        dx, dweight = _backward(dy, x, weight, rstd, None, ctx.eps, ctx.rounding, ctx.weight_offset, ctx.want)
         return dx, dweight, None, None, None
 
     def fused_setup(ctx, inputs, output):
-        _, _, weight, ctx.eps, ctx.rounding, ctx.weight_offset, _ = inputs
+        x, residual, weight, ctx.eps, ctx.rounding, ctx.weight_offset, _ = inputs
+        ctx.want = x.requires_grad or residual.requires_grad, weight is not None and weight.requires_grad
         ctx.save_for_backward(output[1], weight, output[2] if len(output) == 3 else None)
 
     def fused_backward(ctx, dy, dsum, *_):
