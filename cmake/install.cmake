@@ -5,7 +5,9 @@
 #   share/kernmill/            data the program reads
 option(KM_BUNDLE "install the shared libraries that the program needs beside it" OFF)
 include(GNUInstallDirs)
+# DT_RPATH rather than DT_RUNPATH: it is also followed for what the bundled libraries need themselves
 set_target_properties(kernmill PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/kernmill")
+target_link_options(kernmill PRIVATE -Wl,--disable-new-dtags)
 install(TARGETS kernmill RUNTIME DESTINATION bin)
 install(DIRECTORY csrc/sdk/kernmill DESTINATION include FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY templates/ DESTINATION share/kernmill/templates)

@@ -3,12 +3,19 @@
 
 #include "cli/build_options.h"
 #include "core/file.h"
+#include "pkg/stage.h"
 
 typedef struct {
     km_build_fields build;
+    bool editable;
 } build_fields;
 
-static const km_opt options[] = { KM_BUILD_OPTION_ROWS(build_fields), KM_OPT_END };
+static const km_opt options[] = {
+    KM_OPT_FLAG("editable", 'e', build_fields, editable,
+                "refresh the library of an editable installation, too"),
+    KM_BUILD_OPTION_ROWS(build_fields),
+    KM_OPT_END,
+};
 
 static void print_products(const km_plan *p)
 {
@@ -32,9 +39,11 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = km_cli_build(&f->build, args[0], &m, &p, err);
     if (rc < 0)
         return rc;
-    if (f->build.common.json)
+    if (f->editable)
+        rc = km_stage_editable(&p, err);
+    if (rc == 0 && f->build.common.json)
         rc = km_print_json(km_cli_describe(&p), err);
-    else
+    else if (rc == 0)
         print_products(&p);
     km_plan_release(&p);
     km_manifest_release(&m);

@@ -80,6 +80,8 @@ static int check_record_lines(km_findings *f, const char *name, const km_zip *zi
         end = strchr(line, '\n');
         if (!end)
             break;
+        if (end == line)
+            continue;
         if (!comma || comma > end) {
             *end = '\0';
             return add(f, "record-line", name, err, "RECORD has a line without a comma:", line);
