@@ -1,0 +1,72 @@
+"""Small randomly initialised models, and how close two of them are. Nothing is downloaded."""
+
+import copy
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+SIZES = {
+    "vocab_size": 128,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+}
+
+
+def make(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32):
+    torch.manual_seed(0)
+    model = {
+        "Qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
+        "Llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+    }[name]()
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "norm" in n:  # all ones would hide a weight that is not read
+                p.copy_(torch.rand_like(p) + 0.5)
+    return model.to(device, dtype).eval()
+
+
+def norms(model) -> int:
+    return sum("RMSNorm" in type(m).__name__ for m in model.modules())
+
+
+def tokens(device: str = "cpu") -> torch.Tensor:
+    return torch.randint(0, SIZES["vocab_size"], (2, 12), generator=torch.Generator().manual_seed(1)).to(device)
+
+
+@torch.no_grad()
+def logits(model, ids):
+    return model(ids).logits
+
+
+@torch.no_grad()
+def greedy_differences(model, other, ids, steps: int = 16) -> tuple[int, int]:
+    """Greedy decoding with `model`; (tokens that `other` chooses differently although the margin between the
+    two best exceeds the largest difference of the logits, tokens compared)."""
+    wrong = compared = 0
+    for _ in range(steps):
+        a, b = model(ids).logits[:, -1], other(ids).logits[:, -1]
+        best = a.topk(2).values
+        sure = (best[:, 0] - best[:, 1]) > 2 * (a - b).abs().max()
+        wrong += int((sure & (a.argmax(-1) != b.argmax(-1))).sum())
+        compared += int(sure.sum())
+        ids = torch.cat([ids, a.argmax(-1, keepdim=True)], dim=1)
+    return wrong, compared
+
+
+def gradients(model, ids) -> torch.Tensor:
+    model.zero_grad()
+    model(ids, labels=ids).loss.backward()
+    return torch.cat([p.grad.double().flatten() for p in model.parameters()])
+
+
+def gradient_error(model, exact: torch.Tensor, ids) -> float:
+    return ((gradients(model, ids) - exact).norm() / exact.norm()).item()
+
+
+def exact_gradients(model, ids) -> torch.Tensor:
+    return gradients(copy.deepcopy(model).double(), ids)
