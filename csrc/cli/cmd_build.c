@@ -31,8 +31,8 @@ static void print_products(const km_plan *p)
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     build_fields *f = fields;
-    km_manifest m;
-    km_plan p;
+    km_manifest m = { 0 };
+    km_plan p = { 0 };
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)

@@ -40,7 +40,7 @@ static void print_text(const km_findings *f, const char *path)
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     const km_common *common = fields;
-    km_findings f;
+    km_findings f = { 0 };
     int rc = km_check_args(arg_count, 1, 1, err);
 
     if (rc == 0)

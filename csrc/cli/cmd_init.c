@@ -18,7 +18,7 @@ static const km_opt options[] = {
 static int make(km_arena *a, init_fields *f, const char *name, km_err *err)
 {
     const char *dir = f->dir ? f->dir : name;
-    km_names files;
+    km_names files = { NULL, 0 };
     km_home home;
     json_t *rows;
     int rc = km_home_find(a, &home, err);

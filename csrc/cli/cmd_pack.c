@@ -63,8 +63,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     pack_fields *f = fields;
     const char *out = f->out ? f->out : "dist";
-    km_manifest m;
-    km_plan p;
+    km_manifest m = { 0 };
+    km_plan p = { 0 };
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)

@@ -48,8 +48,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
                           .more = arg_count > 1 ? args + 1 : NULL };
     json_t *record = NULL;
     int64_t failed = 0;
-    km_manifest m;
-    km_plan p;
+    km_manifest m = { 0 };
+    km_plan p = { 0 };
     int rc = km_cli_build(&f->build, args[0], &m, &p, err);
 
     if (rc < 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,7 +116,7 @@ int km_file_update(const char *path, const void *data, size_t size, mode_t mode,
 
     same = km_file_size(path, NULL) == (long long)size &&
            km_file_read(&a, path, size, &old, &old_size, NULL) == 0 && old_size == size &&
-           memcmp(old, data, size) == 0;
+           (!size || memcmp(old, data, size) == 0);
     km_arena_release(&a);
     return same ? 0 : km_file_write(path, data, size, mode, err);
 }
@@ -123,9 +124,9 @@ int km_file_update(const char *path, const void *data, size_t size, mode_t mode,
 int km_file_copy(const char *from, const char *to, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    struct stat st;
-    size_t size;
-    char *data;
+    struct stat st = { 0 };
+    size_t size = 0;
+    char *data = NULL;
     int rc;
 
     rc = km_file_read(&a, from, KM_FILE_BYTES_MAX, &data, &size, err);
@@ -158,4 +159,19 @@ long long km_file_size(const char *path, km_err *err)
     if (stat(path, &st) < 0)
         return km_fail_errno(err, errno, "unable to read '%s'", path);
     return (long long)st.st_size;
+}
+
+int km_file_lock(const char *path, km_err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return km_fail_errno(err, errno, "unable to open '%s'", path);
+    while (flock(fd, LOCK_EX) < 0) {
+        if (errno == EINTR)
+            continue;
+        close(fd);
+        return km_fail_errno(err, errno, "unable to lock '%s'", path);
+    }
+    return fd;
 }

@@ -22,17 +22,16 @@
 #define KM_PROC_OUTPUT_BYTES_MAX (64u << 20)
 
 /* formats */
-#define KM_TOML_BYTES_MAX     (4u << 20)
-#define KM_TOML_DEPTH_MAX     64
-#define KM_TOML_KEY_PARTS_MAX 64
-#define KM_TOML_VALUES_MAX    1000000
-#define KM_JSON_BYTES_MAX     (64u << 20)
-#define KM_FATBIN_IMAGES_MAX  65536
-#define KM_ELF_SYMBOLS_MAX    1000000
-#define KM_ELF_SECTIONS_MAX   65536
-#define KM_ZIP_ENTRIES_MAX    65534 /* more needs zip64, which is refused */
-#define KM_ZIP_RATIO_MAX 200u /* a member's growth, beyond the floor; deflate itself ends at 1032  \
-                               */
+#define KM_TOML_BYTES_MAX        (4u << 20)
+#define KM_TOML_DEPTH_MAX        64
+#define KM_TOML_KEY_PARTS_MAX    64
+#define KM_TOML_VALUES_MAX       1000000
+#define KM_JSON_BYTES_MAX        (64u << 20)
+#define KM_FATBIN_IMAGES_MAX     65536
+#define KM_ELF_SYMBOLS_MAX       1000000
+#define KM_ELF_SECTIONS_MAX      65536
+#define KM_ZIP_ENTRIES_MAX       65534 /* more needs zip64, which is refused */
+#define KM_ZIP_RATIO_MAX         200u /* a member's growth beyond the floor; deflate ends at 1032 */
 #define KM_ZIP_RATIO_FLOOR_BYTES (1u << 20)
 
 /* pkg */

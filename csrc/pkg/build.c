@@ -1,6 +1,7 @@
 #include "pkg/build.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/path.h"
@@ -49,20 +50,31 @@ static int write_compile_commands(km_arena *a, const km_plan *p, const char *fil
     return rc;
 }
 
-int km_build(const km_plan *p, km_err *err)
+static int build_locked(km_arena *a, const km_plan *p, km_err *err)
 {
-    km_arena a = KM_ARENA_INIT;
-    const char *file = km_path_join(&a, p->work_dir, "build.ninja");
+    const char *file = km_path_join(a, p->work_dir, "build.ninja");
     int rc = file ? km_generate_sources(p, err) : km_fail_nomem(err);
 
     if (rc == 0)
         rc = km_ninja_write(p, err);
     if (rc == 0)
-        rc = run_ninja(&a, p, file, err);
+        rc = run_ninja(a, p, file, err);
     if (rc == 0)
-        rc = write_compile_commands(&a, p, file, err);
+        rc = write_compile_commands(a, p, file, err);
     if (rc == 0)
         rc = km_stage(p, err);
+    return rc;
+}
+
+int km_build(const km_plan *p, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    const char *path = km_path_join(&a, p->work_dir, "lock");
+    int lock = path ? km_file_lock(path, err) : km_fail_nomem(err);
+    int rc = lock < 0 ? lock : build_locked(&a, p, err);
+
+    if (lock >= 0)
+        close(lock);
     km_arena_release(&a);
     return rc;
 }

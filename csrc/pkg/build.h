@@ -1,5 +1,5 @@
 /* pkg/build.h: a repository compiled, linked and staged. Running it again when nothing changed
- * costs a few hundredths of a second. */
+ * costs a few hundredths of a second. Two builds of one folder at once take turns. */
 #ifndef KERNMILL_PKG_BUILD_H
 #define KERNMILL_PKG_BUILD_H
 

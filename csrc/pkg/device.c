@@ -135,7 +135,7 @@ static int run_nvrtc(km_arena *a, const km_toolkit *t, const km_device_job *job,
     km_str image = KM_STR_INIT;
     km_nvrtc n;
     size_t size;
-    char *text;
+    char *text = NULL;
     int rc;
 
     if (km_nvrtc_open(&n, t->nvrtc, err) < 0)
@@ -205,8 +205,8 @@ static int compile(km_arena *a, const km_toolkit *t, const km_device_job *job, b
                    km_err *err)
 {
     struct options o = { .count = 0 };
-    const char *compiler, *kept;
-    km_includes files;
+    const char *compiler = NULL, *kept;
+    km_includes files = { NULL, 0 };
     km_sha256 key;
     int rc;
 

@@ -92,13 +92,12 @@ static void diagnose_python(km_arena *a, const km_home *home, km_diagnosis *d)
 
 static void diagnose_cuda(km_arena *a, const km_home *home, km_diagnosis *d)
 {
-    const char *version = NULL, *line = "kernmill cannot see it";
+    const char *version = NULL, *line = KM_TOOLKIT_INSTALL;
     km_toolkit t;
 
     km_toolkit_find(a, home, &t);
     if (t.nvrtc && km_device_compiler_version(a, &t, false, &version, NULL) == 0)
         version = km_arena_printf(a, "%s, %s", version, t.nvrtc);
-    line = KM_TOOLKIT_INSTALL;
     add(d, "CUDA run-time compiler", KM_NEED_CUDA, version, line);
     add(d, "CUDA headers", KM_NEED_CUDA, t.includes[0], line);
     add(d, "fatbinary", KM_NEED_CUDA, t.fatbinary, line);

@@ -96,7 +96,7 @@ static int take_int(const km_fields *f, const char *key, const km_toml *value, i
 static int take_version(const km_fields *f, const char *key, const km_toml *value, km_version *out,
                         km_err *err)
 {
-    const char *text;
+    const char *text = NULL;
 
     if (value->kind == KM_TOML_FLOAT || value->kind == KM_TOML_INT) {
         km_fields_fail(f, value, err, "'%s' must be a string, not a %s", key,

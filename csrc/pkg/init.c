@@ -67,7 +67,7 @@ int km_init(km_arena *a, const km_home *home, const char *dir, const char *name,
                                          { NULL, NULL } };
     int rc = root && import_name ? check_name(name, err) : km_fail_nomem(err);
 
-    for (char *c = import_name; rc == 0 && *c; c++)
+    for (char *c = import_name; rc == 0 && c && *c; c++)
         if (*c == '-')
             *c = '_';
     if (rc == 0)

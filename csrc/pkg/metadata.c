@@ -95,10 +95,9 @@ int km_metadata_write(const km_plan *p, km_flavor flavor, const char *dir, km_er
     if (flavor == KM_FLAVOR_CUDA)
         json_object_set_new(of_backend, "archs", arch_array(p));
     rc = digest_files(dir, files, err);
-    root = json_pack("{s:s,s:s,s:I,s:s,s:s*,s:s*,s:o,s:o,s:o,s:{s:s,s:o},s:{s:s}}", "name",
-                     m->name, "id", p->products[flavor].id, "version", (json_int_t)m->version,
-                     "license", m->license, "upstream", m->upstream, "source", m->source,
-                     "python-depends",
+    root = json_pack("{s:s,s:s,s:I,s:s,s:s*,s:s*,s:o,s:o,s:o,s:{s:s,s:o},s:{s:s}}", "name", m->name,
+                     "id", p->products[flavor].id, "version", (json_int_t)m->version, "license",
+                     m->license, "upstream", m->upstream, "source", m->source, "python-depends",
                      string_array(&m->python_depends, &m->of[backend].python_depends),
                      "kernel-depends", kernel_depends, "backend", of_backend, "digest", "algorithm",
                      "sha256", "files", files, "kernmill", "version", KM_VERSION);

@@ -20,11 +20,11 @@ import os
 import pathlib
 import platform
 import sys
-import tomllib
 from collections import Counter
 from types import ModuleType
 
 import pytest
+import tomllib
 import torch
 
 

@@ -24,5 +24,7 @@ def hub() -> pathlib.Path:
 
 
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch):
+def _alone(monkeypatch):
+    """No network, and no compiled code of other tests: torch counts recompilations by code object."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    torch._dynamo.reset()

@@ -1,8 +1,8 @@
 /* kernmill/cuda.h: the part of the CUDA driver interface that launch.h uses, declared by us.
  *
  * A library built with these headers needs no CUDA package to be built and none to be loaded: the
- * driver (libcuda.so.1) is opened at the first CUDA call. Layouts and codes are compared with
- * NVIDIA's cuda.h in tests/conformance. Functions return 0 for success.
+ * driver (libcuda.so.1) is opened at the first CUDA call. Layouts, codes and signatures are
+ * compared with NVIDIA's cuda.h in tests/sdk. Functions return 0 for success.
  */
 #ifndef KERNMILL_CUDA_H
 #define KERNMILL_CUDA_H

@@ -41,9 +41,9 @@
  * CUDA that device is current while the function runs. See launch.h.
  *
  * Schemas. torch's own grammar, with these types: Tensor, int (SymInt), float, bool, str,
- * ScalarType, Device, each also optional ("int?"), and lists of Tensor, int, float and bool.
- * Results are Tensors or "()". An argument that is written to is declared: "Tensor(a!) out".
- * Anything else is refused when the library is loaded (see km_status).
+ * ScalarType, Device, and lists of Tensor, int, float and bool, each also optional ("int[]?").
+ * Results are Tensors or "()". An argument that is written to is declared: "Tensor(a!) out". Names
+ * have at most 63 bytes. Anything else is refused when the library is loaded (see km_status).
  *
  * Threads. A function may run on any thread and on several at once; it keeps no state.
  */
@@ -110,7 +110,7 @@ typedef struct {
         km_register(table, km_signatures, sizeof(table) / sizeof(table)[0]);                       \
     }
 
-/* ---- arguments, by their position in the schema ---- */
+/* ---- arguments, by their position in the schema; None reads as zero, "", or an empty list ---- */
 
 /* A required tensor. Never NULL. */
 static inline const km_tensor *km_arg_tensor(km_call *c, int i);
@@ -119,14 +119,19 @@ static inline const km_tensor *km_arg_optional(km_call *c, int i);
 static inline int64_t km_arg_int(km_call *c, int i);
 static inline double km_arg_float(km_call *c, int i);
 static inline bool km_arg_bool(km_call *c, int i);
-/* Terminated; valid until the function returns. */
+/* Terminated (what follows a NUL is cut); valid until the function returns. */
 static inline const char *km_arg_text(km_call *c, int i);
+/* A "ScalarType": KM_DTYPE_UNKNOWN for None and for one that km_dtype does not name. */
 static inline km_dtype km_arg_dtype(km_call *c, int i);
+/* A "Device": its type, KM_DEVICE_OTHER for None, and its index, -1 when it has none ("cuda"). */
+static inline km_device_type km_arg_device(km_call *c, int i, int32_t *index);
 /* Whether an optional argument of any type was passed. */
 static inline bool km_arg_given(km_call *c, int i);
-/* Lists: the items and how many; valid until the function returns. */
+/* Lists: the items (NULL for none; a bool is 0 or 1) and how many; valid until the function
+ * returns. */
 static inline const int64_t *km_arg_ints(km_call *c, int i, size_t *count);
 static inline const double *km_arg_floats(km_call *c, int i, size_t *count);
+static inline const int64_t *km_arg_bools(km_call *c, int i, size_t *count);
 static inline const km_tensor *km_arg_tensors(km_call *c, int i, size_t *count);
 
 /* ---- errors ---- */
@@ -155,18 +160,20 @@ static inline km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes
 static inline km_tensor *km_empty_like(km_call *c, const km_tensor *like);
 /* `t` itself when it is contiguous, else a contiguous copy. */
 static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t);
-/* Copies `from` into `to` (same sizes; dtypes are converted). 0 or KM_FAILED. */
+/* Copies `from` into `to`, which is writable (same sizes; dtypes are converted). 0 or KM_FAILED. */
 static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from);
-/* Fills `t` with zeros. 0 or KM_FAILED. */
-static inline int km_zero(km_call *c, km_tensor *t);
-/* `t` as rows of its last dimension, by a contiguous copy when its layout has no constant row
- * stride. 0 or KM_FAILED. */
+/* Fills `t`, which is writable, with zeros. 0 or KM_FAILED. */
+static inline int km_zero(km_call *c, const km_tensor *t);
+/* `t` as rows of its last dimension, to be read: by a contiguous copy when its layout has no
+ * constant row stride. 0 or KM_FAILED. */
 static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out);
 
 /* How many results the schema has. */
 static inline int km_result_count(const km_call *c);
 
-/* Makes `t` result `i`. The same tensor may be returned once only. 0 or KM_FAILED. */
+/* Makes `t` result `i`. The same tensor may be returned once only; an argument only where the
+ * schema says so ("-> Tensor(a!)"), since torch.compile takes other results for new memory. 0 or
+ * KM_FAILED. */
 static inline int km_return(km_call *c, int i, const km_tensor *t);
 
 /* ---- what follows is how it is done ---- */

@@ -33,7 +33,7 @@ typedef enum { KM_DEVICE_OTHER = 0, KM_CPU, KM_CUDA } km_device_type;
 
 typedef struct {
     km_torch_tensor handle; /* owned by the call */
-    void *data;             /* first element; read-only unless the schema says (a!) or it is new */
+    void *data;             /* first element; to be read only, unless `writable` */
     int64_t ndim;
     int64_t numel;
     const int64_t *sizes;   /* [ndim] */
@@ -41,6 +41,7 @@ typedef struct {
     km_dtype dtype;
     km_device_type device_type;
     int32_t device_index; /* 0 on the CPU */
+    bool writable;        /* the schema says (a!), or it is new */
 } km_tensor;
 
 /* A tensor seen as rows of its last dimension: element (r, c) is data[r * stride + c]. */
@@ -89,7 +90,15 @@ static inline bool km_as_rows(const km_tensor *t, km_rows *out)
     int64_t last = t->ndim - 1, rows = 1, stride = 0;
     bool first = true;
 
-    if (t->ndim < 1 || (t->strides[last] != 1 && t->sizes[last] > 1))
+    if (t->ndim < 1)
+        return false;
+    if (t->numel == 0) { /* strides mean nothing */
+        for (int64_t i = 0; i < last; i++)
+            rows *= t->sizes[i];
+        *out = (km_rows){ t->data, rows, t->sizes[last], t->sizes[last] };
+        return true;
+    }
+    if (t->strides[last] != 1 && t->sizes[last] > 1)
         return false;
     for (int64_t i = last - 1; i >= 0; i--) {
         if (t->sizes[i] == 1)
@@ -108,15 +117,14 @@ static inline bool km_as_rows(const km_tensor *t, km_rows *out)
 }
 
 /* body(begin, end, context) over parts of [0, count) on torch's threads, at least `grain` items a
- * part. The parts are disjoint; the body must not fail. */
+ * part. The parts are disjoint; the body must not fail. When torch cannot, this thread does all. */
 static inline void km_parallel_for(int64_t count, int64_t grain,
                                    void (*body)(int64_t begin, int64_t end, void *context),
                                    void *context)
 {
-    if (count <= grain) /* not worth waking anyone */
+    if (count <= grain /* not worth waking anyone */ ||
+        torch_parallel_for(0, count, grain, body, context) != 0)
         body(0, count, context);
-    else
-        torch_parallel_for(0, count, grain, body, context);
 }
 
 #endif

@@ -1,13 +1,13 @@
 /* kernmill/torch.h: LibTorch's stable C functions, declared as C.
  *
  * Torch's own headers for these functions are C++; the symbols are not. Each prototype here is
- * compiled against upstream's in tests/conformance, so a difference is a compile error there.
+ * compiled against upstream's in tests/sdk, so a difference is a compile error there.
  *
  * Rules that hold for all of them (torch/csrc/stable/c/shim.h,
  * torch/csrc/inductor/aoti_torch/c/shim.h):
  *   - int32_t results are 0 for success; the text of a failure can be read from torch 2.13 on.
  *   - A handle that comes back through a pointer is new and owned by the caller, unless the line
- * says "borrowed". Handles passed in are borrowed.
+ *     says "borrowed". Handles passed in are borrowed.
  *   - Sizes and strides are in elements.
  *   - Functions under "newer" are weak: NULL in a torch that lacks them, so test before calling.
  *
@@ -22,7 +22,7 @@
 
 typedef uint64_t km_slot; /* StableIValue: one argument or result, encoded by its schema type */
 
-#ifdef KM_UPSTREAM_TYPES /* tests/conformance: our prototypes with upstream's handle types */
+#ifdef KM_UPSTREAM_TYPES /* tests/sdk: our prototypes with upstream's handle types */
 typedef AtenTensorHandle km_torch_tensor;
 typedef TorchLibraryHandle km_torch_library;
 typedef StableListHandle km_torch_list;
@@ -97,7 +97,9 @@ int32_t torch_library_impl(km_torch_library library, const char *name,
 void aoti_torch_check(bool ok, const char *function, const char *file, uint32_t line,
                       const char *message);
 
-/* Devices and threads. */
+/* Devices and threads. Grad mode is the calling thread's: whether operators are recorded. */
+bool aoti_torch_grad_mode_is_enabled(void);
+void aoti_torch_grad_mode_set_enabled(bool enabled);
 int32_t aoti_torch_create_device_guard(int32_t device_index, km_torch_guard *out);
 int32_t aoti_torch_delete_device_guard(km_torch_guard guard);
 int32_t torch_parallel_for(int64_t begin, int64_t end, int64_t grain,

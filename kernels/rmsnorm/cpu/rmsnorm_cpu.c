@@ -28,17 +28,20 @@ static int64_t rows_of_part(int64_t rows)
 
 #ifdef __x86_64__
 #include <cpuid.h>
+#include <immintrin.h>
 #define KM_ISA    avx2
-#define KM_TARGET __attribute__((target("avx2")))
+#define KM_TARGET __attribute__((target("avx2,f16c")))
+#define KM_AVX2
 #include "rows.h"
 #undef KM_ISA
 #undef KM_TARGET
+#undef KM_AVX2
 
 static bool cpu_has_avx2(void)
 {
     unsigned a, b, c, d, low, high;
 
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_F16C))
         return false;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     if ((low & 6) != 6) /* the operating system saves the upper halves */

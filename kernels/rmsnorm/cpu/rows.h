@@ -25,122 +25,168 @@ VEC_FN float ISA(row_rstd)(const rms_norm_forward *f, km_dtype dtype, const void
     double total = 0;
 
     for (int64_t from = 0; from < f->columns; from += BLOCK) {
-        int64_t to = from + BLOCK < f->columns ? from + BLOCK : f->columns;
+        int64_t to = from + BLOCK < f->columns ? from + BLOCK : f->columns, i = from;
         vec a[4] = { { 0 }, { 0 }, { 0 }, { 0 } }, s;
-        for (int64_t i = from; i < to; i += 4 * VEC_LANES)
-            for (int k = 0; k < 4 && i + k * VEC_LANES < to; k++) {
-                ISA(load_sum)(&s, f, dtype, x, residual, i + k * VEC_LANES, to - i - k * VEC_LANES);
+        for (; i + 4 * VEC_LANES <= to; i += 4 * VEC_LANES)
+            for (int k = 0; k < 4; k++) {
+                ISA(load_sum)(&s, f, dtype, x, residual, i + k * VEC_LANES, VEC_LANES);
                 a[k] += s * s;
             }
+        for (; i + VEC_LANES <= to; i += VEC_LANES) {
+            ISA(load_sum)(&s, f, dtype, x, residual, i, VEC_LANES);
+            a[0] += s * s;
+        }
+        if (i < to) {
+            ISA(load_sum)(&s, f, dtype, x, residual, i, to - i);
+            a[1] += s * s;
+        }
         a[0] = (a[0] + a[1]) + (a[2] + a[3]);
         total += (double)ISA(add_lanes)(&a[0]);
     }
     return 1.0f / sqrtf((float)(total / (double)f->columns) + f->eps);
 }
 
+/* The rows of one call of forward_vector. */
+typedef struct {
+    const void *x, *residual;
+    void *y, *sum;
+    float rstd;
+} ISA(forward_pointers);
+
+/* y and sum for the `n` columns from `at`. */
+VEC_FN void ISA(forward_vector)(const rms_norm_forward *f, const ISA(forward_pointers) * p,
+                                km_dtype dtype, km_dtype weight_dtype, int64_t at, int64_t n)
+{
+    vec s, w;
+
+    ISA(load_sum)(&s, f, dtype, p->x, p->residual, at, n);
+    if (p->residual)
+        ISA(store)(dtype, p->sum, at, n, &s);
+    s *= p->rstd;
+    if (f->round_normalized)
+        ISA(round_to)(&s, dtype);
+    if (f->weight) {
+        ISA(load)(&w, weight_dtype, f->weight, at, n);
+        s *= w + f->weight_offset;
+    }
+    ISA(store)(dtype, p->y, at, n, &s);
+}
+
 VEC_FN void ISA(forward_row)(const rms_norm_forward *f, int64_t row, km_dtype dtype,
                              km_dtype weight_dtype)
 {
-    int64_t size = dtype == KM_FLOAT32 ? 4 : 2;
-    const char *x = (const char *)f->x.data + row * f->x.stride * size;
-    const char *residual = f->residual.data;
-    char *y = f->y.data, *sum = f->sum.data;
-    float rstd;
+    int64_t size = dtype == KM_FLOAT32 ? 4 : 2, i = 0;
+    ISA(forward_pointers) p = { .x = (const char *)f->x.data + row * f->x.stride * size };
 
-    if (residual) {
-        residual += row * f->residual.stride * size;
-        sum += row * f->sum.stride * size;
+    if (f->residual.data) {
+        p.residual = (const char *)f->residual.data + row * f->residual.stride * size;
+        p.sum = (char *)f->sum.data + row * f->sum.stride * size;
     }
-    rstd = ISA(row_rstd)(f, dtype, x, residual);
+    p.rstd = ISA(row_rstd)(f, dtype, p.x, p.residual);
     if (f->rstd)
-        f->rstd[row] = rstd;
-    if (!y)
+        f->rstd[row] = p.rstd;
+    if (!f->y.data)
         return;
-    y += row * f->y.stride * size;
-    for (int64_t i = 0; i < f->columns; i += VEC_LANES) {
-        int64_t n = f->columns - i;
-        vec s, w;
-        ISA(load_sum)(&s, f, dtype, x, residual, i, n);
-        if (residual)
-            ISA(store)(dtype, sum, i, n, &s);
-        s *= rstd;
-        if (f->round_normalized)
-            ISA(round_to)(&s, dtype);
-        if (f->weight) {
-            ISA(load)(&w, weight_dtype, f->weight, i, n);
-            s *= w + f->weight_offset;
-        }
-        ISA(store)(dtype, y, i, n, &s);
+    p.y = (char *)f->y.data + row * f->y.stride * size;
+    for (; i + VEC_LANES <= f->columns; i += VEC_LANES)
+        ISA(forward_vector)(f, &p, dtype, weight_dtype, i, VEC_LANES);
+    if (i < f->columns)
+        ISA(forward_vector)(f, &p, dtype, weight_dtype, i, f->columns - i);
+}
+
+/* The rows of one call of the backward's loops; dsum, dx and partial may be NULL. */
+typedef struct {
+    const void *dy, *s, *dsum;
+    void *dx;
+    float *partial;
+    float rstd, mean;
+} ISA(backward_pointers);
+
+/* g = dy * (offset + weight) and n = s * rstd for the `n` columns from `at`; *dy as it came. */
+VEC_FN void ISA(load_gradient)(vec *dy, vec *g, vec *n, const rms_norm_backward *b,
+                               const ISA(backward_pointers) * p, km_dtype dtype,
+                               km_dtype weight_dtype, int64_t at, int64_t count)
+{
+    vec w;
+
+    ISA(load)(dy, dtype, p->dy, at, count);
+    ISA(load)(n, dtype, p->s, at, count);
+    *n *= p->rstd;
+    *g = *dy;
+    if (b->weight) {
+        ISA(load)(&w, weight_dtype, b->weight, at, count);
+        *g *= w + b->weight_offset;
     }
 }
 
-/* mean(g * s * rstd) of a row, with g = dy * (offset + weight). */
-VEC_FN float ISA(row_mean)(const rms_norm_backward *b, km_dtype dtype, km_dtype weight_dtype,
-                           const void *dy, const void *s, float rstd)
+/* mean(g * n) of a row. */
+VEC_FN float ISA(row_mean)(const rms_norm_backward *b, const ISA(backward_pointers) * p,
+                           km_dtype dtype, km_dtype weight_dtype)
 {
     double total = 0;
 
     for (int64_t from = 0; from < b->columns; from += BLOCK) {
-        int64_t to = from + BLOCK < b->columns ? from + BLOCK : b->columns;
-        vec a = { 0 }, g, v, w;
-        for (int64_t i = from; i < to; i += VEC_LANES) {
-            ISA(load)(&g, dtype, dy, i, to - i);
-            ISA(load)(&v, dtype, s, i, to - i);
-            if (b->weight) {
-                ISA(load)(&w, weight_dtype, b->weight, i, to - i);
-                g *= w + b->weight_offset;
-            }
-            a += g * (v * rstd);
+        int64_t to = from + BLOCK < b->columns ? from + BLOCK : b->columns, i = from;
+        vec a[2] = { { 0 }, { 0 } }, dy, g, n;
+        for (; i + VEC_LANES <= to; i += VEC_LANES) {
+            ISA(load_gradient)(&dy, &g, &n, b, p, dtype, weight_dtype, i, VEC_LANES);
+            a[0] += g * n;
         }
-        total += (double)ISA(add_lanes)(&a);
+        if (i < to) {
+            ISA(load_gradient)(&dy, &g, &n, b, p, dtype, weight_dtype, i, to - i);
+            a[1] += g * n;
+        }
+        a[0] += a[1];
+        total += (double)ISA(add_lanes)(&a[0]);
     }
     return (float)(total / (double)b->columns);
 }
 
-/* One row: writes dx and adds to the row's partial sum of dweight. */
+/* dx, and the row's part of dweight, for the `count` columns from `at`. */
+VEC_FN void ISA(backward_vector)(const rms_norm_backward *b, const ISA(backward_pointers) * p,
+                                 km_dtype dtype, km_dtype weight_dtype, int64_t at, int64_t count)
+{
+    vec dy, g, n, v;
+
+    ISA(load_gradient)(&dy, &g, &n, b, p, dtype, weight_dtype, at, count);
+    if (p->partial) {
+        vec rounded = n;
+        if (b->round_normalized)
+            ISA(round_to)(&rounded, dtype);
+        ISA(load)(&v, KM_FLOAT32, p->partial, at, count);
+        v += dy * rounded;
+        ISA(store)(KM_FLOAT32, p->partial, at, count, &v);
+    }
+    if (!p->dx)
+        return;
+    g = (g - n * p->mean) * p->rstd;
+    if (p->dsum) {
+        ISA(load)(&v, dtype, p->dsum, at, count);
+        g += v;
+    }
+    ISA(store)(dtype, p->dx, at, count, &g);
+}
+
 VEC_FN void ISA(backward_row)(const rms_norm_backward *b, int64_t row, float *partial,
                               km_dtype dtype, km_dtype weight_dtype)
 {
-    int64_t size = dtype == KM_FLOAT32 ? 4 : 2;
-    const char *dy = (const char *)b->dy.data + row * b->dy.stride * size;
-    const char *s = (const char *)b->s.data + row * b->s.stride * size;
-    const char *dsum = b->dsum.data;
-    char *dx = b->dx.data;
-    float rstd = b->rstd[row], mean = 0;
+    int64_t size = dtype == KM_FLOAT32 ? 4 : 2, i = 0;
+    ISA(backward_pointers)
+    p = { .dy = (const char *)b->dy.data + row * b->dy.stride * size,
+          .s = (const char *)b->s.data + row * b->s.stride * size,
+          .partial = partial,
+          .rstd = b->rstd[row] };
 
-    if (dsum)
-        dsum += row * b->dsum.stride * size;
-    if (dx) {
-        dx += row * b->dx.stride * size;
-        mean = ISA(row_mean)(b, dtype, weight_dtype, dy, s, rstd);
+    if (b->dsum.data)
+        p.dsum = (const char *)b->dsum.data + row * b->dsum.stride * size;
+    if (b->dx.data) {
+        p.dx = (char *)b->dx.data + row * b->dx.stride * size;
+        p.mean = ISA(row_mean)(b, &p, dtype, weight_dtype);
     }
-    for (int64_t i = 0; i < b->columns; i += VEC_LANES) {
-        int64_t n = b->columns - i;
-        vec g, v, w, p;
-        ISA(load)(&g, dtype, dy, i, n);
-        ISA(load)(&v, dtype, s, i, n);
-        v *= rstd;
-        if (partial) {
-            vec normalized = v;
-            if (b->round_normalized)
-                ISA(round_to)(&normalized, dtype);
-            ISA(load)(&p, KM_FLOAT32, partial, i, n);
-            p += g * normalized;
-            ISA(store)(KM_FLOAT32, partial, i, n, &p);
-        }
-        if (!dx)
-            continue;
-        if (b->weight) {
-            ISA(load)(&w, weight_dtype, b->weight, i, n);
-            g *= w + b->weight_offset;
-        }
-        g = (g - v * mean) * rstd;
-        if (dsum) {
-            ISA(load)(&w, dtype, dsum, i, n);
-            g += w;
-        }
-        ISA(store)(dtype, dx, i, n, &g);
-    }
+    for (; i + VEC_LANES <= b->columns; i += VEC_LANES)
+        ISA(backward_vector)(b, &p, dtype, weight_dtype, i, VEC_LANES);
+    if (i < b->columns)
+        ISA(backward_vector)(b, &p, dtype, weight_dtype, i, b->columns - i);
 }
 
 /* The loops, with the dtypes made constants. */

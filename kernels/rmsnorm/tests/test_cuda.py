@@ -64,7 +64,9 @@ def test_producers_are_waited_for(kernel):
             for a, b in zip(xs, ws, strict=True):
                 x.copy_(a)
                 weight.copy_(b)
-                got.append(kernel.rms_norm(kernel.rms_norm(x, weight, out=torch.empty_like(x)) * 0 + x, weight))
+                got.append(
+                    kernel.rms_norm(kernel.rms_norm(x, weight, out=torch.empty_like(x)) * 0 + x, weight)
+                )
             for a, b in zip(got, want, strict=True):
                 assert torch.equal(a, b)
 
@@ -120,7 +122,9 @@ def test_threads(kernel):
 
 def test_close_to_the_cpu(kernel):
     x, weight = make(64, 1000, "cpu")
-    torch.testing.assert_close(kernel.rms_norm(x.cuda(), weight.cuda()).cpu(), kernel.rms_norm(x, weight), rtol=8e-3, atol=1e-3)
+    torch.testing.assert_close(
+        kernel.rms_norm(x.cuda(), weight.cuda()).cpu(), kernel.rms_norm(x, weight), rtol=8e-3, atol=1e-3
+    )
 
 
 def test_inputs_on_cpu_and_gpu_are_refused(kernel):
@@ -176,3 +180,60 @@ def test_rows_far_apart(kernel):
     x = base.as_strided((2, 4096), (2**31, 1))
     x.normal_()
     assert torch.equal(kernel.rms_norm(x), kernel.rms_norm(x.contiguous()))
+
+
+FIRST_CALL = """
+import sys, threading, torch
+torch.ops.load_library(sys.argv[1])
+ops = getattr(torch.ops, sys.argv[2])
+x, w = torch.randn(64, 4096, device="cuda"), torch.randn(4096, device="cuda")
+call = lambda: ops._rms_norm_fwd(x, w, 1e-6, "hf", 0.0)
+want = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * w
+torch.cuda.synchronize()
+got = []
+if sys.argv[3] == "capture":
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        got.append(call())
+    graph.replay()
+elif sys.argv[3] == "thread":
+    t = threading.Thread(target=lambda: got.append(call()))
+    t.start()
+    t.join()
+else:
+    threads = [threading.Thread(target=lambda: got.append(call())) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+torch.cuda.synchronize()
+for y in got:
+    torch.testing.assert_close(y, want)
+print(len(got))
+"""
+
+
+@pytest.mark.parametrize("how", ["capture", "thread", "threads"])
+def test_first_call_of_a_process(kernel, how):
+    """The image is loaded inside a graph capture, by a thread that never touched CUDA, by eight at once."""
+    import pathlib
+    import subprocess
+    import sys
+
+    (library,) = pathlib.Path(kernel._ops.__file__).parent.glob("*.so")
+    arguments = [sys.executable, "-c", FIRST_CALL, str(library), kernel._ops.ops.name, how]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ("8" if how == "threads" else "1")
+
+
+def test_training_in_a_graph_and_eager_give_the_same_bits(kernel):
+    for columns in (128, 1000, 4096, 20000):
+        x, weight = make(77, columns)
+        want = kernel.rms_norm(x, weight)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            y = kernel.rms_norm(x, weight)
+        graph.replay()
+        torch.cuda.synchronize()
+        assert torch.equal(y, want)

@@ -31,7 +31,9 @@ def test_as_close_to_float64_as_eager(kernel, worst, device, dtype, columns):
         assert a.dtype == dtype
         floor = torch.finfo(dtype).eps
         if columns == 1:  # one number, or what a cancellation left: compare with the terms it is made of
-            scale = dy.double().abs().max() / x.double().abs().min() if name == "dx" else dy.double().abs().sum()
+            scale = (
+                dy.double().abs().max() / x.double().abs().min() if name == "dx" else dy.double().abs().sum()
+            )
             assert (a.double() - c).abs().max() <= 4 * floor * scale
             continue
         worst(f"{name} {device} {str(dtype)[6:]}, relative", error(a, c))
@@ -119,11 +121,18 @@ def test_func_transforms(kernel, device):
     )
     batched = torch.randn(4, 5, 32, device=device)
     weights = torch.randn(4, 32, device=device)
-    assert torch.equal(torch.func.vmap(kernel.rms_norm, (0, None))(batched, weight), kernel.rms_norm(batched, weight))
-    assert torch.equal(torch.func.vmap(kernel.rms_norm, (1, None))(batched, weight), kernel.rms_norm(batched.movedim(1, 0), weight))
+    assert torch.equal(
+        torch.func.vmap(kernel.rms_norm, (0, None))(batched, weight), kernel.rms_norm(batched, weight)
+    )
+    assert torch.equal(
+        torch.func.vmap(kernel.rms_norm, (1, None))(batched, weight),
+        kernel.rms_norm(batched.movedim(1, 0), weight),
+    )
     each = torch.stack([kernel.rms_norm(a, b) for a, b in zip(batched, weights, strict=True)])
     assert torch.equal(torch.func.vmap(kernel.rms_norm)(batched, weights), each)
-    per_sample = torch.func.vmap(torch.func.grad(loss(kernel.rms_norm), argnums=1), (0, None))(batched, weight)
+    per_sample = torch.func.vmap(torch.func.grad(loss(kernel.rms_norm), argnums=1), (0, None))(
+        batched, weight
+    )
     want = torch.stack([torch.func.grad(loss(theirs), argnums=1)(a, weight) for a in batched])
     torch.testing.assert_close(per_sample, want)
     y, total = torch.func.vmap(kernel.fused_add_rms_norm, (0, None, None))(batched, x, weight)
@@ -152,7 +161,10 @@ def test_no_public_name_loses_a_gradient(kernel, device):
     assert set(kernel.__all__) == covered, "add the new name here"
     names = ("x", "residual", "weight")
     for which in names:
-        values = {n: torch.randn(4, 16, device=device) if n != "weight" else torch.randn(16, device=device) for n in names}
+        values = {
+            n: torch.randn(4, 16, device=device) if n != "weight" else torch.randn(16, device=device)
+            for n in names
+        }
         values[which].requires_grad_()
         if which != "residual":
             kernel.rms_norm(values["x"], values["weight"]).sum().backward()

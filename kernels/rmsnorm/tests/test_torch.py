@@ -65,7 +65,9 @@ def test_compiled_gives_the_bits_of_eager(kernel, device, dtype):
 
 
 def test_compiled_with_dynamic_sizes(kernel, device):
-    compiled = torch.compile(lambda x: kernel.rms_norm(x * 2), fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda x: kernel.rms_norm(x * 2), fullgraph=True, dynamic=True, backend="aot_eager"
+    )
     for rows, columns in ((3, 64), (5, 100), (1, 7)):
         x = torch.randn(rows, columns, device=device)
         assert torch.equal(compiled(x), kernel.rms_norm(x * 2))
@@ -124,7 +126,9 @@ def test_layer(kernel, device, dtype):
     dy = torch.randn_like(x)
     ours(x).backward(dy)
     theirs(x).backward(dy)
-    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=5e-2 if dtype != torch.float32 else 1e-4, atol=5e-2)
+    torch.testing.assert_close(
+        ours.weight.grad, theirs.weight.grad, rtol=5e-2 if dtype != torch.float32 else 1e-4, atol=5e-2
+    )
 
 
 def test_copies_of_the_library_report_the_clash(kernel, tmp_path):

@@ -1,4 +1,6 @@
 /* kernmill/detail/arguments.h: arguments by position, and the text of what was passed. */
+#include "kernmill/op.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_ARGUMENTS_H
 #define KERNMILL_DETAIL_ARGUMENTS_H
 
@@ -67,8 +69,8 @@ static inline const char *km_arg_text(km_call *c, int i)
     const km_value *v = km_value_at(c, i, KM_TYPE_TEXT, false);
     const char *text = NULL;
 
-    if (v && v->string)
-        torch_string_c_str(v->string, &text);
+    if (v && v->string && torch_string_c_str(v->string, &text) != 0)
+        km_torch_error(c, "reading a text");
     return text ? text : "";
 }
 
@@ -76,17 +78,39 @@ static inline km_dtype km_arg_dtype(km_call *c, int i)
 {
     const km_value *v = km_value_at(c, i, KM_TYPE_DTYPE, false);
 
-    return v && v->raw < KM_TORCH_DTYPES ? (km_dtype)km_codes.dtype_of[v->raw] : KM_DTYPE_UNKNOWN;
+    return v && v->given ? km_dtype_of((int64_t)v->raw) : KM_DTYPE_UNKNOWN;
+}
+
+static inline km_device_type km_arg_device(km_call *c, int i, int32_t *index)
+{
+    const km_value *v = km_value_at(c, i, KM_TYPE_DEVICE, false);
+
+    *index = -1;
+    if (!v || !v->given)
+        return KM_DEVICE_OTHER;
+    *index = (int32_t)(uint32_t)v->raw;
+    return km_device_of((int32_t)(v->raw >> 32));
 }
 
 static inline bool km_arg_given(km_call *c, int i)
 {
-    return i >= 0 && i < c->signature->parameter_count && c->values[i].given;
+    if (i >= 0 && i < c->signature->parameter_count)
+        return c->values[i].given;
+    km_error(c, "the kernel asks for argument %d of %d", i, c->signature->parameter_count);
+    return false;
 }
 
 static inline const int64_t *km_arg_ints(km_call *c, int i, size_t *count)
 {
     const km_value *v = km_value_at(c, i, KM_TYPE_INT, true);
+
+    *count = v ? v->count : 0;
+    return *count ? &c->items[v->raw].i : NULL;
+}
+
+static inline const int64_t *km_arg_bools(km_call *c, int i, size_t *count)
+{
+    const km_value *v = km_value_at(c, i, KM_TYPE_BOOL, true);
 
     *count = v ? v->count : 0;
     return *count ? &c->items[v->raw].i : NULL;
@@ -129,7 +153,7 @@ static inline void km_describe_tensor(const km_tensor *t, char *out, size_t size
     KM_ADD("]%s", strided ? " strides [" : "");
     for (int64_t i = 0; strided && i < t->ndim; i++)
         KM_ADD("%s%lld%s", i ? ", " : "", (long long)t->strides[i], i + 1 == t->ndim ? "]" : "");
-    KM_ADD(" on %s", km_device_text(t, device));
+    KM_ADD(" on %s", km_device_text(t->device_type, t->device_index, device));
 #undef KM_ADD
 }
 
@@ -137,6 +161,9 @@ static inline void km_describe(km_call *c, int i, char *out, size_t size)
 {
     const km_parameter *p = &c->signature->parameters[i];
     const km_value *v = &c->values[i];
+    km_device_type device;
+    int32_t index;
+    char text[32];
     double f;
 
     memcpy(&f, &v->raw, sizeof f);
@@ -150,10 +177,16 @@ static inline void km_describe(km_call *c, int i, char *out, size_t size)
         snprintf(out, size, "'%.200s'", km_arg_text(c, i));
     else if (p->type == KM_TYPE_FLOAT)
         snprintf(out, size, "%g", f);
+    else if (p->type == KM_TYPE_BOOL)
+        snprintf(out, size, "%s", v->raw ? "True" : "False");
     else if (p->type == KM_TYPE_DTYPE)
         snprintf(out, size, "%s", km_dtype_name(km_arg_dtype(c, i)));
-    else
+    else if (p->type == KM_TYPE_INT)
         snprintf(out, size, "%lld", (long long)v->raw);
+    else {
+        device = km_arg_device(c, i, &index);
+        snprintf(out, size, "%s", km_device_text(device, index, text));
+    }
 }
 
 static inline int km_bad_argument(km_call *c, int i, const char *format, ...)

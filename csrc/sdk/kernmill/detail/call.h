@@ -1,5 +1,7 @@
 /* kernmill/detail/call.h: one call of one operator: slots are decoded, the function runs, results
  * are handed over, everything else is freed, and only then is an error raised. */
+#include "kernmill/op.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_CALL_H
 #define KERNMILL_DETAIL_CALL_H
 
@@ -22,6 +24,17 @@ struct km_codes {
     int32_t cpu, cuda;
 };
 KM_ONCE_PER_LIBRARY struct km_codes km_codes;
+
+static inline km_dtype km_dtype_of(int64_t code)
+{
+    return code >= 0 && code < KM_TORCH_DTYPES ? (km_dtype)km_codes.dtype_of[code]
+                                               : KM_DTYPE_UNKNOWN;
+}
+
+static inline km_device_type km_device_of(int64_t code)
+{
+    return code == km_codes.cpu ? KM_CPU : code == km_codes.cuda ? KM_CUDA : KM_DEVICE_OTHER;
+}
 
 typedef struct {
     km_slot raw;  /* int, float bits, bool, dtype or device code; list: index of the first item */
@@ -113,11 +126,9 @@ static inline km_tensor *km_adopt(km_call *c, km_torch_tensor handle, bool writt
         t->data = (void *)(uintptr_t)data;
     t->sizes = sizes;
     t->strides = strides;
-    t->dtype = dtype >= 0 && dtype < KM_TORCH_DTYPES ? (km_dtype)km_codes.dtype_of[dtype]
-                                                     : KM_DTYPE_UNKNOWN;
-    t->device_type = device == km_codes.cpu    ? KM_CPU
-                     : device == km_codes.cuda ? KM_CUDA
-                                               : KM_DEVICE_OTHER;
+    t->writable = written;
+    t->dtype = km_dtype_of(dtype);
+    t->device_type = km_device_of(device);
     if (t->device_type == KM_CPU)
         t->device_index = 0; /* torch says -1 or 0 */
     return t;
@@ -134,12 +145,14 @@ static inline void km_take_list(km_call *c, const km_parameter *p, km_slot slot,
     km_torch_list list = (km_torch_list)(uintptr_t)slot;
     size_t n = 0;
 
-    torch_list_size(list, &n);
+    if (torch_list_size(list, &n) != 0)
+        km_torch_error(c, "reading a list");
     v->raw = (km_slot)(p->type == KM_TYPE_TENSOR ? (size_t)c->tensor_count : c->item_count);
     for (size_t i = 0; i < n; i++) {
         km_slot item = 0;
-        torch_list_get_item(list, i, &item);
-        if (p->type == KM_TYPE_TENSOR)
+        if (torch_list_get_item(list, i, &item) != 0)
+            km_torch_error(c, "reading a list");
+        else if (p->type == KM_TYPE_TENSOR)
             km_adopt(c, km_slot_tensor(item), p->written);
         else if (c->item_count == KM_LIST_ITEMS_MAX)
             km_error(c, "more than %d numbers in list arguments", KM_LIST_ITEMS_MAX);
@@ -180,12 +193,14 @@ static inline void km_take(km_call *c, const km_parameter *p, km_slot slot, km_v
         v->raw = slot;
 }
 
-static inline const char *km_device_text(const km_tensor *t, char out[32])
+/* "cpu", "cuda:1"; "cuda" without an index. */
+static inline const char *km_device_text(km_device_type type, int32_t index, char out[32])
 {
-    if (t->device_type == KM_CPU)
-        return "cpu";
-    snprintf(out, 32, "%s:%d", t->device_type == KM_CUDA ? "cuda" : "another device",
-             (int)t->device_index);
+    const char *name = type == KM_CPU ? "cpu" : type == KM_CUDA ? "cuda" : "another device";
+
+    if (type != KM_CUDA || index < 0)
+        return name;
+    snprintf(out, 32, "%s:%d", name, (int)index);
     return out;
 }
 
@@ -211,8 +226,8 @@ static inline void km_check_devices(km_call *c)
         if (a->device_type == b->device_type && a->device_index == b->device_index)
             continue;
         km_error(c, "expected all tensors on one device, but '%s' is on %s and '%s' is on %s",
-                 km_tensor_name(c, a), km_device_text(a, one), km_tensor_name(c, b),
-                 km_device_text(b, two));
+                 km_tensor_name(c, a), km_device_text(a->device_type, a->device_index, one),
+                 km_tensor_name(c, b), km_device_text(b->device_type, b->device_index, two));
         return;
     }
 }
@@ -226,8 +241,12 @@ static inline void km_call_begin(km_call *c, const struct km_signature *s, const
     c->failed = false;
     c->error[0] = '\0';
     memset(c->results, 0, sizeof c->results);
-    for (int i = 0; i < s->parameter_count; i++)
-        km_take(c, &s->parameters[i], stack[i], &c->values[i]);
+    /* What is written comes first: reading its address may move copy-on-write memory that another
+     * argument views. */
+    for (int written = 1; written >= 0; written--)
+        for (int i = 0; i < s->parameter_count; i++)
+            if (s->parameters[i].written == written)
+                km_take(c, &s->parameters[i], stack[i], &c->values[i]);
     if (c->failed || !c->tensor_count)
         return;
     km_check_devices(c);

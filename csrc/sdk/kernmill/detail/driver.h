@@ -4,6 +4,8 @@
  * Everything is published by atomics: the first thread through does the work under a spin lock that
  * is held for a file open or a module load only.
  */
+#include "kernmill/launch.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_DRIVER_H
 #define KERNMILL_DETAIL_DRIVER_H
 
@@ -70,8 +72,7 @@ static inline const char *km_find_driver(void *libcuda, km_cu_driver *d)
 /* Under the lock. A CPU torch has no libtorch_cuda, so it is looked up, never linked. */
 static inline int km_open_cuda(km_call *c)
 {
-    void *libcuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    void *torch = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD), *stream;
+    void *libcuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL), *torch, *stream;
     const char *missing;
 
     if (!libcuda)
@@ -80,6 +81,7 @@ static inline int km_open_cuda(km_call *c)
     if (missing)
         return km_error(c, "the CUDA driver has no %s: a driver for CUDA 12.0 or newer is needed",
                         missing);
+    torch = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD);
     stream = torch ? dlsym(torch, "aoti_torch_get_current_cuda_stream") : NULL;
     if (!stream)
         return km_error(c, "this torch has no CUDA stream interface");
@@ -115,9 +117,30 @@ static inline int km_ensure_context(km_call *c, int device)
     return code == 0 ? 0 : km_cuda_error(c, code, "taking the context of", "the device");
 }
 
+static inline int km_read_device(km_call *c, int index, km_device *d)
+{
+    int major = 0, minor = 0;
+    const struct {
+        int attribute;
+        int *out;
+    } asked[] = { { KM_CU_DEVICE_CC_MAJOR, &major },
+                  { KM_CU_DEVICE_CC_MINOR, &minor },
+                  { KM_CU_DEVICE_SM_COUNT, &d->sm_count },
+                  { KM_CU_DEVICE_SHARED_OPTIN, &d->shared_bytes } };
+
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        int code = km_cuda.driver.cuDeviceGetAttribute(asked[i].out, asked[i].attribute, index);
+        if (code)
+            return km_cuda_error(c, code, "asking about", "the device");
+    }
+    d->index = index;
+    d->sm = major * 10 + minor;
+    return 0;
+}
+
 static inline const km_device *km_call_device(km_call *c)
 {
-    int index = c->tensor_count ? c->tensors[0].device_index : -1, major = 0, minor = 0, code;
+    int index = c->tensor_count ? c->tensors[0].device_index : -1;
     km_device d;
 
     if (index < 0 || index >= KM_CUDA_DEVICES_MAX || c->tensors[0].device_type != KM_CUDA) {
@@ -126,23 +149,24 @@ static inline const km_device *km_call_device(km_call *c)
     }
     if (atomic_load_explicit(&km_cuda.known[index], memory_order_acquire))
         return &km_cuda.devices[index];
-    if (km_cuda_open(c) < 0)
+    if (km_cuda_open(c) < 0 || km_read_device(c, index, &d) < 0)
         return NULL;
-    d.index = index;
-    code = km_cuda.driver.cuDeviceGetAttribute(&major, KM_CU_DEVICE_CC_MAJOR, index);
-    code |= km_cuda.driver.cuDeviceGetAttribute(&minor, KM_CU_DEVICE_CC_MINOR, index);
-    code |= km_cuda.driver.cuDeviceGetAttribute(&d.sm_count, KM_CU_DEVICE_SM_COUNT, index);
-    code |= km_cuda.driver.cuDeviceGetAttribute(&d.shared_bytes, KM_CU_DEVICE_SHARED_OPTIN, index);
-    if (code) {
-        km_cuda_error(c, code, "asking about", "the device");
-        return NULL;
-    }
-    d.sm = major * 10 + minor;
     km_cuda_lock();
-    km_cuda.devices[index] = d;
-    atomic_store_explicit(&km_cuda.known[index], 1, memory_order_release);
+    if (!atomic_load_explicit(&km_cuda.known[index], memory_order_relaxed)) {
+        km_cuda.devices[index] = d; /* never again: other threads read it by now */
+        atomic_store_explicit(&km_cuda.known[index], 1, memory_order_release);
+    }
     km_cuda_unlock();
     return &km_cuda.devices[index];
+}
+
+static inline int km_load_error(km_call *c, int code, const km_device *d, const char *doing,
+                                const char *what)
+{
+    if (code != KM_CU_ERROR_NO_BINARY)
+        return km_cuda_error(c, code, doing, what);
+    return km_error(c, "the library holds no image that an sm_%d device runs; build it with --arch",
+                    d->sm);
 }
 
 /* Under the lock, and with this thread's captures relaxed: a load allocates. */
@@ -157,23 +181,13 @@ static inline int km_load(km_call *c, km_image *image, km_function *f, const km_
     if (!library) {
         code = km_cuda.driver.cuLibraryLoadData(&library, image->fatbin, NULL, NULL, 0, NULL, NULL,
                                                 0);
-        if (code == KM_CU_ERROR_NO_BINARY)
-            return km_error(c,
-                            "the library holds no image that an sm_%d device runs; build it "
-                            "with --arch",
-                            d->sm);
         if (code)
-            return km_cuda_error(c, code, "loading the image of", f->name);
+            return km_load_error(c, code, d, "loading the image of", f->name);
         atomic_store_explicit(&image->library, library, memory_order_release);
     }
     code = km_cuda.driver.cuLibraryGetKernel(&kernel, library, f->name);
     if (code == 0) /* loads it into the context now rather than at the launch */
         code = km_cuda.driver.cuKernelGetFunction(&function, kernel);
-    if (code == KM_CU_ERROR_NO_BINARY)
-        return km_error(c,
-                        "the library holds no image that an sm_%d device runs; build it with "
-                        "--arch",
-                        d->sm);
     if (code == 0 && how->shared_bytes > 48u * 1024)
         code = km_cuda.driver.cuKernelSetAttribute(KM_CU_FUNCTION_SHARED_DYNAMIC,
                                                    (int)how->shared_bytes, kernel, d->index);
@@ -181,7 +195,7 @@ static inline int km_load(km_call *c, km_image *image, km_function *f, const km_
         code = km_cuda.driver.cuKernelSetAttribute(KM_CU_FUNCTION_CLUSTER_NONPORTABLE, 1, kernel,
                                                    d->index);
     if (code)
-        return km_cuda_error(c, code, "preparing the kernel", f->name);
+        return km_load_error(c, code, d, "preparing the kernel", f->name);
     atomic_store_explicit(&f->kernel, kernel, memory_order_relaxed);
     atomic_fetch_or_explicit(&f->ready, 1ULL << d->index, memory_order_release);
     return 0;

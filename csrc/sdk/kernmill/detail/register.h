@@ -1,5 +1,7 @@
 /* kernmill/detail/register.h: what happens when the library is loaded. Nothing here can raise: a
  * step that fails is kept for km_status, and the steps after it are not tried. */
+#include "kernmill/op.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_REGISTER_H
 #define KERNMILL_DETAIL_REGISTER_H
 
@@ -33,21 +35,31 @@ static inline void km_read_codes(void)
     km_codes.cuda = aoti_torch_device_type_cuda();
 }
 
-/* Counts the step; true when it went well. */
+/* Keeps this step as the one that failed; returns false. */
+__attribute__((format(printf, 1, 2))) static inline bool km_refuse(const char *format, ...)
+{
+    va_list ap;
+
+    km_load_state.failed_step = ++km_load_state.step;
+    va_start(ap, format);
+    vsnprintf(km_load_state.text, sizeof km_load_state.text, format, ap);
+    va_end(ap);
+    return false;
+}
+
+/* Counts a step that torch did; true when it went well. */
 static inline bool km_step(bool ok, const char *doing, const char *what)
 {
     const char *why = NULL;
 
-    km_load_state.step++;
-    if (ok)
+    if (ok) {
+        km_load_state.step++;
         return true;
+    }
     if (torch_exception_get_what_without_backtrace)
         why = torch_exception_get_what_without_backtrace();
-    km_load_state.failed_step = km_load_state.step;
-    snprintf(km_load_state.text, sizeof km_load_state.text,
-             "%.60s: %.40s '%.300s' failed%.30s%.500s", km_namespace, doing, what,
-             why ? ": " : " (torch's reason is on stderr)", why ? why : "");
-    return false;
+    return km_refuse("%s: %s '%.400s' failed%s%s", km_namespace, doing, what,
+                     why ? ": " : " (torch's reason is on stderr)", why ? why : "");
 }
 
 /* Registers the CPU or the CUDA kernels of the table. */
@@ -64,9 +76,9 @@ static inline bool km_register_device(const km_op *table, struct km_signature *s
         km_kernel *k = cuda ? table[i].cuda : table[i].cpu;
         if (!k)
             continue;
-        if (!km_step(!k->signature || k->signature == &signatures[i],
-                     "one kernel for two operators:", signatures[i].name))
-            return false;
+        if (k->signature && k->signature != &signatures[i])
+            return km_refuse("%s: '%s' and '%s' have one kernel: give each its own (KM_KERNEL_AS)",
+                             km_namespace, k->signature->name, signatures[i].name);
         k->signature = &signatures[i];
         if (!km_step(torch_library_impl(library, signatures[i].name, k->boxed, KM_TORCH_FLOOR) == 0,
                      "registering the kernel of", signatures[i].name))
@@ -84,12 +96,9 @@ static inline void km_register(const km_op *table, struct km_signature *signatur
                  "opening the namespace", km_namespace))
         return;
     for (size_t i = 0; i < count; i++) {
-        km_load_state.text[0] = '\0';
         if (!km_parse_schema(table[i].schema, &signatures[i])) {
-            km_load_state.failed_step = ++km_load_state.step;
-            snprintf(km_load_state.text, sizeof km_load_state.text,
-                     "%s: schema '%s' uses something kernmill/op.h does not do", km_namespace,
-                     table[i].schema);
+            km_refuse("%s: schema '%s' uses something kernmill/op.h does not do", km_namespace,
+                      table[i].schema);
             return;
         }
         if (!km_step(aoti_torch_library_def(library, table[i].schema) == 0, "defining",

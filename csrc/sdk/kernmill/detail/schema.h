@@ -1,5 +1,7 @@
 /* kernmill/detail/schema.h: reads a schema once, when the library is loaded, so that a call knows
  * what each slot holds and an error can name its argument. */
+#include "kernmill/op.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_SCHEMA_H
 #define KERNMILL_DETAIL_SCHEMA_H
 
@@ -108,17 +110,19 @@ static inline const char *km_item_end(const char *p)
 
     for (; *p; p++) {
         if (quote) {
-            quote = *p == quote ? 0 : quote;
-            continue;
-        }
-        if (*p == '"' || *p == '\'')
+            if (*p == '\\' && p[1])
+                p++;
+            else if (*p == quote)
+                quote = 0;
+        } else if (*p == '"' || *p == '\'') {
             quote = *p;
-        else if (*p == '(' || *p == '[')
+        } else if (*p == '(' || *p == '[') {
             depth++;
-        else if ((*p == ')' || *p == ']') && depth)
+        } else if ((*p == ')' || *p == ']') && depth) {
             depth--;
-        else if (*p == ',' || *p == ')')
-            return depth ? NULL : p;
+        } else if ((*p == ',' || *p == ')') && !depth) {
+            return p;
+        }
     }
     return NULL;
 }
@@ -150,8 +154,10 @@ static inline bool km_parse_results(const char *p, struct km_signature *s)
             return false;
         s->result_count++;
         p += length;
-        if (*p == '(')
-            p += strcspn(p, ")") + 1;
+        if (*p == '(') {
+            p += strcspn(p, ")");
+            p += *p == ')';
+        }
         if (*p == ' ') /* a result may have a name */
             p += strcspn(p, ",)");
         if (*p == ',')

@@ -1,4 +1,6 @@
 /* kernmill/detail/tensors.h: new tensors, copies, rows and results. */
+#include "kernmill/op.h" /* the header that this one is a part of */
+
 #ifndef KERNMILL_DETAIL_TENSORS_H
 #define KERNMILL_DETAIL_TENSORS_H
 
@@ -6,21 +8,40 @@
 
 #define KM_DIMS_MAX 32
 
-static inline km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
-                                  const km_tensor *like)
+/* Strides of a contiguous tensor. False, with the error recorded, when there can be none. */
+static inline bool km_dense_strides(km_call *c, int64_t ndim, const int64_t *sizes,
+                                    int64_t strides[KM_DIMS_MAX])
 {
-    km_torch_tensor handle = NULL;
-    int64_t strides[KM_DIMS_MAX], step = 1;
+    int64_t step = 1;
 
     if (ndim < 0 || ndim > KM_DIMS_MAX) {
         km_error(c, "a tensor of %lld dimensions; at most %d are handled", (long long)ndim,
                  KM_DIMS_MAX);
-        return NULL;
+        return false;
     }
+    strides[0] = 1; /* also when there is none */
     for (int64_t i = ndim - 1; i >= 0; i--) {
         strides[i] = step;
-        step *= sizes[i] > 1 ? sizes[i] : 1;
+        if (__builtin_mul_overflow(step, sizes[i] > 1 ? sizes[i] : 1, &step)) {
+            km_error(c, "a tensor of more than 2^63 elements");
+            return false;
+        }
     }
+    return true;
+}
+
+static inline km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
+                                  const km_tensor *like)
+{
+    km_torch_tensor handle = NULL;
+    int64_t strides[KM_DIMS_MAX];
+
+    if (dtype <= KM_DTYPE_UNKNOWN || dtype >= KM_DTYPE_COUNT) {
+        km_error(c, "a new tensor cannot have %s", km_dtype_name(KM_DTYPE_UNKNOWN));
+        return NULL;
+    }
+    if (!km_dense_strides(c, ndim, sizes, strides))
+        return NULL;
     if (aoti_torch_empty_strided(ndim, sizes, strides, km_codes.torch_dtype[dtype],
                                  like->device_type == KM_CUDA ? km_codes.cuda : km_codes.cpu,
                                  like->device_index, &handle) != 0) {
@@ -39,24 +60,39 @@ static inline bool km_is_contiguous(const km_tensor *t)
 {
     int64_t step = 1;
 
-    for (int64_t i = t->ndim - 1; i >= 0; i--) {
+    for (int64_t i = t->ndim - 1; i >= 0 && t->numel; i--) {
         if (t->sizes[i] != 1 && t->strides[i] != step)
-            return t->numel == 0;
+            return false;
         step *= t->sizes[i];
     }
     return true;
 }
 
-static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from)
+/* Writes to `to`: copies `from`, or zeros for NULL. These are operators of torch, and must not
+ * record themselves for autograd as if they were the gradient of ours. */
+static inline int km_write(km_call *c, const km_tensor *to, const km_tensor *from)
 {
-    if (aoti_torch_copy_(to->handle, from->handle, 0) != 0)
-        return km_torch_error(c, "copying a tensor");
-    return 0;
+    bool recording = aoti_torch_grad_mode_is_enabled();
+    int32_t failed;
+
+    if (c->failed) /* perhaps with a tensor that is none */
+        return KM_FAILED;
+    if (!to->writable)
+        return km_error(c, "the kernel writes to a tensor that its schema does not declare (a!)");
+    aoti_torch_grad_mode_set_enabled(false);
+    failed = from ? aoti_torch_copy_(to->handle, from->handle, 0) : aoti_torch_zero_(to->handle);
+    aoti_torch_grad_mode_set_enabled(recording);
+    return failed ? km_torch_error(c, from ? "copying a tensor" : "clearing a tensor") : 0;
 }
 
-static inline int km_zero(km_call *c, km_tensor *t)
+static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from)
 {
-    return aoti_torch_zero_(t->handle) == 0 ? 0 : km_torch_error(c, "clearing a tensor");
+    return km_write(c, to, from);
+}
+
+static inline int km_zero(km_call *c, const km_tensor *t)
+{
+    return km_write(c, t, NULL);
 }
 
 static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
@@ -72,13 +108,6 @@ static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
 static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
 {
     *out = (km_rows){ 0 };
-    if (t->ndim >= 1 && t->numel == 0) {
-        int64_t columns = km_size(t, -1), rows = 1;
-        for (int64_t i = 0; i + 1 < t->ndim; i++)
-            rows *= t->sizes[i];
-        *out = (km_rows){ t->data, rows, columns, columns };
-        return 0;
-    }
     if (km_as_rows(t, out))
         return 0;
     t = km_contiguous(c, t);
@@ -92,12 +121,16 @@ static inline int km_result_count(const km_call *c)
 
 static inline int km_return(km_call *c, int i, const km_tensor *t)
 {
-    ptrdiff_t at = t ? t - c->tensors : -1;
+    int at = 0;
 
-    if (at < 0 || at >= c->tensor_count)
+    while (at < c->tensor_count && t != &c->tensors[at])
+        at++;
+    if (at == c->tensor_count)
         return km_error(c, "the kernel returns a tensor that is not of this call");
-    if (i < 0 || i >= c->signature->result_count || c->given_away[at])
-        return km_error(c, "the kernel sets result %d wrongly", i);
+    if (i < 0 || i >= c->signature->result_count)
+        return km_error(c, "the kernel sets result %d of %d", i, c->signature->result_count);
+    if (c->results[i] || c->given_away[at])
+        return km_error(c, "the kernel returns twice, as result %d", i);
     c->results[i] = t->handle;
     c->given_away[at] = true;
     return c->failed ? KM_FAILED : 0;

@@ -33,7 +33,9 @@ def wanted(name: str, *tensors: Tensor | None) -> bool:
 def refuse_gradients(name: str, *tensors: Tensor | None) -> None:
     """An operator that overwrites its arguments records nothing, so nothing may need a gradient."""
     if wanted(name, *tensors):
-        raise RuntimeError(f"{name} overwrites its arguments and cannot be differentiated: use torch.no_grad()")
+        raise RuntimeError(
+            f"{name} overwrites its arguments and cannot be differentiated: use torch.no_grad()"
+        )
 
 
 def call(op: Any, *arguments: Any) -> Any:
@@ -126,7 +128,14 @@ class _FusedAddRmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(x, residual, weight, eps, rounding, weight_offset, residual_rounding):
         return call(
-            ops._fused_add_rms_norm_fwd_rstd, x, residual, weight, eps, rounding, weight_offset, residual_rounding
+            ops._fused_add_rms_norm_fwd_rstd,
+            x,
+            residual,
+            weight,
+            eps,
+            rounding,
+            weight_offset,
+            residual_rounding,
         )
 
     @staticmethod
@@ -214,7 +223,9 @@ def _register_fakes() -> None:
     for name in ("fused_add_rms_norm", "_fused_add_rms_norm_fwd"):
 
         @fake(name)
-        def _(x, residual, weight=None, eps=1e-6, rounding="hf", weight_offset=0.0, residual_rounding="rounded"):
+        def _(
+            x, residual, weight=None, eps=1e-6, rounding="hf", weight_offset=0.0, residual_rounding="rounded"
+        ):
             _check_weight(x, weight)
             _check_like(x, residual, "residual")
             return _empty_like(x), _empty_like(x)
@@ -287,9 +298,7 @@ def _register_vmap() -> None:
     def rule(op, tensors, results):
         def vmap(info, in_dims, *arguments):
             size, together = info.batch_size, in_dims[tensors] is None
-            front = [
-                a if d is None else a.movedim(d, 0) for a, d in zip(arguments, in_dims, strict=True)
-            ]
+            front = [a if d is None else a.movedim(d, 0) for a, d in zip(arguments, in_dims, strict=True)]
             if together:
                 for i in range(tensors):
                     if in_dims[i] is None:

@@ -20,6 +20,4 @@ class RMSNorm(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if _autograd.wanted("RMSNorm", hidden_states, self.weight):
             return _autograd.rms_norm(hidden_states, self.weight, self.variance_epsilon, "hf", 0.0)
-        return _autograd.call(
-            ops._rms_norm_fwd, hidden_states, self.weight, self.variance_epsilon, "hf", 0.0
-        )
+        return _autograd.call(ops._rms_norm_fwd, hidden_states, self.weight, self.variance_epsilon, "hf", 0.0)

@@ -1,0 +1,48 @@
+"""Every kernel of kernmill_rmsnorm once or more, small, for compute-sanitizer:
+
+    compute-sanitizer --tool memcheck --error-exitcode 9 python3 tests/gpu/sanitize.py
+    compute-sanitizer --tool racecheck --error-exitcode 9 python3 tests/gpu/sanitize.py
+
+Each shape of the kernels is met with aligned and unaligned rows, with and without what is optional.
+"""
+
+import itertools
+
+import torch
+
+import kernmill_rmsnorm
+
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+COLUMNS = {torch.float32: [64, 260, 1024, 3000, 4100], torch.float16: [128, 1000, 4096, 8192, 8200]}
+COLUMNS[torch.bfloat16] = COLUMNS[torch.float16]
+
+
+def run(dtype, columns, unaligned, weight_dtype) -> int:
+    rows = 5 if columns > 1000 else 37
+    make = lambda: torch.randn(rows, columns + 8, device="cuda").to(dtype)[:, unaligned : columns + unaligned]  # noqa: E731
+    x, residual, dy = make(), make(), make()
+    weight = None if weight_dtype is None else torch.randn(columns, device="cuda").to(weight_dtype)
+    for t in (x, residual, *([] if weight is None else [weight])):
+        t.requires_grad_()
+    y = kernmill_rmsnorm.rms_norm(x, weight)
+    torch.autograd.grad(y, [t for t in (x, weight) if t is not None], dy)
+    outputs = kernmill_rmsnorm.fused_add_rms_norm(x, residual, weight, residual_rounding="unrounded")
+    torch.autograd.grad(outputs, [t for t in (x, residual, weight) if t is not None], [dy, dy])
+    with torch.no_grad():
+        kernmill_rmsnorm.fused_add_rms_norm_(x, residual, weight)
+        torch.ops.kernmill_rmsnorm._rms_norm_rstd(x, 1e-6)
+    return 1
+
+
+def main() -> None:
+    cases = 0
+    for dtype in DTYPES:
+        for columns, unaligned in itertools.product(COLUMNS[dtype], (0, 1)):
+            for weight_dtype in {None, dtype, torch.float32}:
+                cases += run(dtype, columns, unaligned, weight_dtype)
+    torch.cuda.synchronize()
+    print(f"{cases} cases on {torch.cuda.get_device_name()}")
+
+
+if __name__ == "__main__":
+    main()
