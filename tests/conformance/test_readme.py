@@ -1,0 +1,69 @@
+"""The README is run: its commands give the output it shows, its code compiles, its table is the program's."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+BIN = pathlib.Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def sessions() -> list[tuple[str, str]]:
+    """(command, output shown) of every console block."""
+    result = []
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            result.append((command, output))
+    return result
+
+
+def matches(shown: str, got: str) -> bool:
+    """Whether the output is the one shown, where "..." stands for anything within a line."""
+    pattern = "[^\n]*".join(re.escape(piece) for piece in shown.strip().split("..."))
+    return re.fullmatch(pattern, got.strip()) is not None
+
+
+def test_every_command_gives_what_is_shown(tmp_path):
+    source = next(b for b in blocks("c") if "relu2" in b)
+    files = [ROOT / "relu2.c", ROOT / "relu2.so"]
+    files[0].write_text(source)
+    try:
+        for command, shown in sessions():
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            assert matches(shown, done.stdout), f"$ {command}\nshown:\n{shown}\ngot:\n{done.stdout}"
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+    assert len(sessions()) > 8
+
+
+def test_the_comparison_can_fail():
+    assert matches("a ... c\n", "a b c") and not matches("a ... c\n", "a b d")
+
+
+def test_the_commands_are_the_programs():
+    shown = re.findall(r"^\| `([a-z]+)` \| (.+) \|$", README, re.MULTILINE)
+    answer = subprocess.run([BIN / "kernmill", "help", "--json"], capture_output=True, text=True, check=True)
+    assert shown == [(c["name"], c["help"]) for c in json.loads(answer.stdout)["commands"]]
+
+
+def test_paths_that_documents_name_are_there():
+    for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGES.md"):
+        text = (ROOT / name).read_text()
+        for path in re.findall(
+            r"`((?:csrc|scripts|tests|kernels|benchmarks|templates|python)/[\w./-]+)`", text
+        ):
+            assert (ROOT / path).exists(), f"{name} names {path}"
