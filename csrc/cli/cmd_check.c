@@ -2,13 +2,18 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "core/str.h"
 #include "pkg/check.h"
 
 static const km_opt options[] = { KM_OPT_END };
 
-static int print_json(const km_findings *f, const char *path, km_err *err)
+static int print_json(km_findings *f, const char *path, km_err *err)
 {
+    char *shown = km_arena_strdup(&f->arena, path);
     json_t *rows = json_array();
+
+    if (shown) /* a path may be anything, JSON is UTF-8 */
+        km_text_clean(shown);
 
     for (size_t i = 0; i < f->count; i++) {
         const km_finding *item = &f->items[i];
@@ -18,7 +23,7 @@ static int print_json(const km_findings *f, const char *path, km_err *err)
                                         "code", item->code, "place", item->place, "message",
                                         item->message, "hint", item->hint));
     }
-    return km_print_json(json_pack("{s:i,s:s,s:s,s:I,s:o}", "schema", KM_JSON_SCHEMA, "path", path,
+    return km_print_json(json_pack("{s:i,s:s,s:s,s:I,s:o}", "schema", KM_JSON_SCHEMA, "path", shown,
                                    "kind", f->kind, "errors", (json_int_t)f->errors, "findings",
                                    rows),
                          err);

@@ -2,6 +2,7 @@
  * code: 0 done, 1 an honest no, 2 usage, 3 the environment lacks something, 4 invalid input, 5 I/O,
  * 70 bug. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,8 @@ int km_print_json(json_t *root, km_err *err)
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     int rc = text ? 0 : km_fail_nomem(err);
 
+    if (!root) /* jansson gives no reason; this one is likelier than a want of memory */
+        rc = km_fail(err, KM_EFORMAT, "a name in the result is not UTF-8, and JSON cannot hold it");
     if (text && puts(text) < 0)
         rc = km_fail_errno(err, errno, "unable to write the result");
     free(text);
@@ -126,7 +129,7 @@ static const km_command *find_command(const char *name, km_err *err)
     return NULL;
 }
 
-static int run_command(const km_command *c, int argc, char **argv, bool *json, km_err *err)
+static int run_command(const km_command *c, int argc, char **argv, km_err *err)
 {
     km_opt options[OPTIONS_MAX];
     const char **args = calloc((size_t)argc + 1, sizeof *args);
@@ -139,10 +142,7 @@ static int run_command(const km_command *c, int argc, char **argv, bool *json, k
     memcpy(&options[n], common_options, sizeof common_options);
     rc = args && common ? km_opt_parse(options, common, argc, argv, args, &count, err)
                         : km_fail_nomem(err);
-    if (rc == KM_EUSAGE && !*err->hint)
-        km_hint(err, "see 'kernmill help %s'", c->name);
     if (rc == 0) {
-        *json = common->json;
         km_term_init(&common->term, common->quiet);
         if (common->help)
             print_help(c);
@@ -150,6 +150,9 @@ static int run_command(const km_command *c, int argc, char **argv, bool *json, k
             rc = c->run(common, args, count, err);
         km_term_clear(&common->term);
     }
+    if (rc == KM_EUSAGE && !*err->hint)
+        km_hint(err, "usage: kernmill %s [options]%s%s; see 'kernmill help %s'", c->name,
+                *c->args ? " " : "", c->args, c->name);
     free(common);
     free(args);
     return rc;
@@ -185,12 +188,13 @@ static json_t *option_rows(const km_opt *options)
     return rows;
 }
 
-static int print_overview_json(km_err *err)
+/* All commands, or `only` one. */
+static int print_overview_json(const km_command *only, km_err *err)
 {
     json_t *rows = json_array();
 
     for (const km_command *const *c = km_commands; *c; c++)
-        if (!(*c)->hidden)
+        if (only ? *c == only : !(*c)->hidden)
             json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:o}", "name", (*c)->name, "help",
                                                   (*c)->help, "args", (*c)->args, "options",
                                                   option_rows((*c)->options)));
@@ -203,17 +207,16 @@ static int print_overview_json(km_err *err)
 static int run_help(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     const km_common *common = fields;
-    const km_command *c;
+    const km_command *c = NULL;
 
     if (km_check_args(arg_count, 0, 1, err) < 0)
         return KM_EUSAGE;
-    if (common->json)
-        return print_overview_json(err);
-    if (!arg_count)
-        return print_overview();
-    c = find_command(args[0], err);
-    if (!c)
+    if (arg_count && !(c = find_command(args[0], err)))
         return KM_EUSAGE;
+    if (common->json)
+        return print_overview_json(c, err);
+    if (!c)
+        return print_overview();
     print_help(c);
     return 0;
 }
@@ -227,14 +230,34 @@ const km_command km_cmd_help = {
     .run = run_help,
 };
 
+/* A standard stream that is closed would be the next file we open, and what we print would go into
+ * it. /dev/null takes its place, such that writing to it still fails. */
+static void hold_standard_streams(void)
+{
+    for (int fd = open("/dev/null", O_RDONLY); fd >= 0; fd = open("/dev/null", O_RDONLY))
+        if (fd > 2) {
+            close(fd);
+            return;
+        }
+}
+
+/* Errors come as JSON, too, those of the command line itself included. */
+static bool wants_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction action = { .sa_handler = on_signal };
     km_err err = KM_ERR_INIT;
     const km_command *c;
-    bool json = false;
     int rc;
 
+    hold_standard_streams();
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -245,9 +268,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0)
         argv[1] = (char *)"version";
     c = find_command(argv[1], &err);
-    rc = c ? run_command(c, argc - 1, argv + 1, &json, &err) : KM_EUSAGE;
+    rc = c ? run_command(c, argc - 1, argv + 1, &err) : KM_EUSAGE;
+    if (rc < 0 && !err.code)
+        km_fail(&err, KM_EBUG, "'%s' failed (%d) and does not say why", argv[1], rc);
     if (rc < 0)
-        print_error(&err, json);
+        print_error(&err, wants_json(argc, argv));
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "kernmill: error: unable to write the result\n");
         return 5;

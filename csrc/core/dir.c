@@ -16,6 +16,8 @@ int km_dir_make(const char *path, km_err *err)
     char part[KM_PATH_BYTES_MAX];
     size_t n = strlen(path);
 
+    if (!n)
+        return km_fail(err, KM_EUSAGE, "the name of a folder is empty");
     if (n >= sizeof part)
         return km_fail(err, KM_ELIMIT, "path '%.64s...' is too long", path);
     for (size_t i = 1; i <= n; i++) {
@@ -103,9 +105,11 @@ int km_dir_list(km_arena *a, const char *path, km_names *out, km_err *err)
     *out = (km_names){ NULL, 0 };
     if (!d)
         return km_fail_errno(err, errno, "unable to open the folder '%s'", path);
-    while (rc == 0 && (e = readdir(d)))
+    while (rc == 0 && (errno = 0, e = readdir(d)))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             rc = push(a, out, &capacity, km_arena_strdup(a, e->d_name), err);
+    if (rc == 0 && errno)
+        rc = km_fail_errno(err, errno, "unable to read the folder '%s'", path);
     closedir(d);
     if (rc == 0 && out->count)
         qsort(out->names, out->count, sizeof *out->names, by_name);
@@ -136,6 +140,8 @@ static int walk(km_arena *a, const char *root, const char *below, unsigned depth
             return km_fail_errno(err, errno, "unable to read '%s'", full);
         if (S_ISLNK(st.st_mode))
             return km_fail(err, KM_EFORMAT, "'%s' is a symbolic link", full);
+        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+            return km_fail(err, KM_EFORMAT, "'%s' is not a regular file", full);
         rc = S_ISDIR(st.st_mode) ? walk(a, root, name, depth + 1, out, capacity, err)
                                  : push(a, out, capacity, name, err);
         if (rc < 0)

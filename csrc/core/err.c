@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/str.h"
+
 static void begin(km_err *err, int code)
 {
     err->code = code;
@@ -21,6 +23,7 @@ int km_fail(km_err *err, int code, const char *format, ...)
     va_start(ap, format);
     vsnprintf(err->message, sizeof err->message, format, ap);
     va_end(ap);
+    km_text_clean(err->message);
     return code;
 }
 
@@ -41,6 +44,8 @@ int km_fail_at(km_err *err, int code, const char *file, unsigned line, unsigned 
     va_start(ap, format);
     vsnprintf(err->message, sizeof err->message, format, ap);
     va_end(ap);
+    km_text_clean(err->place);
+    km_text_clean(err->message);
     return code;
 }
 
@@ -60,6 +65,7 @@ int km_fail_errno(km_err *err, int errnum, const char *format, ...)
     used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ": %s",
              strerror_r(errnum, reason, sizeof reason));
+    km_text_clean(err->message);
     return code;
 }
 
@@ -77,5 +83,6 @@ int km_hint(km_err *err, const char *format, ...)
     va_start(ap, format);
     vsnprintf(err->hint, sizeof err->hint, format, ap);
     va_end(ap);
+    km_text_clean(err->hint);
     return err->code;
 }

@@ -8,7 +8,8 @@
  *         return err->code;
  *     return km_fail_at(err, KM_EFORMAT, path, line, column, "unknown key '%s'", key);
  *
- * Messages begin lower-case, carry no full stop, and name their subject in single quotes.
+ * Messages begin lower-case, carry no full stop, and name their subject in single quotes. What they
+ * quote may come from anywhere: every text of a km_err has been through km_text_clean.
  */
 #ifndef KERNMILL_CORE_ERR_H
 #define KERNMILL_CORE_ERR_H

@@ -46,7 +46,7 @@ int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data,
                  km_err *err)
 {
     struct stat st;
-    int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait */
 
     if (fd < 0)
         return km_fail_errno(err, errno, "unable to open '%s'", path);
@@ -82,18 +82,38 @@ static int sync_folder(const char *path, km_err *err)
     return rc;
 }
 
-int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+#define SUFFIX_BYTES 24 /* of ".tmp.<process>" */
+#define NAME_BYTES   255
+
+/* A name beside `path` that no other process uses; a long name is cut to make room. */
+static int name_temporary(const char *path, char out[KM_PATH_BYTES_MAX], km_err *err)
+{
+    size_t n = strlen(path), base = strlen(km_path_base(path));
+
+    if (base > NAME_BYTES - SUFFIX_BYTES && base <= NAME_BYTES)
+        n -= base - (NAME_BYTES - SUFFIX_BYTES);
+    if (n + SUFFIX_BYTES >= KM_PATH_BYTES_MAX)
+        return km_fail(err, KM_ELIMIT, "path '%.64s...' is too long", path);
+    snprintf(out, KM_PATH_BYTES_MAX, "%.*s.tmp.%ld", (int)n, path, (long)getpid());
+    return 0;
+}
+
+/* As km_file_write; with `exact` the mode is not subject to umask. */
+static int write_file(const char *path, const void *data, size_t size, mode_t mode, bool exact,
+                      km_err *err)
 {
     char temporary[KM_PATH_BYTES_MAX];
     int rc, fd;
 
-    if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >=
-        (int)sizeof temporary)
-        return km_fail(err, KM_ELIMIT, "path '%.64s...' is too long", path);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (name_temporary(path, temporary, err) < 0)
+        return KM_ELIMIT;
+    unlink(temporary); /* of a process that was killed, or planted: never written through */
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
         return km_fail_errno(err, errno, "unable to create '%s'", path);
     rc = write_all(fd, data, size, path, err);
+    if (rc == 0 && exact && fchmod(fd, mode) < 0)
+        rc = km_fail_errno(err, errno, "unable to set the permissions of '%s'", path);
     if (rc == 0 && fsync(fd) < 0)
         rc = km_fail_errno(err, errno, "unable to flush '%s'", path);
     if (close(fd) < 0 && rc == 0)
@@ -107,7 +127,13 @@ int km_file_write(const char *path, const void *data, size_t size, mode_t mode, 
     return sync_folder(path, err);
 }
 
-int km_file_update(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+{
+    return write_file(path, data, size, mode, false, err);
+}
+
+/* Whether the file is there and holds exactly these bytes. */
+static bool holds(const char *path, const void *data, size_t size)
 {
     km_arena a = KM_ARENA_INIT;
     size_t old_size = 0;
@@ -118,13 +144,18 @@ int km_file_update(const char *path, const void *data, size_t size, mode_t mode,
            km_file_read(&a, path, size, &old, &old_size, NULL) == 0 && old_size == size &&
            (!size || memcmp(old, data, size) == 0);
     km_arena_release(&a);
-    return same ? 0 : km_file_write(path, data, size, mode, err);
+    return same;
+}
+
+int km_file_update(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
+{
+    return holds(path, data, size) ? 0 : write_file(path, data, size, mode, false, err);
 }
 
 int km_file_copy(const char *from, const char *to, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    struct stat st = { 0 };
+    struct stat st = { 0 }, old;
     size_t size = 0;
     char *data = NULL;
     int rc;
@@ -132,8 +163,9 @@ int km_file_copy(const char *from, const char *to, km_err *err)
     rc = km_file_read(&a, from, KM_FILE_BYTES_MAX, &data, &size, err);
     if (rc == 0 && stat(from, &st) < 0)
         rc = km_fail_errno(err, errno, "unable to read '%s'", from);
-    if (rc == 0)
-        rc = km_file_update(to, data, size, st.st_mode & 0777, err);
+    if (rc == 0 &&
+        (stat(to, &old) < 0 || ((st.st_mode ^ old.st_mode) & 0777) || !holds(to, data, size)))
+        rc = write_file(to, data, size, st.st_mode & 0777, true, err);
     km_arena_release(&a);
     return rc;
 }

@@ -26,7 +26,8 @@ int km_file_write(const char *path, const void *data, size_t size, mode_t mode, 
 /* As km_file_write, but does nothing when the file already holds these bytes. */
 int km_file_update(const char *path, const void *data, size_t size, mode_t mode, km_err *err);
 
-/* Copies a regular file atomically, permission bits included. */
+/* Copies a regular file atomically, permission bits included, whatever the umask; a file that is
+ * equal already is left alone. */
 int km_file_copy(const char *from, const char *to, km_err *err);
 
 bool km_file_exists(const char *path); /* a regular file, links followed */
@@ -39,7 +40,7 @@ long long km_file_size(const char *path, km_err *err);
  * is closed, or the process ends. Returns the descriptor, or a negative code. */
 int km_file_lock(const char *path, km_err *err);
 
-/* Makes a folder and its parents. */
+/* Makes a folder and its parents. Errors: KM_EUSAGE for an empty name. */
 int km_dir_make(const char *path, km_err *err);
 
 /* Removes a file or a tree; what is not there is no error. Never follows a link. */
@@ -53,8 +54,8 @@ typedef struct {
 /* The entries of one folder ("." and ".." left out). */
 int km_dir_list(km_arena *a, const char *path, km_names *out, km_err *err);
 
-/* Every regular file below a folder, with '/' between parts. Symbolic links are an error
- * (KM_EFORMAT), as are trees beyond KM_DIR_DEPTH_MAX or KM_DIR_ENTRIES_MAX. */
+/* Every file below a folder, with '/' between parts. Symbolic links, pipes and the like are an
+ * error (KM_EFORMAT), as are trees beyond KM_DIR_DEPTH_MAX or KM_DIR_ENTRIES_MAX (KM_ELIMIT). */
 int km_dir_walk(km_arena *a, const char *path, km_names *out, km_err *err);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/file.h"
+
 char *km_path_join(km_arena *a, const char *dir, const char *name)
 {
     size_t n = strlen(dir);
@@ -44,6 +46,29 @@ char *km_path_stem(km_arena *a, const char *path)
     return km_arena_strndup(a, base, strlen(base) - strlen(km_path_ext(path)));
 }
 
+void km_path_fold(char *path)
+{
+    char *floor = path + (*path == '/'), *out = floor, *in = floor;
+
+    while (*in) {
+        size_t n = strcspn(in, "/");
+        bool up = n == 2 && in[0] == '.' && in[1] == '.';
+        if (up && out > floor) {
+            for (out--; out > floor && out[-1] != '/'; out--)
+                ;
+        } else if (n && !(n == 1 && in[0] == '.')) {
+            memmove(out, in, n);
+            out += n;
+            if (in[n])
+                *out++ = '/';
+            if (up)
+                floor = out; /* nothing takes a leading ".." back */
+        }
+        in += n + (in[n] == '/');
+    }
+    *out = '\0';
+}
+
 static int check_part(const char *part, size_t length, const char *name, km_err *err)
 {
     if (!length)
@@ -67,7 +92,9 @@ int km_path_check_relative(const char *name, km_err *err)
         return km_fail(err, KM_EFORMAT, "path '%s' starts with a drive letter", name);
     for (const char *p = name;; p++) {
         unsigned char c = (unsigned char)*p;
-        if (c && (c < 0x20 || c == 0x7f || c == '\\'))
+        if (c == '\\')
+            return km_fail(err, KM_EFORMAT, "path '%s' has a backslash in it", name);
+        if (c && (c < 0x20 || c == 0x7f))
             return km_fail(err, KM_EFORMAT, "path '%s' has a byte 0x%02x in it", name, c);
         if (c && c != '/')
             continue;
@@ -90,19 +117,30 @@ int km_path_real(km_arena *a, const char *path, char **out, km_err *err)
     return *out ? 0 : km_fail_nomem(err);
 }
 
+/* `path` made absolute when it is a program, else NULL. */
+static char *as_program(km_arena *a, const char *path)
+{
+    char here[KM_PATH_BYTES_MAX];
+
+    if (!path || !km_file_exists(path) || access(path, X_OK) != 0)
+        return NULL;
+    return path[0] == '/' || !getcwd(here, sizeof here) ? km_arena_strdup(a, path)
+                                                        : km_path_join(a, here, path);
+}
+
 char *km_path_program(km_arena *a, const char *name)
 {
     const char *path = getenv("PATH"), *end;
 
     if (strchr(name, '/'))
-        return access(name, X_OK) == 0 ? km_arena_strdup(a, name) : NULL;
+        return as_program(a, name);
     for (path = path ? path : "/usr/bin:/bin"; *path; path = *end ? end + 1 : end) {
-        char *dir, *full;
+        char *dir, *program;
         end = strchrnul(path, ':');
         dir = km_arena_strndup(a, path, (size_t)(end - path));
-        full = dir ? km_path_join(a, dir, name) : NULL;
-        if (full && access(full, X_OK) == 0)
-            return full;
+        program = dir ? as_program(a, km_path_join(a, dir, name)) : NULL;
+        if (program)
+            return program;
     }
     return NULL;
 }

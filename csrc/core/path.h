@@ -26,6 +26,10 @@ char *km_path_stem(km_arena *a, const char *path);
 /* The last extension with its dot, or "". Borrowed. */
 const char *km_path_ext(const char *path);
 
+/* Takes "." parts and "part/.." out of the text, in place: "cpu/../a.h" gives "a.h". The file is
+ * the same only where no part is a symbolic link. */
+void km_path_fold(char *path);
+
 /* Whether `name` is a relative path that stays inside the folder it is applied to: not empty or
  * absolute, no empty, "." or ".." part, no backslash, control byte or drive letter, and no part
  * longer than 255 bytes. Errors: KM_EFORMAT with the reason. */
@@ -34,7 +38,8 @@ int km_path_check_relative(const char *name, km_err *err);
 /* The absolute, resolved name of something that exists. Errors: as realpath(3). */
 int km_path_real(km_arena *a, const char *path, char **out, km_err *err);
 
-/* The first executable file `name` of $PATH, or NULL. `name` with a '/' is taken as it is. */
+/* The first executable file `name` of $PATH, or NULL; a `name` with a '/' is not looked for. The
+ * path is absolute, so that it means the same in another folder. */
 char *km_path_program(km_arena *a, const char *name);
 
 #endif

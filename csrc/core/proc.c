@@ -13,11 +13,14 @@
 #include <unistd.h>
 
 #include "core/arena.h"
+#include "core/file.h"
 #include "core/path.h"
 
 extern char **environ;
 
-#define POLL_MS 20
+#define POLL_MS     20
+#define READ_BYTES  16384
+#define DRAIN_READS 64 /* 1 MiB, which is as much as a pipe holds */
 
 static volatile sig_atomic_t running_group; /* 0 when no captured child runs */
 
@@ -80,8 +83,9 @@ static int start(const km_proc *p, const char *program, char **env, struct child
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    sigset_t ignored_here;
     int pipes[2][2] = { { -1, -1 }, { -1, -1 } };
-    short flags = 0;
+    short flags = POSIX_SPAWN_SETSIGDEF;
     int rc = 0;
 
     posix_spawn_file_actions_init(&actions);
@@ -92,7 +96,7 @@ static int start(const km_proc *p, const char *program, char **env, struct child
             goto out;
         }
         posix_spawn_file_actions_adddup2(&actions, pipes[i][1], i + 1);
-        flags = POSIX_SPAWN_SETPGROUP;
+        flags |= POSIX_SPAWN_SETPGROUP;
     }
     if (p->share_output)
         posix_spawn_file_actions_adddup2(&actions, 2, 1);
@@ -100,6 +104,9 @@ static int start(const km_proc *p, const char *program, char **env, struct child
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     if (p->cwd)
         posix_spawn_file_actions_addchdir_np(&actions, p->cwd);
+    sigemptyset(&ignored_here);
+    sigaddset(&ignored_here, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &ignored_here);
     posix_spawnattr_setflags(&attributes, flags);
     rc = posix_spawn(&c->pid, program, &actions, &attributes, (char *const *)p->argv, env);
     if (rc != 0) {
@@ -141,7 +148,7 @@ static int wait_ms(const struct child *c, bool ended, long long left)
 
 static int read_some(struct child *c, int i, km_err *err)
 {
-    char buffer[16384];
+    char buffer[READ_BYTES];
     ssize_t n = read(c->fd[i], buffer, sizeof buffer);
 
     if (n < 0 && errno == EINTR)
@@ -160,11 +167,13 @@ static int read_some(struct child *c, int i, km_err *err)
 }
 
 /* Reads until the child has ended and both pipes are drained, or something is exceeded. A
- * grandchild that keeps a pipe open after the child's end is not waited for. */
+ * grandchild that keeps a pipe open after the child's end is not waited for, nor listened to for
+ * longer than it takes to read what was in the pipe by then. */
 static int pump(struct child *c, int timeout_ms, km_err *err)
 {
     long long deadline = timeout_ms ? now_ms() + timeout_ms : 0;
     bool ended = false;
+    int drained = 0;
 
     for (;;) {
         struct pollfd polled[3] = { { c->fd[0], POLLIN, 0 },
@@ -177,8 +186,8 @@ static int pump(struct child *c, int timeout_ms, km_err *err)
         ready = poll(polled, 3, wait_ms(c, ended, left));
         if (ready < 0 && errno != EINTR)
             return km_fail_errno(err, errno, "unable to wait for a child");
-        if (ready == 0 && ended)
-            return 0; /* a pipe is still open, by a grandchild, and silent */
+        if (ended && (ready == 0 || drained++ == DRAIN_READS))
+            return 0; /* a pipe is still open, by a grandchild */
         for (int i = 0; ready > 0 && i < 2; i++)
             if (c->fd[i] >= 0 && polled[i].revents && read_some(c, i, err) < 0)
                 return err ? err->code : KM_EIO;
@@ -219,6 +228,9 @@ int km_proc_run(const km_proc *p, km_proc_result *result, km_err *err)
         rc = km_fail_nomem(err);
     else if (!program)
         rc = km_fail(err, KM_EENV, "program '%s' is not found", p->argv[0]);
+    else if (p->cwd && !km_dir_exists(p->cwd))
+        rc = km_fail(err, KM_ENOENT, "unable to start '%s' in '%s': it is not a folder", p->argv[0],
+                     p->cwd);
     else
         rc = start(p, program, env, &c, err);
     if (rc == 0) {

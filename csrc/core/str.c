@@ -93,6 +93,38 @@ void km_str_release(km_str *s)
     *s = (km_str)KM_STR_INIT;
 }
 
+/* How many bytes the UTF-8 character at `s` has, or 0 when it is none. */
+static size_t character_bytes(const unsigned char *s)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+    if (s[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || /* surrogates */
+        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+        return 0;
+    return n;
+}
+
+void km_text_clean(char *text)
+{
+    unsigned char *s = (unsigned char *)text;
+
+    while (*s) {
+        size_t n = character_bytes(s);
+        if (n > 1 && !(s[0] == 0xc2 && s[1] < 0xa0)) { /* those are control characters, too */
+            s += n;
+            continue;
+        }
+        if (n != 1 || (*s < 0x20 && *s != '\n' && *s != '\t') || *s == 0x7f)
+            *s = '?';
+        s++;
+    }
+}
+
 bool km_starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
@@ -136,7 +168,7 @@ const char *km_nearest(const char *word, const char *const *candidates)
 {
     const char *nearest = NULL;
     size_t length = strlen(word);
-    unsigned best = (unsigned)(length / 3) + 1;
+    unsigned best = length < 5 ? 1 : (unsigned)(length / 3) + 1;
 
     if (length > WORD_MAX)
         return NULL;

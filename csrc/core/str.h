@@ -42,6 +42,10 @@ int km_str_check(const km_str *s, km_err *err);
 void km_str_clear(km_str *s);
 void km_str_release(km_str *s);
 
+/* Makes a text safe for a terminal and for JSON, in place: control bytes other than newline and
+ * tab, and bytes that are no UTF-8, become '?'. */
+void km_text_clean(char *text);
+
 bool km_starts_with(const char *text, const char *prefix);
 bool km_ends_with(const char *text, const char *suffix);
 

@@ -17,7 +17,7 @@ static bool parse_one(const char *text, size_t length, km_arch *out)
     if (strncmp(word, "sm_", 3) == 0)
         memmove(word, word + 3, strlen(word + 3) + 1);
     sm = strtoul(word, &rest, 10);
-    if (rest == word || word[0] == '-' || sm < 50 || sm > 999)
+    if (word[0] < '0' || word[0] > '9' || sm < 50 || sm > 999)
         return false;
     *out = (km_arch){ .sm = (unsigned)sm, .cubin = true };
     if (*rest == 'a' || *rest == 'f')

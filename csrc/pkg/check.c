@@ -8,7 +8,17 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "pkg/includes.h"
+#include "pkg/torch_symbols.h"
 #include "pkg/variant.h"
+
+static const char *clean_copy(km_arena *a, const char *text)
+{
+    char *copy = km_arena_strdup(a, text);
+
+    if (copy)
+        km_text_clean(copy);
+    return copy;
+}
 
 int km_findings_add(km_findings *f, km_severity severity, const char *code, const char *place,
                     const char *hint, km_err *err, const char *format, ...)
@@ -26,9 +36,10 @@ int km_findings_add(km_findings *f, km_severity severity, const char *code, cons
     va_start(ap, format);
     vsnprintf(message, sizeof message, format, ap);
     va_end(ap);
+    km_text_clean(message);
     item = &f->items[f->count];
-    *item = (km_finding){ severity, code, km_arena_strdup(&f->arena, place),
-                          km_arena_strdup(&f->arena, message), km_arena_strdup(&f->arena, hint) };
+    *item = (km_finding){ severity, code, clean_copy(&f->arena, place),
+                          km_arena_strdup(&f->arena, message), clean_copy(&f->arena, hint) };
     if (!item->place || !item->message || !item->hint)
         return km_fail_nomem(err);
     f->count++;
@@ -50,29 +61,24 @@ static bool is_listed(const km_list *src, const char *path)
     return false;
 }
 
-/* "cpu/../rmsnorm.h" -> "rmsnorm.h", in place. */
-static void fold_path(char *path)
+/* A file that a source reaches must be in src: Hugging Face's builder copies nothing else. */
+static int check_reached(km_findings *f, const km_manifest *m, const km_list *src,
+                         const char *source, const char *path, const char *place, km_err *err)
 {
-    char *out = path, *in = path;
+    size_t n = strlen(m->dir);
 
-    while (*in) {
-        size_t n = strcspn(in, "/");
-        if (n == 2 && in[0] == '.' && in[1] == '.' && out > path) {
-            out--;
-            while (out > path && out[-1] != '/')
-                out--;
-        } else if (!(n == 1 && in[0] == '.')) {
-            memmove(out, in, n);
-            out += n;
-            if (in[n])
-                *out++ = '/';
-        }
-        in += n + (in[n] == '/');
-    }
-    *out = '\0';
+    if (strncmp(path, m->dir, n) != 0 || path[n] != '/')
+        return km_findings_add(f, KM_FINDING_WARNING, "header-outside", place,
+                               "copy it into the repository: nobody else has it there", err,
+                               "'%s' includes '%s', which is outside the repository", source, path);
+    if (is_listed(src, path + n + 1))
+        return 0;
+    return km_findings_add(f, KM_FINDING_WARNING, "header-not-listed", place,
+                           "add it to 'src': other builders copy nothing else", err,
+                           "'%s' includes '%s', which this section's 'src' does not list", source,
+                           path + n + 1);
 }
 
-/* Headers that a source reaches must be in src: Hugging Face's builder copies nothing else. */
 static int check_includes(km_findings *f, const km_manifest *m, const km_list *src,
                           const km_list *include, km_err *err)
 {
@@ -98,18 +104,9 @@ static int check_includes(km_findings *f, const km_manifest *m, const km_list *s
         }
         if (km_includes_scan(&f->arena, full, dirs, &files, err) < 0)
             return err ? err->code : KM_EIO;
-        for (size_t j = 1; j < files.count; j++) {
-            char *path = km_arena_strdup(&f->arena, files.paths[j] + strlen(m->dir) + 1);
-            if (!path)
-                return km_fail_nomem(err);
-            fold_path(path);
-            if (!is_listed(src, path) &&
-                km_findings_add(f, KM_FINDING_WARNING, "header-not-listed", place,
-                                "add it to 'src': other builders copy nothing else", err,
-                                "'%s' includes '%s', which this section's 'src' does not list",
-                                src->items[i], path) < 0)
+        for (size_t j = 1; j < files.count; j++)
+            if (check_reached(f, m, src, src->items[i], files.paths[j], place, err) < 0)
                 return KM_ELIMIT;
-        }
     }
     return 0;
 }
@@ -194,7 +191,8 @@ static int check_dir(km_findings *f, const char *path, km_err *err)
 
 static int check_file(km_findings *f, const char *path, km_err *err)
 {
-    static const km_library_rules rules = { .torch_minor = 10, .glibc_minor = 28 };
+    static const km_library_rules rules = { .torch_minor = KM_TORCH_MINOR_OLDEST,
+                                            .glibc_minor = 28 };
     size_t size;
     char *data;
 

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     unsigned torch_minor; /* must load in torch 2.<minor> */
     unsigned glibc_minor; /* glibc 2.<minor>; 28 for manylinux_2_28 */
+    const char *machine;  /* "x86_64" or "aarch64"; NULL: either */
     const char *const
         *archs;        /* images it is declared to hold, "9.0a", "7.5+PTX"; NULL: not declared */
     bool wants_images; /* it is a CUDA library: images must be there */
@@ -41,7 +42,7 @@ typedef struct {
  */
 int km_check(km_findings *f, const char *path, km_err *err);
 
-/* One library, from memory; `name` is what findings call it. */
+/* One library, from memory; `name` is what findings call it. Errors: those of km_elf_read. */
 int km_check_library(km_findings *f, const void *data, size_t size, const char *name,
                      const km_library_rules *rules, km_err *err);
 

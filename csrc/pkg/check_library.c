@@ -117,11 +117,18 @@ static void check_floor(struct inspection *s)
     }
 }
 
+/* Whether a mangled name has to do with torch's namespaces: a function, a class's table or type
+ * information, or a template made for one of them. */
 static bool is_torch_cpp(const char *name)
 {
-    return km_starts_with(name, "_ZN2at") || km_starts_with(name, "_ZN3c10") ||
-           km_starts_with(name, "_ZN5torch") || km_starts_with(name, "_ZNK2at") ||
-           km_starts_with(name, "_ZNK3c10") || km_starts_with(name, "_ZNK5torch");
+    static const char *const parts[] = {
+        "N2at", "NK2at", "N3c10", "NK3c10", "N5torch", "NK5torch"
+    };
+
+    for (size_t i = 0; km_starts_with(name, "_Z") && i < sizeof parts / sizeof parts[0]; i++)
+        if (strstr(name, parts[i]))
+            return true;
+    return false;
 }
 
 static void check_import(struct inspection *s, const km_elf_import *import)
@@ -172,7 +179,8 @@ static void check_linking(struct inspection *s)
         check_import(s, &s->elf.imports[i]);
 }
 
-/* Whether a declared "9.0a" or "7.5+PTX" is among the images. */
+/* Whether a declared "9.0a" or "7.5+PTX" is among the images; the latter is kept by PTX alone,
+ * which the driver compiles for 7.5 and newer. */
 static bool holds(const km_fatbin *images, const char *declared)
 {
     const char *dot = strchr(declared, '.');
@@ -187,7 +195,7 @@ static bool holds(const km_fatbin *images, const char *declared)
         has_cubin |= image->kind == KM_IMAGE_CUBIN;
         has_ptx |= image->kind == KM_IMAGE_PTX;
     }
-    return has_cubin && (has_ptx || !ptx);
+    return ptx ? has_ptx : has_cubin;
 }
 
 static void check_images(struct inspection *s, const void *data, size_t size)
@@ -221,6 +229,8 @@ int km_check_library(km_findings *f, const void *data, size_t size, const char *
 
     if (km_elf_read(&f->arena, data, size, name, &s.elf, err) < 0)
         return err ? err->code : KM_EFORMAT;
+    if (rules->machine && strcmp(s.elf.machine, rules->machine) != 0)
+        find(&s, "machine", "", "is made for %s, not for %s", s.elf.machine, rules->machine);
     check_needed(&s);
     check_floor(&s);
     check_linking(&s);

@@ -12,9 +12,11 @@
 #define KM_CFLAGS_RELEASE KM_CFLAGS_COMMON " -O3 -DNDEBUG"
 #define KM_CFLAGS_DEBUG   KM_CFLAGS_COMMON " -Og -g"
 
-/* Symbols only from the stubs, no rpath, no writable tables, no executable stack. */
+/* Symbols only from the stubs, no rpath, no writable tables, no executable stack; and never
+ * unloaded, because torch keeps pointers to what was registered. */
 #define KM_LDFLAGS                                                                                 \
-    "-shared -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,--exclude-libs,ALL"
+    "-shared -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete "              \
+    "-Wl,--exclude-libs,ALL"
 
 /* The folders a section's sources may include from: its own and the SDK. Absolute,
  * ends with NULL; NULL when out of memory. `k` is NULL for the binding. */

@@ -22,25 +22,70 @@ int km_fields_fail(const km_fields *f, const km_toml *at, km_err *err, const cha
                       message);
 }
 
-static int want(const km_fields *f, const char *key, const km_toml *value, km_toml_kind kind,
+/* "an array" */
+static const char *article(km_toml_kind kind)
+{
+    return kind == KM_TOML_INT || kind == KM_TOML_ARRAY ? "an" : "a";
+}
+
+/* As km_fields_want, for what errors call `what`. */
+static int want(const km_fields *f, const char *what, const km_toml *value, km_toml_kind kind,
                 km_err *err)
 {
     if (value->kind == kind)
         return 0;
-    return km_fields_fail(f, value, err, "'%s' must be a %s, not a %s", key,
-                          km_toml_kind_name(kind), km_toml_kind_name(value->kind));
+    return km_fields_fail(f, value, err, "%s must be %s %s, not %s %s", what, article(kind),
+                          km_toml_kind_name(kind), article(value->kind),
+                          km_toml_kind_name(value->kind));
 }
 
-/* A C string: not empty, without a zero inside. */
-static int take_text(const km_fields *f, const char *key, const km_toml *value, const char **out,
+/* "'src'", for errors; cut when it is long. */
+struct quoted {
+    char text[80];
+};
+
+static struct quoted quote(const char *before, const char *key)
+{
+    struct quoted q;
+
+    snprintf(q.text, sizeof q.text, "%s'%.48s'", before, key);
+    return q;
+}
+
+int km_fields_want(const km_fields *f, const char *key, const km_toml *value, km_toml_kind kind,
+                   km_err *err)
+{
+    return want(f, quote("", key).text, value, kind, err);
+}
+
+int km_fields_hint_names(const char *const *names, km_err *err)
+{
+    km_str list = KM_STR_INIT;
+    int rc;
+
+    for (size_t i = 0; names[i]; i++)
+        km_str_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    rc = km_hint(err, "known: %s", list.length ? list.data : "nothing");
+    km_str_release(&list);
+    return rc;
+}
+
+/* A C string of one line, as it goes into Ninja files, metadata and cards: not empty, without a
+ * zero or another control character inside. */
+static int take_text(const km_fields *f, const char *what, const km_toml *value, const char **out,
                      km_err *err)
 {
-    if (want(f, key, value, KM_TOML_STRING, err) < 0)
+    if (want(f, what, value, KM_TOML_STRING, err) < 0)
         return KM_EFORMAT;
     if (!value->string.length)
-        return km_fields_fail(f, value, err, "'%s' is empty", key);
+        return km_fields_fail(f, value, err, "%s is empty", what);
     if (strlen(value->string.data) != value->string.length)
-        return km_fields_fail(f, value, err, "'%s' holds a zero byte", key);
+        return km_fields_fail(f, value, err, "%s holds a zero byte", what);
+    for (const char *c = value->string.data; *c; c++)
+        if (*c == '\n')
+            return km_fields_fail(f, value, err, "%s must be one line", what);
+        else if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f)
+            return km_fields_fail(f, value, err, "%s holds a control character, 0x%02x", what, *c);
     *out = value->string.data;
     return 0;
 }
@@ -50,7 +95,7 @@ int km_fields_list(const km_fields *f, const char *key, const km_toml *value, km
 {
     size_t n;
 
-    if (want(f, key, value, KM_TOML_ARRAY, err) < 0)
+    if (km_fields_want(f, key, value, KM_TOML_ARRAY, err) < 0)
         return KM_EFORMAT;
     n = value->array.count;
     if (n > KM_SOURCES_MAX)
@@ -63,7 +108,8 @@ int km_fields_list(const km_fields *f, const char *key, const km_toml *value, km
         return km_fail_nomem(err);
     for (; out->count < n; out->count++) {
         out->places[out->count] = value->array.items[out->count];
-        if (take_text(f, key, value->array.items[out->count], &out->items[out->count], err) < 0)
+        if (take_text(f, quote("an item of ", key).text, value->array.items[out->count],
+                      &out->items[out->count], err) < 0)
             return KM_EFORMAT;
     }
     return 0;
@@ -77,15 +123,17 @@ static int take_paths(const km_fields *f, const char *key, const km_toml *value,
     if (km_fields_list(f, key, value, out, err) < 0)
         return err ? err->code : KM_EFORMAT;
     for (size_t i = 0; i < out->count; i++)
-        if (strcmp(out->items[i], ".") != 0 && km_path_check_relative(out->items[i], &why) < 0)
-            return km_fields_fail(f, out->places[i], err, "'%s': %s", key, why.message);
+        if (strcmp(out->items[i], ".") != 0 && km_path_check_relative(out->items[i], &why) < 0) {
+            km_fields_fail(f, out->places[i], err, "'%s': %s", key, why.message);
+            return km_hint(err, "paths are relative to the repository and stay inside it");
+        }
     return 0;
 }
 
 static int take_int(const km_fields *f, const char *key, const km_toml *value, int64_t *out,
                     km_err *err)
 {
-    if (want(f, key, value, KM_TOML_INT, err) < 0)
+    if (km_fields_want(f, key, value, KM_TOML_INT, err) < 0)
         return KM_EFORMAT;
     if (value->integer < 0)
         return km_fields_fail(f, value, err, "'%s' must be 0 or more", key);
@@ -99,11 +147,11 @@ static int take_version(const km_fields *f, const char *key, const km_toml *valu
     const char *text = NULL;
 
     if (value->kind == KM_TOML_FLOAT || value->kind == KM_TOML_INT) {
-        km_fields_fail(f, value, err, "'%s' must be a string, not a %s", key,
+        km_fields_fail(f, value, err, "'%s' must be a string, not %s %s", key, article(value->kind),
                        km_toml_kind_name(value->kind));
         return km_hint(err, "put the version in quotes: \"12.6\"");
     }
-    if (take_text(f, key, value, &text, err) < 0)
+    if (take_text(f, quote("", key).text, value, &text, err) < 0)
         return KM_EFORMAT;
     if (!km_version_parse(text, out))
         return km_fields_fail(f, value, err, "'%s' is no version: '%s'", key, text);
@@ -116,7 +164,7 @@ static int take_url(const km_fields *f, const char *key, const km_toml *value, c
     static const char *const schemes[] = { "https://",     "http://",     "git://",     "ssh://",
                                            "git+https://", "git+http://", "git+ssh://", NULL };
 
-    if (take_text(f, key, value, out, err) < 0)
+    if (take_text(f, quote("", key).text, value, out, err) < 0)
         return KM_EFORMAT;
     for (const char *const *s = schemes; *s; s++)
         if (km_starts_with(*out, *s))
@@ -133,7 +181,7 @@ static int take(const km_fields *f, const km_field *row, const km_toml *value, v
 
     switch (row->kind) {
     case KM_FIELD_TEXT:
-        return take_text(f, row->key, value, field, err);
+        return take_text(f, quote("", row->key).text, value, field, err);
     case KM_FIELD_INT:
         return take_int(f, row->key, value, field, err);
     case KM_FIELD_LIST:
@@ -145,9 +193,9 @@ static int take(const km_fields *f, const km_field *row, const km_toml *value, v
     case KM_FIELD_URL:
         return take_url(f, row->key, value, field, err);
     case KM_FIELD_TABLE:
-        return want(f, row->key, value, KM_TOML_TABLE, err);
+        return km_fields_want(f, row->key, value, KM_TOML_TABLE, err);
     case KM_FIELD_ARRAY:
-        return want(f, row->key, value, KM_TOML_ARRAY, err);
+        return km_fields_want(f, row->key, value, KM_TOML_ARRAY, err);
     case KM_FIELD_ANY:
         return 0;
     }
@@ -162,10 +210,11 @@ static int unknown(const km_fields *f, const km_toml_entry *e, const km_field *r
     for (; rows->key && n + 1 < ROWS_MAX; rows++)
         names[n++] = rows->key;
     names[n] = NULL;
-    km_fail_at(err, KM_EFORMAT, f->path, e->key_line, e->key_column, "unknown key '%s'%s%s", e->key,
-               *f->table ? " in " : "", f->table);
+    km_fail_at(err, KM_EFORMAT, f->path, e->key_line, e->key_column, "unknown %s '%s'%s%s",
+               e->value->kind == KM_TOML_TABLE ? "table" : "key", e->key, *f->table ? " in " : "",
+               f->table);
     near = km_nearest(e->key, names);
-    return near ? km_hint(err, "did you mean '%s'?", near) : KM_EFORMAT;
+    return near ? km_hint(err, "did you mean '%s'?", near) : km_fields_hint_names(names, err);
 }
 
 int km_fields_read(const km_fields *f, const km_toml *table, const km_field *rows, void *base,
@@ -185,7 +234,8 @@ int km_fields_read(const km_fields *f, const km_toml *table, const km_field *row
     }
     for (const km_field *row = rows; row->key; row++)
         if (row->required && !km_toml_get(table, row->key))
-            return km_fields_fail(f, table, err, "missing key '%s'%s%s", row->key,
+            return km_fields_fail(f, table, err, "missing %s '%s'%s%s",
+                                  row->kind == KM_FIELD_TABLE ? "table" : "key", row->key,
                                   *f->table ? " in " : "", f->table);
     return 0;
 }

@@ -41,6 +41,14 @@ int km_fields_read(const km_fields *f, const km_toml *table, const km_field *row
 int km_fields_fail(const km_fields *f, const km_toml *at, km_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Whether `value` is of this kind. */
+int km_fields_want(const km_fields *f, const char *key, const km_toml *value, km_toml_kind kind,
+                   km_err *err);
+
+/* Adds the names (which end with NULL) to an error, as what could stand there. Returns err->code.
+ */
+int km_fields_hint_names(const char *const *names, km_err *err);
+
 /* `value` as a list of strings. */
 int km_fields_list(const km_fields *f, const char *key, const km_toml *value, km_list *out,
                    km_err *err);

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/file.h"
 #include "core/path.h"
@@ -44,19 +45,29 @@ static const char *name_of(const char *line, size_t length, size_t *name_length,
     return p + 1;
 }
 
+/* `path` without the detours in it, when that is the same file, so that headers which include each
+ * other through ".." are met once and not under ever longer names. NULL: no file, or no memory. */
+static const char *tidy(km_arena *a, const char *path)
+{
+    char *folded = path ? km_arena_strdup(a, path) : NULL;
+    struct stat here, there;
+
+    if (!folded || stat(path, &here) < 0 || !S_ISREG(here.st_mode))
+        return NULL;
+    km_path_fold(folded);
+    if (stat(folded, &there) < 0 || there.st_dev != here.st_dev || there.st_ino != here.st_ino)
+        return path;
+    return folded;
+}
+
 static int resolve(km_arena *a, const char *includer, const char *name, bool quoted,
                    const char *const *dirs, km_includes *out, km_err *err)
 {
-    const char *path = quoted ? km_path_join(a, km_path_dir(a, includer), name) : NULL;
+    const char *path = quoted ? tidy(a, km_path_join(a, km_path_dir(a, includer), name)) : NULL;
 
-    if (path && km_file_exists(path))
-        return add(a, out, path, err);
-    for (; *dirs; dirs++) {
-        path = km_path_join(a, *dirs, name);
-        if (path && km_file_exists(path))
-            return add(a, out, path, err);
-    }
-    return 0;
+    for (; !path && *dirs; dirs++)
+        path = tidy(a, km_path_join(a, *dirs, name));
+    return path ? add(a, out, path, err) : 0;
 }
 
 static int scan_one(km_arena *a, const char *path, const char *const *dirs, km_includes *out,

@@ -17,7 +17,9 @@ static int check_name(const char *name, km_err *err)
     if (good)
         return 0;
     km_fail(err, KM_EUSAGE, "a kernel cannot be called '%s'", name);
-    return km_hint(err, "use lower-case letters, digits and '-', starting with a letter");
+    return km_hint(err,
+                   "use 2 to 64 lower-case letters, digits and '-', starting with a letter and "
+                   "not ending with '-'");
 }
 
 /* A template's file name, with IMPORT_NAME replaced and a last ".in" dropped. */
@@ -50,8 +52,14 @@ static int write_one(km_arena *a, const char *from, const char *to, const km_tem
 static int check_empty(km_arena *a, const char *dir, km_err *err)
 {
     km_names names;
+    int rc;
 
-    if (km_dir_list(a, dir, &names, NULL) < 0 || !names.count)
+    if (!*dir)
+        return km_fail(err, KM_EUSAGE, "the name of a folder is empty");
+    rc = km_dir_list(a, dir, &names, err);
+    if (rc < 0)
+        return rc == KM_ENOENT ? 0 : rc;
+    if (!names.count)
         return 0;
     return km_fail(err, KM_EIO, "the folder '%s' is there and not empty", dir);
 }

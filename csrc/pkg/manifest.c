@@ -23,6 +23,8 @@ int km_manifest_pick(const km_fields *f, const char *key, const char *text, cons
     km_fields_fail(f, at, err, "'%s' cannot be '%s'", key, text);
     if (near)
         km_hint(err, "did you mean '%s'?", near);
+    else
+        km_fields_hint_names(names, err);
     return -1;
 }
 
@@ -46,6 +48,7 @@ static int read_kernel_depends(const km_fields *f, const km_toml *table, km_kern
         KM_FIELD_END,
     };
     const km_toml *list = km_toml_get(table, "kernel-depends");
+    const km_fields of_item = { f->arena, f->path, "an item of 'kernel-depends'" };
 
     if (!list)
         return 0;
@@ -58,11 +61,11 @@ static int read_kernel_depends(const km_fields *f, const km_toml *table, km_kern
         d->version = -1;
         if (item->kind != KM_TOML_TABLE)
             return km_fields_fail(f, item, err, "items of 'kernel-depends' must be tables");
-        if (km_fields_read(f, item, rows, d, err) < 0)
+        if (km_fields_read(&of_item, item, rows, d, err) < 0)
             return KM_EFORMAT;
         if ((d->version >= 0) == (d->revision != NULL))
             return km_fields_fail(f, item, err,
-                                  "a kernel dependency has either 'version' or 'revision'");
+                                  "a kernel dependency needs 'version' or 'revision', not both");
     }
     return 0;
 }
@@ -135,11 +138,16 @@ static int check_edition(const km_fields *f, const km_toml *general, int64_t edi
     if (edition == 5)
         return 0;
     if (at)
-        return km_fields_fail(f, at, err, "edition %lld is not known; this kernmill reads 5",
-                              (long long)edition);
-    km_fields_fail(f, general, err, "missing key 'edition' in [general]");
-    return km_hint(err, "add 'edition = 5'; an older file is migrated by Hugging Face's "
-                        "'kernel-builder update-build'");
+        km_fields_fail(f, at, err, "edition %lld is not known; this kernmill reads 5",
+                       (long long)edition);
+    else
+        km_fields_fail(f, general, err, "missing key 'edition' in [general]");
+    if (edition > 5)
+        return km_hint(err, "a newer kernmill may read it");
+    return km_hint(err,
+                   "%s 'edition = 5'; an older file is migrated by Hugging Face's "
+                   "'kernel-builder update-build'",
+                   at ? "write" : "add");
 }
 
 static int read_backends(km_manifest *m, const km_fields *f, const km_toml *general, km_err *err)

@@ -105,6 +105,7 @@ typedef struct {
     km_backend_general of[KM_BACKEND_COUNT];
 
     km_framework framework;
+    const km_toml *framework_place, *stable_abi_place; /* for errors; the latter may be NULL */
     km_list torch_src, torch_pyext, torch_include, torch_cxx_flags;
     km_version torch_minver, torch_maxver;
     km_version stable_abi[KM_BACKEND_COUNT]; /* count 0: the full ABI */

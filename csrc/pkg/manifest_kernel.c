@@ -13,6 +13,7 @@ static int read_stable_abi(km_manifest *m, const km_fields *f, const km_toml *va
 {
     km_version v;
 
+    m->stable_abi_place = value;
     if (value->kind == KM_TOML_STRING) {
         if (!km_version_parse(value->string.data, &v) || v.count != 2)
             return km_fields_fail(f, value, err, "'stable-abi' must be like \"2.10\", not '%s'",
@@ -21,9 +22,12 @@ static int read_stable_abi(km_manifest *m, const km_fields *f, const km_toml *va
             m->stable_abi[b] = v;
         return 0;
     }
-    if (value->kind != KM_TOML_TABLE)
-        return km_fields_fail(f, value, err, "'stable-abi' must be a string or a table, not a %s",
-                              km_toml_kind_name(value->kind));
+    if (value->kind == KM_TOML_FLOAT || value->kind == KM_TOML_INT) {
+        km_fields_fail(f, value, err, "'stable-abi' must be a string or a table, not a number");
+        return km_hint(err, "put the version in quotes: \"2.10\"");
+    }
+    if (km_fields_want(f, "stable-abi", value, KM_TOML_TABLE, err) < 0)
+        return KM_EFORMAT;
     for (size_t i = 0; i < value->table.count; i++) {
         const km_toml_entry *e = &value->table.entries[i];
         int b = km_manifest_pick(f, "stable-abi", e->key, e->value, km_backend_names, err);
@@ -105,6 +109,7 @@ int km_manifest_read_framework(km_manifest *m, const km_toml *document, km_err *
                                   found, known[i].key);
         found = known[i].key;
         m->framework = known[i].framework;
+        m->framework_place = table;
         if (known[i].read(m, table, err) < 0)
             return KM_EFORMAT;
     }
@@ -130,6 +135,13 @@ static int check_capabilities(const km_fields *f, const km_list *list, km_err *e
         return km_hint(err, "a capability is like \"9.0\", \"9.0a\" or \"8.0+PTX\"");
     }
     return 0;
+}
+
+static bool is_among(const char *const *names, int backend)
+{
+    while (*names && strcmp(*names, km_backend_names[backend]) != 0)
+        names++;
+    return *names != NULL;
 }
 
 static int read_kernel(km_manifest *m, const km_toml_entry *e, km_kernel_section *k, km_err *err)
@@ -166,9 +178,14 @@ static int read_kernel(km_manifest *m, const km_toml_entry *e, km_kernel_section
         return km_fail_nomem(err);
     if (km_fields_read(&f, e->value, rows, k, err) < 0)
         return KM_EFORMAT;
-    if (backend->kind != KM_TOML_STRING)
-        return km_fields_fail(&f, backend, err, "'backend' must be a string, not a %s",
-                              km_toml_kind_name(backend->kind));
+    if (km_fields_want(&f, "backend", backend, KM_TOML_STRING, err) < 0)
+        return KM_EFORMAT;
+    for (int i = 0; km_backend_names[i]; i++)
+        if (strcmp(km_backend_names[i], backend->string.data) == 0 && !is_among(backends, i)) {
+            km_fields_fail(&f, backend, err, "nothing is compiled for backend '%s'",
+                           km_backend_names[i]);
+            return km_fields_hint_names(backends, err);
+        }
     b = km_manifest_pick(&f, "backend", backend->string.data, backend, backends, err);
     if (b < 0 || km_manifest_check_names(&f, "depends", &k->depends, depends, err) < 0 ||
         check_capabilities(&f, &k->cuda_capabilities, err) < 0)
@@ -195,9 +212,10 @@ int km_manifest_read_kernels(km_manifest *m, const km_toml *document, km_err *er
         return km_fail_nomem(err);
     for (; m->kernel_count < n; m->kernel_count++) {
         const km_toml_entry *e = &kernels->table.entries[m->kernel_count];
-        if (e->value->kind != KM_TOML_TABLE)
-            return km_fields_fail(&f, e->value, err, "[kernel] holds tables; '%s' is a %s", e->key,
-                                  km_toml_kind_name(e->value->kind));
+        if (e->value->kind != KM_TOML_TABLE) {
+            km_fields_fail(&f, e->value, err, "key '%s' stands outside a kernel's table", e->key);
+            return km_hint(err, "each kernel has a table of its own: [kernel.<name>]");
+        }
         if (read_kernel(m, e, &m->kernels[m->kernel_count], err) < 0)
             return KM_EFORMAT;
     }
@@ -238,7 +256,7 @@ int km_manifest_read_card(km_manifest *m, km_err *err)
         { "requires-python", KM_FIELD_TEXT, offsetof(km_card, requires_python), false },
         KM_FIELD_END,
     };
-    const char *dir = km_path_dir(&m->arena, m->path);
+    const char *dir = strchr(m->path, '/') ? km_path_dir(&m->arena, m->path) : "";
     const char *path = dir ? km_path_join(&m->arena, dir, "card.toml") : NULL;
     km_fields f = { &m->arena, path, "" };
     const km_toml *wheel;

@@ -56,13 +56,17 @@ static void add_output(km_str *s, const km_plan *p, const char *name)
     add_path(s, name);
 }
 
-/* "cpu/rmsnorm_cpu.c" -> "cpu_rmsnorm_cpu": one folder for all objects. */
-static void add_flat(km_str *s, const char *source)
+/* The object of a source: work_dir/obj/src/cpu/rmsnorm_cpu.o; the binding, which is compiled for
+ * each flavor, in obj/binding-cpu/ and obj/binding-cuda/. */
+static void add_object(km_str *s, const km_plan *p, const km_plan_source *c, const char *flavor)
 {
-    size_t n = strlen(source) - strlen(km_path_ext(source));
+    size_t n = strlen(c->source) - strlen(km_path_ext(c->source));
+    km_str name = KM_STR_INIT;
 
-    for (size_t i = 0; i < n; i++)
-        km_str_add_char(s, source[i] == '/' ? '_' : source[i]);
+    km_str_printf(&name, "obj/%s%s/%.*s.o", c->section ? "src" : "binding-",
+                  c->section ? "" : flavor, (int)n, c->source);
+    add_output(s, p, name.data);
+    km_str_release(&name);
 }
 
 static void write_rules(km_str *s, const km_plan *p)
@@ -96,23 +100,26 @@ static void write_rules(km_str *s, const km_plan *p)
     add_word(s, p->home.program);
     km_str_printf(s, " device-compile%s%s --arch $arch -o $out -M $out.d -- $flags $in\n",
                   p->o.use_nvcc ? " --nvcc" : "", p->o.debug ? " --debug" : "");
-    km_str_add(s, "  depfile = $out.d\n  deps = gcc\n  description = compile $in for $arch\n");
-    km_str_add(s, "\nrule join\n  command = ");
+    km_str_add(s, "  depfile = $out.d\n  deps = gcc\n  description = compile $in for $arch\n"
+                  "  restat = 1\n"); /* an image that comes out the same is left alone */
+    /* fatbinary splits its options at commas: it is told names without a folder */
+    km_str_add(s, "\nrule join\n  command = cd ");
+    add_word(s, p->work_dir);
+    km_str_add(s, "/image && ");
     add_word(s, p->toolkit.fatbinary);
-    km_str_add(s, " -64 --create=$out --compress-all --compress-mode=speed $images\n"
+    km_str_add(s, " -64 --create=$fatbin --compress-all --compress-mode=speed $images\n"
                   "  description = join $out\n");
 }
 
-static void write_compile(km_str *s, const km_plan *p, const km_plan_source *c, const char *suffix,
+static void write_compile(km_str *s, const km_plan *p, const km_plan_source *c, const char *flavor,
                           const char *definitions)
 {
     const km_list *include = c->section ? &c->section->include : &p->m->torch_include;
     const km_list *flags = c->section ? &c->section->cxx_flags : &p->m->torch_cxx_flags;
 
     km_str_add(s, "\nbuild ");
-    add_output(s, p, "obj/");
-    add_flat(s, c->source);
-    km_str_printf(s, "%s.o: cc ", suffix);
+    add_object(s, p, c, flavor);
+    km_str_add(s, ": cc ");
     add_path(s, c->source);
     km_str_add(s, "\n  flags =");
     for (size_t i = 0; i < include->count; i++)
@@ -121,7 +128,7 @@ static void write_compile(km_str *s, const km_plan *p, const km_plan_source *c, 
     km_str_add(s, definitions);
     for (size_t i = 0; i < flags->count; i++)
         add_flag(s, "", flags->items[i]);
-    km_str_printf(s, "\n  what = %s\n", *suffix ? suffix + 1 : "");
+    km_str_printf(s, "\n  what = %s\n", flavor);
 }
 
 static void write_sources(km_str *s, const km_plan *p)
@@ -134,9 +141,9 @@ static void write_sources(km_str *s, const km_plan *p)
                                                                  : " -DCPU_KERNEL");
             continue;
         }
-        write_compile(s, p, c, "-cpu", " -DCPU_KERNEL");
+        write_compile(s, p, c, "cpu", " -DCPU_KERNEL");
         if (p->products[KM_FLAVOR_CUDA].built)
-            write_compile(s, p, c, "-cuda", " -DCPU_KERNEL -DCUDA_KERNEL");
+            write_compile(s, p, c, "cuda", " -DCPU_KERNEL -DCUDA_KERNEL");
     }
 }
 
@@ -185,12 +192,13 @@ static void write_device(km_str *s, const km_plan *p, const km_plan_device *d)
             km_arch_name(arch, name);
             km_str_add_char(&inputs, ' ');
             add_image_name(&inputs, p, d, arch, ptx);
-            km_str_printf(&images, " --image3=kind=%s,sm=%s,file=", ptx ? "ptx" : "elf", name);
-            add_image_name(&images, p, d, arch, ptx);
+            km_str_printf(&images, " --image3=kind=%s,sm=%s,file=%s.%s.%s", ptx ? "ptx" : "elf",
+                          name, d->stem, name, ptx ? "ptx" : "cubin");
         }
     km_str_add(s, "\nbuild ");
     add_output(s, p, "image/");
-    km_str_printf(s, "%s.fatbin: join%s\n  images =%s\n", d->stem, inputs.data, images.data);
+    km_str_printf(s, "%s.fatbin: join%s\n  fatbin = %s.fatbin\n  images =%s\n", d->stem,
+                  inputs.data, d->stem, images.data);
     km_str_add(s, "\nbuild ");
     add_output(s, p, "obj/fatbin_");
     km_str_printf(s, "%s.o: cc ", d->stem);
@@ -211,10 +219,7 @@ static void add_objects(km_str *s, const km_plan *p, km_flavor flavor)
         if (c->section && c->section->backend == KM_BACKEND_CUDA && flavor == KM_FLAVOR_CPU)
             continue;
         km_str_add_char(s, ' ');
-        add_output(s, p, "obj/");
-        add_flat(s, c->source);
-        km_str_printf(s, "%s%s.o", c->section ? "" : "-",
-                      c->section ? "" : km_flavor_names[flavor]);
+        add_object(s, p, c, km_flavor_names[flavor]);
     }
     for (size_t i = 0; i < p->device_count && flavor == KM_FLAVOR_CUDA; i++) {
         km_str_add_char(s, ' ');
@@ -259,7 +264,7 @@ static void write_stubs(km_str *s, const km_plan *p)
     add_output(s, p, "gen/stub_dl.c");
     km_str_add(s, " | ");
     add_output(s, p, "gen/stub_dl.map");
-    km_str_add(s, "\n  flags = -Wl,-soname,libdl.so.2 -Wl,--version-script=");
+    km_str_add(s, "\n  flags = -Wl,-soname,libdl.so.2 -Xlinker --version-script=");
     add_word(s, p->work_dir);
     km_str_add(s, "/gen/stub_dl.map\n");
 }

@@ -45,7 +45,30 @@ static int fail_at(const km_plan *p, const km_toml *at, km_err *err, const char 
     return km_fail_at(err, KM_EFORMAT, p->m->path, at->line, at->column, "%s", message);
 }
 
-/* Device files are told apart by their stems, because images are linked in under them. */
+static bool is_identifier(const char *text)
+{
+    static const char *const letters = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    bool digit_first = *text >= '0' && *text <= '9';
+
+    while (*text && (strchr(letters, *text) || (*text >= '0' && *text <= '9')))
+        text++;
+    return !*text && !digit_first;
+}
+
+/* A source is compiled once: its object has its name. */
+static int add_source(km_plan *p, const char *source, const km_kernel_section *k, const km_toml *at,
+                      km_err *err)
+{
+    for (size_t i = 0; i < p->source_count; i++)
+        if (!p->sources[i].section == !k && strcmp(p->sources[i].source, source) == 0)
+            return fail_at(p, at, err, "source file '%s' is listed twice", source);
+    p->sources[p->source_count++] = (km_plan_source){ source, k };
+    return 0;
+}
+
+/* Device files are told apart by their stems, because images are linked in under them:
+ * KM_IMAGE(stem).
+ */
 static int add_device(km_plan *p, const char *source, const km_kernel_section *k, const km_toml *at,
                       km_err *err)
 {
@@ -54,6 +77,10 @@ static int add_device(km_plan *p, const char *source, const km_kernel_section *k
     *d = (km_plan_device){ source, km_path_stem(&p->arena, source), k, { .count = 0 } };
     if (!d->stem)
         return km_fail_nomem(err);
+    if (!is_identifier(d->stem)) {
+        fail_at(p, at, err, "device file '%s' is not named like a C identifier", source);
+        return km_hint(err, "its images are linked in under that name: letters, digits and '_'");
+    }
     for (size_t i = 0; i < p->device_count; i++)
         if (strcmp(p->devices[i].stem, d->stem) == 0)
             return fail_at(p, at, err, "two device files are called '%s.cu'", d->stem);
@@ -81,7 +108,8 @@ static int add_sources(km_plan *p, const km_list *src, const km_kernel_section *
         case SOURCE_HEADER:
             break;
         case SOURCE_C:
-            p->sources[p->source_count++] = (km_plan_source){ source, k };
+            if (add_source(p, source, k, at, err) < 0)
+                return KM_EFORMAT;
             break;
         case SOURCE_DEVICE:
             if (!k || k->backend != KM_BACKEND_CUDA)
@@ -113,7 +141,7 @@ static int gather_sources(km_plan *p, km_err *err)
     if (add_sources(p, &m->torch_src, NULL, err) < 0)
         return KM_EFORMAT;
     if (!p->source_count)
-        return km_fail_at(err, KM_EFORMAT, m->path, 1, 1, "'src' in [torch] names no C file");
+        return fail_at(p, m->framework_place, err, "'src' in [torch] names no C file");
     for (size_t i = 0; i < m->kernel_count; i++) {
         const km_kernel_section *k = &m->kernels[i];
         if (k->backend != KM_BACKEND_CPU && k->backend != KM_BACKEND_CUDA)
@@ -131,14 +159,15 @@ static int check_kind(const km_plan *p, km_err *err)
     const km_manifest *m = p->m;
 
     if (m->framework != KM_TORCH) {
-        km_fail_at(err, KM_EFORMAT, m->path, 1, 1, "only [torch] kernels are built so far");
+        fail_at(p, m->framework_place, err, "only [torch] kernels are built so far");
         return km_hint(err, "[torch-noarch] and [tvm-ffi] are planned; see README.md");
     }
-    for (int b = 0; b < KM_BACKEND_COUNT; b++)
-        if (m->backends[b] && b != KM_BACKEND_CPU && b != KM_BACKEND_CUDA)
-            return km_fail_at(err, KM_EFORMAT, m->path, 1, 1,
-                              "backend '%s' is read but not built; 'cpu' and 'cuda' are",
-                              km_backend_names[b]);
+    for (size_t i = 0; i < m->backend_names.count; i++)
+        if (strcmp(m->backend_names.items[i], "cpu") != 0 &&
+            strcmp(m->backend_names.items[i], "cuda") != 0)
+            return fail_at(p, m->backend_names.places[i], err,
+                           "backend '%s' is read but not built; 'cpu' and 'cuda' are",
+                           m->backend_names.items[i]);
     return 0;
 }
 
@@ -151,9 +180,9 @@ static int choose_torch(km_plan *p, km_err *err)
         v = &p->m->stable_abi[KM_BACKEND_CUDA];
     p->torch_minor = v->count ? v->part[1] : 10;
     if (v->count && (v->part[0] != 2 || v->part[1] < 10))
-        return km_fail_at(err, KM_EFORMAT, p->m->path, 1, 1,
-                          "'stable-abi' is %u.%u; a C binding needs \"2.10\" or newer", v->part[0],
-                          v->part[1]);
+        return fail_at(p, p->m->stable_abi_place, err,
+                       "'stable-abi' is %u.%u; a C binding needs \"2.10\" or newer", v->part[0],
+                       v->part[1]);
     return 0;
 }
 

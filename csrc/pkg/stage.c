@@ -135,11 +135,28 @@ static int remove_old_variants(km_arena *a, const km_plan *p, km_err *err)
     return 0;
 }
 
+/* The wheel carries all of build/wheel: a package under a name that the kernel had before goes. */
+static int remove_old_packages(km_arena *a, const km_plan *p, km_err *err)
+{
+    const char *dir = km_stage_wheel_dir(a, p);
+    km_names names = { NULL, 0 };
+
+    if (dir && km_dir_exists(dir) && km_dir_list(a, dir, &names, err) < 0)
+        return KM_EIO;
+    for (size_t i = 0; i < names.count; i++)
+        if (strcmp(names.names[i], p->m->import_name) != 0 &&
+            km_dir_remove(km_path_join(a, dir, names.names[i]), err) < 0)
+            return KM_EIO;
+    return 0;
+}
+
 static int stage_all(km_arena *a, const km_plan *p, km_err *err)
 {
     const char *wheel = km_path_join(a, km_stage_wheel_dir(a, p), p->m->import_name);
     int rc = remove_old_variants(a, p, err);
 
+    if (rc == 0)
+        rc = remove_old_packages(a, p, err);
     if (rc == 0)
         rc = stage_package(a, p, wheel, p->products[p->wheel_flavor].wheel_library,
                            p->m->import_name, err);

@@ -29,6 +29,24 @@ static bool copy_part(char *out, size_t size, const char *from, size_t n)
     return true;
 }
 
+/* "cpu", or a family and at least two digits, the last of which is the minor: "cu126". */
+static bool is_compute(const char *text)
+{
+    static const char *const names[] = { "cpu", "metal", "neuron", "tpu", NULL };
+    static const char *const families[] = { "cu", "rocm", "xpu", "cann", NULL };
+
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], text) == 0)
+            return true;
+    for (int i = 0; families[i]; i++) {
+        const char *digits = text + strlen(families[i]);
+        if (km_starts_with(text, families[i]) && strlen(digits) >= 2 &&
+            !digits[strspn(digits, "0123456789")])
+            return true;
+    }
+    return false;
+}
+
 /* compute "-" cpu "-" os */
 static int parse_arch(const char *name, const char *text, km_variant *v, km_err *err)
 {
@@ -45,6 +63,9 @@ static int parse_arch(const char *name, const char *text, km_variant *v, km_err 
         !copy_part(v->os, sizeof v->os, os, strlen(os)) || strchr(os, '-'))
         return km_fail(err, KM_EFORMAT, "variant '%s' must end with <backend>-<cpu>-<system>",
                        name);
+    if (!is_compute(v->compute))
+        return km_fail(err, KM_EFORMAT, "variant '%s' names an unknown backend '%s'", name,
+                       v->compute);
     for (int i = 0; cpus[i]; i++)
         known |= strcmp(cpus[i], v->cpu) == 0;
     if (!known)
@@ -54,7 +75,7 @@ static int parse_arch(const char *name, const char *text, km_variant *v, km_err 
         known |= strcmp(systems[i], v->os) == 0;
     if (!known)
         return km_fail(err, KM_EFORMAT, "variant '%s' names an unknown system '%s'", name, v->os);
-    if (km_starts_with(v->compute, "cu") && v->compute[2] >= '0' && v->compute[2] <= '9') {
+    if (km_starts_with(v->compute, "cu")) {
         unsigned number = (unsigned)atoi(v->compute + 2);
         v->cuda_major = number / 10;
         v->cuda_minor = number % 10;

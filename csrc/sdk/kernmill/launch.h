@@ -70,8 +70,8 @@ typedef struct {
 static inline const km_device *km_call_device(km_call *c);
 
 /* Launches; `arguments` points to each kernel argument in order. 0 or KM_FAILED. */
-static inline int km_launch_kernel(km_call *c, km_image *image, km_function *function,
-                                   const km_launch *how, void **arguments);
+KM_OUTLINED int km_launch_kernel(km_call *c, km_image *image, km_function *function,
+                                 const km_launch *how, void **arguments);
 
 #include "kernmill/detail/driver.h"
 

@@ -38,7 +38,11 @@
  * wrong type records an error and gives a zero value, and the call fails when the function returns.
  *
  * Devices. All tensors of a call are on one device (checked before the function is entered); on
- * CUDA that device is current while the function runs. See launch.h.
+ * CUDA that device is current while the function runs. See launch.h. A call without any tensor has
+ * no device, and torch refuses it.
+ *
+ * Aliasing. Arguments may share memory with each other, and so may the elements of one of them: a
+ * function that writes checks what it relies on.
  *
  * Schemas. torch's own grammar, with these types: Tensor, int (SymInt), float, bool, str,
  * ScalarType, Device, and lists of Tensor, int, float and bool, each also optional ("int[]?").
@@ -137,11 +141,10 @@ static inline const km_tensor *km_arg_tensors(km_call *c, int i, size_t *count);
 /* ---- errors ---- */
 
 /* Records the message and returns KM_FAILED. */
-static inline int km_error(km_call *c, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+KM_OUTLINED int km_error(km_call *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "argument 'weight': expected <format>, got float32[4095] on cpu"; returns KM_FAILED. */
-static inline int km_bad_argument(km_call *c, int i, const char *format, ...)
+KM_OUTLINED int km_bad_argument(km_call *c, int i, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Leaves the function with that error unless `condition` holds. */
@@ -154,19 +157,19 @@ static inline int km_bad_argument(km_call *c, int i, const char *format, ...)
 /* ---- new tensors: NULL (with the error recorded) when torch has no memory ---- */
 
 /* Contiguous, not initialised, on the device of `like`. */
-static inline km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
-                                  const km_tensor *like);
+KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
+                                const km_tensor *like);
 /* Contiguous, not initialised, with the sizes, dtype and device of `like`. */
 static inline km_tensor *km_empty_like(km_call *c, const km_tensor *like);
 /* `t` itself when it is contiguous, else a contiguous copy. */
-static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t);
+KM_OUTLINED const km_tensor *km_contiguous(km_call *c, const km_tensor *t);
 /* Copies `from` into `to`, which is writable (same sizes; dtypes are converted). 0 or KM_FAILED. */
-static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from);
+KM_OUTLINED int km_copy(km_call *c, const km_tensor *to, const km_tensor *from);
 /* Fills `t`, which is writable, with zeros. 0 or KM_FAILED. */
-static inline int km_zero(km_call *c, const km_tensor *t);
+KM_OUTLINED int km_zero(km_call *c, const km_tensor *t);
 /* `t` as rows of its last dimension, to be read: by a contiguous copy when its layout has no
  * constant row stride. 0 or KM_FAILED. */
-static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out);
+KM_OUTLINED int km_rows_of(km_call *c, const km_tensor *t, km_rows *out);
 
 /* How many results the schema has. */
 static inline int km_result_count(const km_call *c);
@@ -174,7 +177,7 @@ static inline int km_result_count(const km_call *c);
 /* Makes `t` result `i`. The same tensor may be returned once only; an argument only where the
  * schema says so ("-> Tensor(a!)"), since torch.compile takes other results for new memory. 0 or
  * KM_FAILED. */
-static inline int km_return(km_call *c, int i, const km_tensor *t);
+KM_OUTLINED int km_return(km_call *c, int i, const km_tensor *t);
 
 /* ---- what follows is how it is done ---- */
 

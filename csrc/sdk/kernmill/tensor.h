@@ -8,6 +8,9 @@
 
 #include "kernmill/torch.h"
 
+/* A function too large to be copied into every operator that calls it. */
+#define KM_OUTLINED static __attribute__((noinline, unused))
+
 /* State that exists once in a library, although every file that includes these headers defines it.
  */
 #define KM_ONCE_PER_LIBRARY __attribute__((weak, visibility("hidden")))

@@ -148,7 +148,7 @@ static inline void km_describe_tensor(const km_tensor *t, char *out, size_t size
     KM_ADD("%s[", km_dtype_name(t->dtype));
     for (int64_t i = 0; i < t->ndim; i++)
         KM_ADD("%s%lld", i ? ", " : "", (long long)t->sizes[i]);
-    for (int64_t i = t->ndim - 1; i >= 0; dense *= t->sizes[i--])
+    for (int64_t i = t->ndim - 1; i >= 0 && t->numel; dense *= t->sizes[i--])
         strided |= t->strides[i] != dense && t->sizes[i] > 1;
     KM_ADD("]%s", strided ? " strides [" : "");
     for (int64_t i = 0; strided && i < t->ndim; i++)
@@ -157,7 +157,7 @@ static inline void km_describe_tensor(const km_tensor *t, char *out, size_t size
 #undef KM_ADD
 }
 
-static inline void km_describe(km_call *c, int i, char *out, size_t size)
+KM_OUTLINED void km_describe(km_call *c, int i, char *out, size_t size)
 {
     const km_parameter *p = &c->signature->parameters[i];
     const km_value *v = &c->values[i];
@@ -189,7 +189,7 @@ static inline void km_describe(km_call *c, int i, char *out, size_t size)
     }
 }
 
-static inline int km_bad_argument(km_call *c, int i, const char *format, ...)
+KM_OUTLINED int km_bad_argument(km_call *c, int i, const char *format, ...)
 {
     char expected[KM_CALL_ERROR_BYTES / 2], got[KM_CALL_ERROR_BYTES / 4] = "";
     va_list ap;

@@ -74,7 +74,7 @@ static inline int km_error_v(km_call *c, const char *format, va_list ap)
     return KM_FAILED;
 }
 
-static inline int km_error(km_call *c, const char *format, ...)
+KM_OUTLINED int km_error(km_call *c, const char *format, ...)
 {
     va_list ap;
 
@@ -86,7 +86,7 @@ static inline int km_error(km_call *c, const char *format, ...)
 
 /* A torch function failed: its own text where torch can tell it (2.13), else a pointer to stderr,
  * where older ones print it. */
-static inline int km_torch_error(km_call *c, const char *doing)
+KM_OUTLINED int km_torch_error(km_call *c, const char *doing)
 {
     const char *text = NULL;
 
@@ -232,7 +232,7 @@ static inline void km_check_devices(km_call *c)
     }
 }
 
-static inline void km_call_begin(km_call *c, const struct km_signature *s, const km_slot *stack)
+KM_OUTLINED void km_call_begin(km_call *c, const struct km_signature *s, const km_slot *stack)
 {
     c->signature = s;
     c->tensor_count = 0;
@@ -255,7 +255,7 @@ static inline void km_call_begin(km_call *c, const struct km_signature *s, const
         km_torch_error(c, "selecting the device");
 }
 
-static inline void km_call_end(km_call *c, km_slot *stack)
+KM_OUTLINED void km_call_end(km_call *c, km_slot *stack)
 {
     if (c->guard)
         aoti_torch_delete_device_guard(c->guard);

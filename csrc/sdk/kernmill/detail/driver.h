@@ -109,11 +109,11 @@ static inline int km_ensure_context(km_call *c, int device)
     km_cu_context context = NULL;
     int code = km_cuda.driver.cuCtxGetCurrent(&context);
 
-    if (code == 0 && context)
-        return 0;
-    code = km_cuda.driver.cuDevicePrimaryCtxRetain(&context, device);
-    if (code == 0)
-        code = km_cuda.driver.cuCtxSetCurrent(context);
+    if (code == 0 && !context) {
+        code = km_cuda.driver.cuDevicePrimaryCtxRetain(&context, device);
+        if (code == 0)
+            code = km_cuda.driver.cuCtxSetCurrent(context);
+    }
     return code == 0 ? 0 : km_cuda_error(c, code, "taking the context of", "the device");
 }
 
@@ -216,8 +216,8 @@ static inline int km_prepare(km_call *c, km_image *image, km_function *f, const 
     return rc;
 }
 
-static inline int km_launch_kernel(km_call *c, km_image *image, km_function *f,
-                                   const km_launch *how, void **arguments)
+KM_OUTLINED int km_launch_kernel(km_call *c, km_image *image, km_function *f, const km_launch *how,
+                                 void **arguments)
 {
     const km_device *d = km_call_device(c);
     km_cu_attribute attributes[2];

@@ -87,7 +87,7 @@ static inline bool km_register_device(const km_op *table, struct km_signature *s
     return true; /* the library handle stays: deleting it would undo the registration */
 }
 
-static inline void km_register(const km_op *table, struct km_signature *signatures, size_t count)
+KM_OUTLINED void km_register(const km_op *table, struct km_signature *signatures, size_t count)
 {
     km_torch_library library = NULL;
 

@@ -46,6 +46,12 @@ static inline bool km_copy_name(char out[KM_NAME_BYTES], const char *from, const
     return true;
 }
 
+/* How many bytes the name has that `text` begins with. */
+static inline size_t km_identifier(const char *text)
+{
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+}
+
 /* The type that `text` begins with, and how many bytes its name has. */
 static inline km_type km_type_of(const char *text, size_t *length)
 {
@@ -56,7 +62,7 @@ static inline km_type km_type_of(const char *text, size_t *length)
                   { "SymInt", KM_TYPE_INT },       { "float", KM_TYPE_FLOAT },
                   { "bool", KM_TYPE_BOOL },        { "str", KM_TYPE_TEXT },
                   { "ScalarType", KM_TYPE_DTYPE }, { "Device", KM_TYPE_DEVICE } };
-    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    size_t n = km_identifier(text);
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strlen(known[i].name) == n && memcmp(known[i].name, text, n) == 0) {
@@ -96,9 +102,8 @@ static inline bool km_parse_parameter(const char *p, const char *end, km_paramet
         (out->list && (out->type == KM_TYPE_TEXT || out->type >= KM_TYPE_DTYPE)))
         return false;
     name = ++p;
-    while (p < end && *p != '=' && *p != ' ')
-        p++;
-    return km_copy_name(out->name, name, p);
+    p += km_identifier(p);
+    return km_copy_name(out->name, name, p) && (p == end || *p == '=' || *p == ' ');
 }
 
 /* The end of the item that starts at `p`: a comma or the closing parenthesis outside brackets and
@@ -156,10 +161,11 @@ static inline bool km_parse_results(const char *p, struct km_signature *s)
         p += length;
         if (*p == '(') {
             p += strcspn(p, ")");
-            p += *p == ')';
+            if (!*p++)
+                return false;
         }
         if (*p == ' ') /* a result may have a name */
-            p += strcspn(p, ",)");
+            p += 1 + km_identifier(p + 1);
         if (*p == ',')
             p += 1 + strspn(p + 1, " ");
         else if (*p && *p != ')')
@@ -169,12 +175,14 @@ static inline bool km_parse_results(const char *p, struct km_signature *s)
 }
 
 /* False when the schema uses something this interface does not do. */
-static inline bool km_parse_schema(const char *schema, struct km_signature *out)
+KM_OUTLINED bool km_parse_schema(const char *schema, struct km_signature *out)
 {
-    const char *p = strchr(schema, '(');
+    const char *p = schema + km_identifier(schema);
 
     memset(out, 0, sizeof *out);
-    if (!p || !km_copy_name(out->name, schema, p))
+    if (*p == '.') /* "name.overload" */
+        p += 1 + km_identifier(p + 1);
+    if (*p != '(' || !km_copy_name(out->name, schema, p))
         return false;
     p++;
     if (!km_parse_parameters(&p, out) || strncmp(p, " -> ", 4) != 0)

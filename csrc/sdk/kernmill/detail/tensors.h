@@ -30,8 +30,8 @@ static inline bool km_dense_strides(km_call *c, int64_t ndim, const int64_t *siz
     return true;
 }
 
-static inline km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
-                                  const km_tensor *like)
+KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
+                                const km_tensor *like)
 {
     km_torch_tensor handle = NULL;
     int64_t strides[KM_DIMS_MAX];
@@ -85,17 +85,17 @@ static inline int km_write(km_call *c, const km_tensor *to, const km_tensor *fro
     return failed ? km_torch_error(c, from ? "copying a tensor" : "clearing a tensor") : 0;
 }
 
-static inline int km_copy(km_call *c, const km_tensor *to, const km_tensor *from)
+KM_OUTLINED int km_copy(km_call *c, const km_tensor *to, const km_tensor *from)
 {
     return km_write(c, to, from);
 }
 
-static inline int km_zero(km_call *c, const km_tensor *t)
+KM_OUTLINED int km_zero(km_call *c, const km_tensor *t)
 {
     return km_write(c, t, NULL);
 }
 
-static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
+KM_OUTLINED const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
 {
     km_tensor *copy;
 
@@ -105,7 +105,7 @@ static inline const km_tensor *km_contiguous(km_call *c, const km_tensor *t)
     return copy && km_copy(c, copy, t) == 0 ? copy : NULL;
 }
 
-static inline int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
+KM_OUTLINED int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
 {
     *out = (km_rows){ 0 };
     if (km_as_rows(t, out))
@@ -119,7 +119,7 @@ static inline int km_result_count(const km_call *c)
     return c->signature->result_count;
 }
 
-static inline int km_return(km_call *c, int i, const km_tensor *t)
+KM_OUTLINED int km_return(km_call *c, int i, const km_tensor *t)
 {
     int at = 0;
 
