@@ -16,13 +16,13 @@ import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import kernmill.transformers
-import kernmill_rmsnorm
 import torch
 import torch.nn.functional as F
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 import kernels
+import kernmill.transformers
+import kernmill_rmsnorm
 from kernels import LocalLayerRepository, Mode, use_kernel_mapping
 
 logging.getLogger("kernels").setLevel(logging.ERROR)  # it names each layer that has no mapping, each time

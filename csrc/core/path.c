@@ -93,7 +93,7 @@ int km_path_check_relative(const char *name, km_err *err)
     for (const char *p = name;; p++) {
         unsigned char c = (unsigned char)*p;
         if (c == '\\')
-            return km_fail(err, KM_EFORMAT, "path '%s' has a backslash in it", name);
+            return km_fail(err, KM_EFORMAT, "path '%s' has a backslash (0x5c) in it", name);
         if (c && (c < 0x20 || c == 0x7f))
             return km_fail(err, KM_EFORMAT, "path '%s' has a byte 0x%02x in it", name, c);
         if (c && c != '/')

@@ -22,12 +22,25 @@ extern char **environ;
 #define READ_BYTES  16384
 #define DRAIN_READS 64 /* 1 MiB, which is as much as a pipe holds */
 
-static volatile sig_atomic_t running_group; /* 0 when no captured child runs */
+#define GRACE_POLLS 50
+
+/* What kill(2) wants: a process, or minus its group; 0 when no child runs. */
+static volatile sig_atomic_t running;
 
 void km_proc_interrupt(void)
 {
-    if (running_group > 0)
-        kill(-(pid_t)running_group, SIGKILL);
+    pid_t target = (pid_t)running, child = target < 0 ? -target : target;
+    bool ended = false;
+
+    if (!target)
+        return;
+    kill(target, SIGTERM);
+    for (int i = 0; i < GRACE_POLLS && !ended; i++) {
+        poll(NULL, 0, i ? POLL_MS : 0);
+        ended = waitpid(child, NULL, WNOHANG) != 0;
+    }
+    if (target < 0 || !ended)
+        kill(target, SIGKILL);
 }
 
 static long long now_ms(void)
@@ -113,8 +126,7 @@ static int start(const km_proc *p, const char *program, char **env, struct child
         rc = km_fail_errno(err, rc, "unable to start '%s'", program);
         goto out;
     }
-    if (!p->share_output)
-        running_group = c->pid;
+    running = p->share_output ? c->pid : -c->pid;
     c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
     c->fd[0] = pipes[0][0];
     c->fd[1] = pipes[1][0];
@@ -206,7 +218,7 @@ static int finish(struct child *c, bool kill_it, bool own_group)
         kill(own_group ? -c->pid : c->pid, SIGKILL);
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
         ;
-    running_group = 0;
+    running = 0;
     if (c->pidfd >= 0)
         close(c->pidfd);
     for (int i = 0; i < 2; i++)

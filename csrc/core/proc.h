@@ -1,8 +1,9 @@
 /* core/proc.h: other programs, started by argument vector, never through a shell.
  *
  * A child whose output is captured runs in a process group of its own: when it exceeds its time or
- * its output limit, or when kernmill is interrupted, the whole group is killed, grandchildren
- * included. A child that shares our terminal stays in our group, so that Ctrl-C reaches it.
+ * its output limit, the whole group is killed, grandchildren included. A child that shares our
+ * terminal stays in our group, so that Ctrl-C reaches it. When kernmill itself is to end, a child
+ * of either kind is told so first, because Ninja has its compilers in groups that only it knows.
  */
 #ifndef KERNMILL_CORE_PROC_H
 #define KERNMILL_CORE_PROC_H
@@ -41,7 +42,9 @@ int km_proc_check(const km_proc *p, km_proc_result *result, km_err *err);
 
 void km_proc_result_release(km_proc_result *result);
 
-/* Kills the running child's group, if there is one. Safe in a signal handler. */
+/* Ends the running child, if there is one, and its group: by SIGTERM, and after a second by
+ * SIGKILL. For a signal handler that exits then: the child's end is taken from whoever waits for
+ * it. */
 void km_proc_interrupt(void);
 
 #endif

@@ -82,7 +82,7 @@ static int add_build(const km_plan *p, km_str *out, km_err *err)
     return km_card_images(p, out, &oldest, err);
 }
 
-int km_card_write(const km_plan *p, km_str *out, km_err *err)
+int km_card_text(const km_plan *p, km_str *out, km_err *err)
 {
     const km_manifest *m = p->m;
     km_arena a = KM_ARENA_INIT;
@@ -109,10 +109,17 @@ int km_card_write(const km_plan *p, km_str *out, km_err *err)
             km_str_printf(out, "---\nlibrary_name: kernels\nlicense: %s\n---\n# %s\n\n%s\n",
                           m->license, m->name, m->card.summary ? m->card.summary : "");
     }
-    if (rc == 0)
-        rc = add_build(p, out, err);
     km_str_release(&functions);
     km_str_release(&layers);
     km_arena_release(&a);
+    return rc == 0 ? km_str_check(out, err) : rc;
+}
+
+int km_card_write(const km_plan *p, km_str *out, km_err *err)
+{
+    int rc = km_card_text(p, out, err);
+
+    if (rc == 0)
+        rc = add_build(p, out, err);
     return rc == 0 ? km_str_check(out, err) : rc;
 }

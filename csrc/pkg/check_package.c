@@ -287,8 +287,8 @@ static int check_libraries(km_findings *f, const char *dir, const km_library_rul
 
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
         const char *file = km_path_join(&f->arena, dir, names.names[i]);
-        size_t size;
-        char *data;
+        size_t size = 0;
+        char *data = NULL;
         if (!km_ends_with(names.names[i], ".so"))
             continue;
         rc = file ? km_file_read(&f->arena, file, KM_FILE_BYTES_MAX, &data, &size, err)
@@ -315,7 +315,7 @@ int km_check_hub_folder(km_findings *f, const char *dir, km_err *err)
     km_library_rules rules = { .torch_minor = KM_TORCH_MINOR_OLDEST, .glibc_minor = 28 };
     km_err why = KM_ERR_INIT;
     json_t *metadata = NULL;
-    km_variant v;
+    km_variant v = { 0 };
     int rc;
 
     f->kind = "hub folder";

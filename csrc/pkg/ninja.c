@@ -49,6 +49,16 @@ static void add_path(km_str *s, const char *path)
     }
 }
 
+/* A variable's value, which no shell reads. */
+static void add_value(km_str *s, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '$')
+            km_str_add_char(s, '$');
+        km_str_add_char(s, *value);
+    }
+}
+
 static void add_output(km_str *s, const km_plan *p, const char *name)
 {
     add_path(s, p->work_dir);
@@ -83,17 +93,17 @@ static void write_rules(km_str *s, const km_plan *p)
     km_str_add(s, "=. -ffile-prefix-map=");
     add_word(s, p->home.include);
     km_str_add(s, "=sdk $flags -c $in -o $out\n  depfile = $out.d\n  deps = gcc\n"
-                  "  description = compile $in $what\n");
+                  "  description = compile $what\n");
     km_str_add(s, "\nrule stub\n  command = ");
     add_word(s, p->cc);
     km_str_add(s, " -shared -fPIC -nostdlib -w $flags $in -o $out\n"
-                  "  description = stub $out\n");
+                  "  description = stand in for $what\n");
     km_str_add(s, "\nrule link\n  command = ");
     add_word(s, p->cc);
     km_str_printf(s, " %s%s -o $out $in -L", KM_LDFLAGS, p->o.debug ? "" : " -s");
     add_word(s, p->work_dir);
     km_str_add(s, "/stub -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed $libraries -lm\n"
-                  "  description = link $out\n");
+                  "  description = link $what\n");
     if (!p->device_count)
         return;
     km_str_add(s, "\nrule device\n  command = ");
@@ -108,7 +118,7 @@ static void write_rules(km_str *s, const km_plan *p)
     km_str_add(s, "/image && ");
     add_word(s, p->toolkit.fatbinary);
     km_str_add(s, " -64 --create=$fatbin --compress-all --compress-mode=speed $images\n"
-                  "  description = join $out\n");
+                  "  description = join the images of $what\n");
 }
 
 static void write_compile(km_str *s, const km_plan *p, const km_plan_source *c, const char *flavor,
@@ -128,7 +138,9 @@ static void write_compile(km_str *s, const km_plan *p, const km_plan_source *c, 
     km_str_add(s, definitions);
     for (size_t i = 0; i < flags->count; i++)
         add_flag(s, "", flags->items[i]);
-    km_str_printf(s, "\n  what = %s\n", flavor);
+    km_str_add(s, "\n  what = ");
+    add_value(s, c->source);
+    km_str_printf(s, "%s%s\n", *flavor ? " for " : "", flavor);
 }
 
 static void write_sources(km_str *s, const km_plan *p)
@@ -141,7 +153,8 @@ static void write_sources(km_str *s, const km_plan *p)
                                                                  : " -DCPU_KERNEL");
             continue;
         }
-        write_compile(s, p, c, "cpu", " -DCPU_KERNEL");
+        if (p->products[KM_FLAVOR_CPU].built)
+            write_compile(s, p, c, "cpu", " -DCPU_KERNEL");
         if (p->products[KM_FLAVOR_CUDA].built)
             write_compile(s, p, c, "cuda", " -DCPU_KERNEL -DCUDA_KERNEL");
     }
@@ -197,15 +210,18 @@ static void write_device(km_str *s, const km_plan *p, const km_plan_device *d)
         }
     km_str_add(s, "\nbuild ");
     add_output(s, p, "image/");
-    km_str_printf(s, "%s.fatbin: join%s\n  fatbin = %s.fatbin\n  images =%s\n", d->stem,
+    km_str_printf(s, "%s.fatbin: join%s\n  fatbin = %s.fatbin\n  images =%s\n  what = ", d->stem,
                   inputs.data, d->stem, images.data);
+    add_value(s, d->source);
     km_str_add(s, "\nbuild ");
     add_output(s, p, "obj/fatbin_");
     km_str_printf(s, "%s.o: cc ", d->stem);
     add_output(s, p, "gen/fatbin_");
     km_str_printf(s, "%s.c | ", d->stem);
     add_output(s, p, "image/");
-    km_str_printf(s, "%s.fatbin\n", d->stem);
+    km_str_printf(s, "%s.fatbin\n  what = the images of ", d->stem);
+    add_value(s, d->source);
+    km_str_add_char(s, '\n');
     if (s->failed == 0)
         s->failed = inputs.failed ? inputs.failed : images.failed;
     km_str_release(&inputs);
@@ -235,7 +251,8 @@ static void write_link(km_str *s, const km_plan *p, km_flavor flavor, const char
     add_output(s, p, "obj/namespace_");
     km_str_printf(s, "%s_%s.o: cc ", kind, km_flavor_names[flavor]);
     add_output(s, p, "gen/namespace_");
-    km_str_printf(s, "%s_%s.c\n", kind, km_flavor_names[flavor]);
+    km_str_printf(s, "%s_%s.c\n  what = the namespace for %s, %s\n", kind, km_flavor_names[flavor],
+                  kind, km_flavor_names[flavor]);
     km_str_add(s, "\nbuild ");
     add_path(s, library);
     km_str_add(s, ": link");
@@ -246,7 +263,8 @@ static void write_link(km_str *s, const km_plan *p, km_flavor flavor, const char
     add_output(s, p, "stub/libtorch_cpu.so");
     km_str_add_char(s, ' ');
     add_output(s, p, "stub/libdl.so");
-    km_str_printf(s, "\n  libraries =%s\n", flavor == KM_FLAVOR_CUDA ? " -ldl" : "");
+    km_str_printf(s, "\n  libraries =%s\n  what = the library for %s, %s\n",
+                  flavor == KM_FLAVOR_CUDA ? " -ldl" : "", kind, km_flavor_names[flavor]);
     km_str_add(s, "default ");
     add_path(s, library);
     km_str_add_char(s, '\n');
@@ -258,13 +276,14 @@ static void write_stubs(km_str *s, const km_plan *p)
     add_output(s, p, "stub/libtorch_cpu.so");
     km_str_add(s, ": stub ");
     add_output(s, p, "gen/stub_torch.c");
-    km_str_add(s, "\n  flags = -Wl,-soname,libtorch_cpu.so\n\nbuild ");
+    km_str_add(s, "\n  what = libtorch_cpu.so\n  flags = -Wl,-soname,libtorch_cpu.so\n\nbuild ");
     add_output(s, p, "stub/libdl.so");
     km_str_add(s, ": stub ");
     add_output(s, p, "gen/stub_dl.c");
     km_str_add(s, " | ");
     add_output(s, p, "gen/stub_dl.map");
-    km_str_add(s, "\n  flags = -Wl,-soname,libdl.so.2 -Xlinker --version-script=");
+    km_str_add(
+        s, "\n  what = libdl.so.2\n  flags = -Wl,-soname,libdl.so.2 -Xlinker --version-script=");
     add_word(s, p->work_dir);
     km_str_add(s, "/gen/stub_dl.map\n");
 }

@@ -171,6 +171,21 @@ static int check_kind(const km_plan *p, km_err *err)
     return 0;
 }
 
+static int choose_flavors(km_plan *p, km_err *err)
+{
+    bool cuda = p->m->backends[KM_BACKEND_CUDA], cpu = p->m->backends[KM_BACKEND_CPU] || !cuda;
+
+    if (!cpu && p->o.cpu_only) {
+        km_fail(err, KM_EUSAGE, "--cpu leaves nothing to build: %s has no 'cpu' backend",
+                p->m->name);
+        return km_hint(err, "leave --cpu out, or add \"cpu\" to backends in %s", p->m->path);
+    }
+    p->products[KM_FLAVOR_CPU].built = cpu;
+    p->products[KM_FLAVOR_CUDA].built = cuda && !p->o.cpu_only;
+    p->wheel_flavor = p->products[KM_FLAVOR_CUDA].built ? KM_FLAVOR_CUDA : KM_FLAVOR_CPU;
+    return 0;
+}
+
 /* The oldest torch, from stable-abi; a C binding cannot go below 2.10. */
 static int choose_torch(km_plan *p, km_err *err)
 {
@@ -276,14 +291,12 @@ static void unite_archs(km_plan *p)
 
 int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km_err *err)
 {
-    bool cuda = m->backends[KM_BACKEND_CUDA] && !o->cpu_only;
     int rc;
 
     *p = (km_plan){ .m = m, .o = *o };
-    p->products[KM_FLAVOR_CPU].built = true;
-    p->products[KM_FLAVOR_CUDA].built = cuda;
-    p->wheel_flavor = cuda ? KM_FLAVOR_CUDA : KM_FLAVOR_CPU;
     rc = check_kind(p, err);
+    if (rc == 0)
+        rc = choose_flavors(p, err);
     if (rc == 0)
         rc = choose_torch(p, err);
     if (rc == 0)

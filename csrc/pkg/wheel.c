@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "core/path.h"
 #include "formats/zip.h"
+#include "pkg/card.h"
 #include "pkg/stage.h"
 
 #define TAG "py3-none-manylinux_2_28_x86_64"
@@ -104,13 +105,18 @@ static int add_pth(struct wheel *w, km_err *err)
     return add_member(w, name, line, strlen(line), 0644, err);
 }
 
+/* A card without what only the Hub reads. */
+static const char *without_front_matter(const char *card)
+{
+    const char *end = km_starts_with(card, "---\n") ? strstr(card + 4, "\n---\n") : NULL;
+
+    return end ? end + strlen("\n---\n") : card;
+}
+
 static int add_metadata(struct wheel *w, km_err *err)
 {
     const km_manifest *m = w->p->m;
-    const char *readme = km_path_join(w->a, m->dir, "CARD.md");
-    km_str text = KM_STR_INIT;
-    size_t size;
-    char *card;
+    km_str text = KM_STR_INIT, card = KM_STR_INIT;
     int rc;
 
     km_str_printf(&text, "Metadata-Version: 2.4\nName: %s\nVersion: %s\n", m->name, w->version);
@@ -124,14 +130,13 @@ static int add_metadata(struct wheel *w, km_err *err)
     km_str_printf(&text, "Requires-Dist: torch>=2.%u\n", w->p->torch_minor);
     for (size_t i = 0; i < m->card.requires.count; i++)
         km_str_printf(&text, "Requires-Dist: %s\n", m->card.requires.items[i]);
-    if (readme && km_file_exists(readme) &&
-        km_file_read(w->a, readme, KM_TEXT_BYTES_MAX, &card, &size, err) == 0) {
-        const char *body = card; /* without the Hub's front matter */
-        if (km_starts_with(card, "---\n") && strstr(card + 4, "\n---\n"))
-            body = strstr(card + 4, "\n---\n") + strlen("\n---\n");
-        km_str_printf(&text, "Description-Content-Type: text/markdown\n\n%s", body);
-    }
-    rc = add_text(w, "METADATA", &text, err);
+    km_str_add(&text, "Description-Content-Type: text/markdown\n\n");
+    rc = km_card_text(w->p, &card, err);
+    if (rc == 0)
+        km_str_add(&text, without_front_matter(card.data));
+    if (rc == 0)
+        rc = add_text(w, "METADATA", &text, err);
+    km_str_release(&card);
     km_str_release(&text);
     return rc;
 }

@@ -24,8 +24,12 @@ from collections import Counter
 from types import ModuleType
 
 import pytest
-import tomllib
 import torch
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest's own dependency there
 
 
 def _name(start: pathlib.Path) -> str:
@@ -98,6 +102,11 @@ def worst():
     return _recorder.note
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # what torch.compile calls in torch itself warns of a name that torch retires: no test can help it
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit:DeprecationWarning")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
         _recorder.outcomes[report.outcome] += 1
@@ -109,8 +118,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for metric, value in sorted(_recorder.worst.items()):
-        terminalreporter.write_line(f"worst {metric}: {value:.4g}")
+    if not os.environ.get("KERNMILL_TEST_RECORD"):  # with one, whoever reads it tells
+        for metric, value in sorted(_recorder.worst.items()):
+            terminalreporter.write_line(f"worst {metric}: {value:.4g}")
     for reason, count in sorted(_recorder.skips.items()):
         terminalreporter.write_line(f"skipped {count}: {reason}")
 

@@ -22,11 +22,11 @@ import os
 import random
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 import toml_documents
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("KERNMILL_BUILD", ROOT / "build" / "release"))

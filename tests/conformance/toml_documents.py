@@ -128,9 +128,7 @@ class Writer:
         power = (
             self.rng.choice("eE")
             + self.rng.choice(["", "+", "-"])
-            + self.grouped(
-                str(self.rng.choice([0, 1, 20, 307, 324, 400])).zfill(self.rng.randrange(1, 5))
-            )
+            + self.grouped(str(self.rng.choice([0, 1, 20, 307, 324, 400])).zfill(self.rng.randrange(1, 5)))
         )
         return sign + whole + self.rng.choice([point, power, point + power])
 
@@ -327,9 +325,7 @@ def structure(rng: random.Random) -> bytes:
     text = writer.value([inner] if rng.random() < 0.5 else {"a": inner})
     for _ in range(rng.randrange(3)):
         at = rng.randrange(len(text) + 1)
-        token = rng.choice(
-            ["", ",", ",\n", "\n", "#\n", "[", "]", "{", "}", "1", "b = 1", "b = 1,"]
-        )
+        token = rng.choice(["", ",", ",\n", "\n", "#\n", "[", "]", "{", "}", "1", "b = 1", "b = 1,"])
         text = text[:at] + token + text[at + rng.randrange(2) :]
     return f"a = {text}".encode()
 

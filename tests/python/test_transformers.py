@@ -2,13 +2,13 @@
 
 import copy
 
-import kernmill.transformers
 import models
 import pytest
 import torch
 import transformers
 
 import kernels
+import kernmill.transformers
 from kernels import LocalLayerRepository, Mode, use_kernel_mapping
 
 MODELS = ["Qwen3", "Llama"]

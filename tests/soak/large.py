@@ -7,8 +7,9 @@ import json
 import sys
 import time
 
-import kernmill_rmsnorm as k
 import torch
+
+import kernmill_rmsnorm as k
 
 CHUNK = 1 << 14
 
