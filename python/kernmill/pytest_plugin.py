@@ -78,6 +78,7 @@ class _Recorder:
             "passed": self.outcomes["passed"],
             "failed": self.outcomes["failed"],
             "skipped": self.outcomes["skipped"],
+            "xfailed": self.outcomes["xfailed"],
             "failures": self.failures,
             "skips": dict(self.skips),
             "worst": dict(sorted(self.worst.items())),
@@ -108,6 +109,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if hasattr(report, "wasxfail"):
+        _recorder.outcomes["xfailed"] += 1
+        return
     if report.when == "call" or report.outcome != "passed":
         _recorder.outcomes[report.outcome] += 1
     if report.failed:

@@ -1,4 +1,4 @@
-"""Every kernel of kernmill_rmsnorm once or more, small, for compute-sanitizer:
+"""Every kernel of kernmill_rmsnorm and kernmill_launch once or more, small, for compute-sanitizer:
 
     compute-sanitizer --tool memcheck --error-exitcode 9 python3 tests/gpu/sanitize.py
     compute-sanitizer --tool racecheck --error-exitcode 9 python3 tests/gpu/sanitize.py
@@ -8,6 +8,7 @@ Each shape of the kernels is met with aligned and unaligned rows, with and witho
 
 import itertools
 
+import kernmill_launch
 import torch
 
 import kernmill_rmsnorm
@@ -34,12 +35,23 @@ def run(dtype, columns, unaligned, weight_dtype) -> int:
     return 1
 
 
+def launches() -> int:
+    x, y = torch.ones(32, 256, device="cuda"), torch.zeros(300, device="cuda")
+    clusters = (0, 8, 16) if torch.cuda.get_device_capability() >= (9, 0) else ()
+    for cluster in clusters:
+        kernmill_launch.cluster_sum(x, cluster)
+    kernmill_launch.reversed(torch.randn(20_000, device="cuda"))
+    kernmill_launch.slow_steps(y, 3, True)
+    return len(clusters) + 2
+
+
 def main() -> None:
     cases = 0
     for dtype in DTYPES:
         for columns, unaligned in itertools.product(COLUMNS[dtype], (0, 1)):
             for weight_dtype in {None, dtype, torch.float32}:
                 cases += run(dtype, columns, unaligned, weight_dtype)
+    cases += launches()
     torch.cuda.synchronize()
     print(f"{cases} cases on {torch.cuda.get_device_name()}")
 

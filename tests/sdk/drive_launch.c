@@ -65,9 +65,9 @@ static void order(void)
                "launch(7x2x3,256,0 ) ");
     expect_log("second launch", call("launch", 1, 8, 0, 0),
                "getctx stream(1) launch(8x2x3,256,0 ) ");
-    expect_log("another function", call("launch", 1, 1, 49152, 2),
+    expect_log("another function", call("launch", 1, 1, 49152, 0),
                "getctx capture(2) kernel(large) function capture(0) stream(1) "
-               "launch(1x2x3,256,49152 cluster=2x1x1 ) ");
+               "launch(1x2x3,256,49152 ) ");
     expect_log("another image", call("launch_other", 1, 0, 0, 0),
                "getctx capture(2) load(the second) kernel(other) function capture(0) stream(1) "
                "launch(1x1x1,32,0 ) ");
@@ -77,7 +77,6 @@ static void order(void)
     expect("device", cuda->log, "");
 }
 
-/* A thread of its own, so that it has no context. */
 static void *on_device_0(void *unused)
 {
     (void)unused;
@@ -87,7 +86,43 @@ static void *on_device_0(void *unused)
                "launch(1x2x3,256,60000 cluster=16x1x1 6=1 ) ");
     expect_log("again", call("launch", 0, 1, 60000, 16),
                "getctx stream(0) launch(1x2x3,256,60000 cluster=16x1x1 6=1 ) ");
+    expect_log(
+        "more shared memory", call("launch", 0, 1, 70000, 1),
+        "getctx capture(2) kernel(large) function set(8,70000,0) set(14,1,0) capture(0) stream(0) "
+        "launch(1x2x3,256,70000 cluster=1x1x1 6=1 ) ");
+    expect_log("less again", call("launch", 0, 1, 60000, 1),
+               "getctx stream(0) launch(1x2x3,256,60000 cluster=1x1x1 6=1 ) ");
     return NULL;
+}
+
+/* A device that had a smaller limit takes the larger one, as far as it can. */
+static void on_device_1(void)
+{
+    expect_log("the larger limit", call("launch", 1, 1, 50000, 0),
+               "getctx capture(2) kernel(large) function set(8,70000,1) capture(0) stream(1) "
+               "launch(1x2x3,256,50000 ) ");
+    expect_log("all of a device", call("launch", 1, 1, 200001, 0),
+               "getctx capture(2) kernel(large) function set(8,200001,1) capture(0) stream(1) "
+               "launch(1x2x3,256,200001 ) ");
+}
+
+/* The limit of device 1 is above what device 0 has. */
+static void *on_device_0_again(void *unused)
+{
+    (void)unused;
+    expect_log("the limit of another device", call("launch", 0, 1, 60000, 1),
+               "getctx retain(0) setctx capture(2) kernel(large) function set(8,200000,0) "
+               "set(14,1,0) capture(0) stream(0) launch(1x2x3,256,60000 cluster=1x1x1 6=1 ) ");
+    return NULL;
+}
+
+/* In a thread that has no context. */
+static void in_new_thread(void *(*part)(void *))
+{
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, part, NULL);
+    pthread_join(thread, NULL);
 }
 
 /* Each function of the driver fails once at the first launch: a message, a capture mode as before,
@@ -130,6 +165,14 @@ static void errors(void)
         snprintf(expected, sizeof expected, "launches::launch: %s", failures[i].message);
         expect(failures[i].function, rc ? mock_error : "success", expected);
     }
+    call("launch", 0, 1, 200001, 0);
+    expect("too much shared memory", mock_error,
+           "launches::launch: the kernel 'large' asks for 200001 bytes of shared memory; a block "
+           "on this sm_90 device can have 200000");
+    call("launch", 1, 1, 0, 2);
+    expect("clusters on an old device", mock_error,
+           "launches::launch: the kernel 'large' asks for clusters, and this is an sm_80 device; "
+           "sm_90 and newer have them");
     call("launch", -1, 1, 0, 0);
     expect("on the CPU", mock_error, "launches::launch: the call has no CUDA device below 64");
     cuda->log[0] = '\0';
@@ -174,7 +217,6 @@ int main(int argc, char **argv)
     const char *part = argc > 1 ? argv[1] : "";
     void *libcuda = dlopen("libcuda.so.1", RTLD_NOW),
          *state = libcuda ? dlsym(libcuda, "mock_cuda") : NULL;
-    pthread_t thread;
 
     cuda = state;
     if (libcuda) {
@@ -191,8 +233,9 @@ int main(int argc, char **argv)
         return 2;
     if (strcmp(part, "order") == 0) {
         order();
-        pthread_create(&thread, NULL, on_device_0, NULL);
-        pthread_join(thread, NULL);
+        in_new_thread(on_device_0);
+        on_device_1();
+        in_new_thread(on_device_0_again);
     } else if (strcmp(part, "errors") == 0) {
         errors();
     } else {

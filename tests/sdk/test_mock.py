@@ -88,7 +88,7 @@ def launches(tmp_path_factory):
 
 # A kernel loaded twice, a capture that a load breaks or that stays relaxed, an attribute of another device.
 def test_order_of_a_launch(launches):
-    assert must_run(launches, "order", LD_LIBRARY_PATH=str(launches.parent)) == "order: 7 calls\n"
+    assert must_run(launches, "order", LD_LIBRARY_PATH=str(launches.parent)) == "order: 12 calls\n"
 
 
 # An error of the driver that leaves a lock, a relaxed capture or half a kernel behind.

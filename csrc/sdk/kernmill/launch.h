@@ -44,17 +44,17 @@ typedef struct {
 typedef struct {
     const char *name;
     _Atomic(km_cu_kernel) kernel;
-    _Atomic uint64_t ready; /* a bit a device: loaded there, attributes set */
+    _Atomic uint64_t ready;        /* a bit a device: loaded there, attributes set */
+    _Atomic unsigned shared_bytes; /* the limit those devices have set */
 } km_function;
 
-#define KM_FUNCTION(entry) { entry, NULL, 0 }
+#define KM_FUNCTION(entry) { entry, NULL, 0, 0 }
 
 typedef struct {
     unsigned grid[3];      /* blocks; x up to 2^31-1, y and z up to 65535 */
     unsigned block[3];     /* threads of a block; at most 1024 in all */
     unsigned cluster[3];   /* blocks of a cluster; zeros: none (compute capability 9.0 and up) */
-    unsigned shared_bytes; /* dynamic shared memory; above 48 KiB the limit is raised for you, and
-                              must not grow from launch to launch: pass the largest you use */
+    unsigned shared_bytes; /* dynamic shared memory; above 48 KiB the limit is raised for you */
     bool programmatic;     /* may start before the preceding kernel of the stream has ended */
 } km_launch;
 

@@ -169,6 +169,36 @@ static inline int km_load_error(km_call *c, int code, const km_device *d, const 
                     d->sm);
 }
 
+/* What the driver would answer with "invalid argument" and no more. */
+static inline int km_check_shape(km_call *c, const km_function *f, const km_device *d,
+                                 const km_launch *how)
+{
+    if (how->shared_bytes > (unsigned)d->shared_bytes)
+        return km_error(c,
+                        "the kernel '%s' asks for %u bytes of shared memory; a block on this "
+                        "sm_%d device can have %d",
+                        f->name, how->shared_bytes, d->sm, d->shared_bytes);
+    if (how->cluster[0] && d->sm < 90)
+        return km_error(c,
+                        "the kernel '%s' asks for clusters, and this is an sm_%d device; "
+                        "sm_90 and newer have them",
+                        f->name, d->sm);
+    return 0;
+}
+
+/* Raises the limit the function has on shared memory to at least `asked`, for the devices to come:
+ * those that set the old limit are to set the new one before their next launch. */
+static inline unsigned km_shared_limit(km_function *f, unsigned asked)
+{
+    unsigned limit = atomic_load_explicit(&f->shared_bytes, memory_order_relaxed);
+
+    if (asked <= limit)
+        return limit;
+    atomic_store_explicit(&f->ready, 0, memory_order_relaxed);
+    atomic_store_explicit(&f->shared_bytes, asked, memory_order_release);
+    return asked;
+}
+
 /* Under the lock, and with this thread's captures relaxed: a load allocates. */
 static inline int km_load(km_call *c, km_image *image, km_function *f, const km_device *d,
                           const km_launch *how)
@@ -176,6 +206,7 @@ static inline int km_load(km_call *c, km_image *image, km_function *f, const km_
     km_cu_library library = atomic_load_explicit(&image->library, memory_order_relaxed);
     km_cu_kernel kernel = NULL;
     km_cu_function function = NULL;
+    unsigned shared = km_shared_limit(f, how->shared_bytes);
     int code = 0;
 
     if (!library) {
@@ -188,10 +219,12 @@ static inline int km_load(km_call *c, km_image *image, km_function *f, const km_
     code = km_cuda.driver.cuLibraryGetKernel(&kernel, library, f->name);
     if (code == 0) /* loads it into the context now rather than at the launch */
         code = km_cuda.driver.cuKernelGetFunction(&function, kernel);
-    if (code == 0 && how->shared_bytes > 48u * 1024)
-        code = km_cuda.driver.cuKernelSetAttribute(KM_CU_FUNCTION_SHARED_DYNAMIC,
-                                                   (int)how->shared_bytes, kernel, d->index);
-    if (code == 0 && how->cluster[0] * how->cluster[1] * how->cluster[2] > 8)
+    if (shared > (unsigned)d->shared_bytes) /* another device has more */
+        shared = (unsigned)d->shared_bytes;
+    if (code == 0 && shared > 48u * 1024)
+        code = km_cuda.driver.cuKernelSetAttribute(KM_CU_FUNCTION_SHARED_DYNAMIC, (int)shared,
+                                                   kernel, d->index);
+    if (code == 0 && d->sm >= 90) /* clusters of more than 8 blocks, should a launch ask for them */
         code = km_cuda.driver.cuKernelSetAttribute(KM_CU_FUNCTION_CLUSTER_NONPORTABLE, 1, kernel,
                                                    d->index);
     if (code)
@@ -204,10 +237,14 @@ static inline int km_load(km_call *c, km_image *image, km_function *f, const km_
 static inline int km_prepare(km_call *c, km_image *image, km_function *f, const km_device *d,
                              const km_launch *how)
 {
+    unsigned limit = atomic_load_explicit(&f->shared_bytes, memory_order_acquire);
     int mode = KM_CU_CAPTURE_RELAXED, rc;
 
-    if (atomic_load_explicit(&f->ready, memory_order_acquire) >> d->index & 1)
+    if (atomic_load_explicit(&f->ready, memory_order_acquire) >> d->index & 1 &&
+        how->shared_bytes <= limit)
         return 0;
+    if (km_check_shape(c, f, d, how) < 0)
+        return KM_FAILED;
     km_cuda_lock();
     km_cuda.driver.cuThreadExchangeStreamCaptureMode(&mode);
     rc = km_load(c, image, f, d, how);
