@@ -1,6 +1,7 @@
 /* The reader of operator schemas (kernmill/detail/schema.h): any text is refused, or read into
  * fields that a call can use. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <kernmill/detail/schema.h>
 
@@ -30,12 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *schema = malloc(size + 1); /* of its own size, so that a byte behind it is seen */
     struct km_signature s;
+    struct km_schema_error e;
 
     if (!schema)
         return 0;
     memcpy(schema, data, size);
     schema[size] = '\0';
-    if (km_parse_schema(schema, &s)) {
+    if (!km_parse_schema(schema, &s, &e)) {
+        if (!e.why || e.at < schema || e.at > schema + strlen(schema))
+            abort();
+    } else {
         if (!is_name(s.name, ".") || s.parameter_count < 0 || s.parameter_count > KM_ARGS_MAX ||
             s.result_count < 0 || s.result_count > KM_RETURNS_MAX)
             abort();

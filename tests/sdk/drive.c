@@ -63,6 +63,7 @@ static const struct scenario scenarios[] = {
     { "misuse", "twns", "tensor_twice", 2, "returns twice" },
     { "misuse", "twns", "result_twice", 2, "returns twice" },
     { "misuse", "twns", "foreign", 2, "not of this call" },
+    { "misuse", "twns", "argument", 2, "returns 'x' itself" },
     { "misuse", "twns", "missing", 2, "without result 1" },
     { "misuse", "t0ns", "silent", 2, "without saying why" },
     { "misuse", "twns", "success_after_error", 2, "the first is kept" },

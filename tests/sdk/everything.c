@@ -411,7 +411,7 @@ static const km_op ops[] = {
     { "copied(Tensor x, ScalarType d) -> Tensor", .cpu = &copied_kernel },
     { "zeros(Tensor x) -> Tensor", .cpu = &zeros_kernel, .cuda = &zeros_kernel },
     { "zeros.overload(Tensor x, *, bool other) -> Tensor", .cpu = &zeros_overload_kernel },
-    { "dense(Tensor x) -> Tensor", .cpu = &dense_kernel },
+    { "dense(Tensor(a) x) -> Tensor(a)", .cpu = &dense_kernel },
     { "fill(Tensor(a!) out, float value) -> ()", .cpu = &fill_kernel },
     { "fill_each(Tensor(a!)[] outs, float value) -> ()", .cpu = &fill_each_kernel },
     { "fill_maybe(Tensor x, Tensor(a!)? out, float value) -> ()", .cpu = &fill_maybe_kernel },
@@ -419,7 +419,7 @@ static const km_op ops[] = {
     { "assign(Tensor(a!) to, Tensor source) -> ()", .cpu = &assign_kernel },
     { "alias(Tensor x, Tensor(a!) out) -> Tensor", .cpu = &alias_kernel },
     { "same(Tensor(a!) x) -> Tensor(a!)", .cpu = &same_kernel },
-    { "last(Tensor[] xs) -> Tensor", .cpu = &last_kernel },
+    { "last(Tensor(a)[] xs) -> Tensor(a)", .cpu = &last_kernel },
     { "misuse(Tensor x, Tensor? w, int[] ns, str how) -> (Tensor, Tensor)", .cpu = &misuse_kernel },
     { .schema = "undefined(Tensor x) -> Tensor" },
 };

@@ -51,6 +51,14 @@ static int foreign(km_call *c)
     return km_return(c, 0, &other);
 }
 
+static int argument(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+
+    km_return(c, 0, km_empty_like(c, x));
+    return km_return(c, 1, x);
+}
+
 static int null_result(km_call *c)
 {
     return km_return(c, 0, NULL);
@@ -229,6 +237,7 @@ static const struct {
     WAY(tensor_twice),
     WAY(result_twice),
     WAY(foreign),
+    WAY(argument),
     WAY(null_result),
     WAY(missing),
     WAY(silent),

@@ -10,34 +10,54 @@ import building
 import pytest
 import torch
 
+TYPE = "expected a type: Tensor, int, SymInt, float, bool, str, ScalarType or Device"
+LIST = "lists are of Tensor, int, float or bool"
+NAME = "expected a name of at most 63 letters, digits and '_'"
+SPACE = "expected a space and the argument's name"
+RESULT = 'results are Tensors, or "()"'
+# schema, the text in it where it is refused ("" is its end), and why
 REFUSED = [
-    "a(Tensor x, Scalar s) -> Tensor",
-    "a(Tensor?[] xs) -> Tensor",
-    "a(Tensor x, Dict(str, int) d) -> Tensor",
-    "a(Tensor x, complex c) -> Tensor",
-    "a(Tensor x, str[] names) -> Tensor",
-    "a(Tensor x, ScalarType[] d) -> Tensor",
-    "a(Tensor x, Device[] d) -> Tensor",
-    "a(Tensor x, Layout l) -> Tensor",
-    "a(Tensor x, MemoryFormat m) -> Tensor",
-    "a(Tensor x, Generator? g) -> Tensor",
-    "a(Tensor x, (int, int) pair) -> Tensor",
-    "a(Tensor x, int[][] n) -> Tensor",
-    "a(Tensor x, __torch__.torch.classes.a.B b) -> Tensor",
-    "a(Tensor x, ...) -> Tensor",
-    "a(Tensor x) -> int",
-    "a(Tensor x) -> Tensor[]",
-    "a(Tensor x) -> Tensor?",
-    "a(Tensor x) -> (Tensor, int)",
-    "a(Tensor x) -> (Tensor(b!",
-    "a(Tensor x) -> Tensor(b!",
-    "a(" + ", ".join(f"int n{i}" for i in range(25)) + ") -> ()",
-    "a(Tensor x) -> (" + ", ".join(["Tensor"] * 9) + ")",
-    "a" * 64 + "(Tensor x) -> Tensor",
-    "a(Tensor " + "x" * 64 + ") -> Tensor",
-    "a(Tensor x",
-    "a",
-    "",
+    ("a(Tensor x, Scalar s) -> Tensor", "Scalar s", TYPE),
+    ("a(Tensr x) -> Tensor", "Tensr", TYPE),
+    ("a(Tensor?[] xs) -> Tensor", "[] xs", SPACE),
+    ("a(Tensor x, Dict(str, int) d) -> Tensor", "Dict", TYPE),
+    ("a(Tensor x, complex c) -> Tensor", "complex", TYPE),
+    ("a(Tensor x, str[] names) -> Tensor", "str[]", LIST),
+    ("a(Tensor x, ScalarType[] d) -> Tensor", "ScalarType[]", LIST),
+    ("a(Tensor x, Device[] d) -> Tensor", "Device[]", LIST),
+    ("a(Tensor x, Layout l) -> Tensor", "Layout", TYPE),
+    ("a(Tensor x, MemoryFormat m) -> Tensor", "MemoryFormat", TYPE),
+    ("a(Tensor x, Generator? g) -> Tensor", "Generator", TYPE),
+    ("a(Tensor x, (int, int) pair) -> Tensor", "(int", TYPE),
+    ("a(Tensor x, int[][] n) -> Tensor", "[] n", SPACE),
+    ("a(Tensor x, __torch__.torch.classes.a.B b) -> Tensor", "__torch__", TYPE),
+    ("a(Tensor x, ...) -> Tensor", "...", TYPE),
+    ("a(Tensor) -> Tensor", ") ->", SPACE),
+    ("a(Tensor x) -> int", "int", RESULT),
+    ("a(Tensor x) -> Tensor[]", "[]", "expected the end"),
+    ("a(Tensor x) -> Tensor?", "?", "expected the end"),
+    ("a(Tensor x) -> (Tensor, int)", "int", RESULT),
+    ("a(Tensor x) -> (Tensor(b!", "", "expected ')'"),
+    ("a(Tensor x) -> Tensor(b! x", "", "expected ')'"),
+    ("a(Tensor x) -> (Tensor y", "", "expected ')' and the end"),
+    ("a(Tensor x)", "", 'expected " -> " and the results'),
+    ("a(Tensor x)-> Tensor", "-> Tensor", 'expected " -> " and the results'),
+    (
+        "a(" + ", ".join(f"int n{i}" for i in range(25)) + ") -> ()",
+        "int n24",
+        "too many arguments (KM_ARGS_MAX)",
+    ),
+    (
+        "a(Tensor x) -> (" + ", ".join(["Tensor"] * 8) + ", Tensor y)",
+        "Tensor y",
+        "too many results (KM_RETURNS_MAX)",
+    ),
+    ("a" * 64 + "(Tensor x) -> Tensor", "a" * 64, NAME),
+    ("a(Tensor " + "x" * 64 + ") -> Tensor", "x" * 64, NAME),
+    ("a(Tensor x", "", "expected ')'"),
+    ("n::a(Tensor x) -> Tensor", "::", "expected '(' after the name, which has no namespace"),
+    ("a", "", "expected '(' after the name, which has no namespace"),
+    ("", "", NAME),
 ]
 
 
@@ -59,7 +79,7 @@ def test_refused_schemas(tmp_path):
     source = "\n".join(
         f"KM_KERNEL_AS(k{i}, nothing)\nstatic const km_op t{i}[] = {{ {row(schema, f'k{i}')} }};\n"
         f"static struct km_signature s{i}[1];"
-        for i, schema in enumerate(REFUSED)
+        for i, (schema, _, _) in enumerate(REFUSED)
     )
     cases = "\n".join(f"case {i}: km_register(t{i}, s{i}, 1); break;" for i in range(len(REFUSED)))
     source += (
@@ -71,15 +91,16 @@ def test_refused_schemas(tmp_path):
     assert load(library) == (0, "")
     refuse = ctypes.CDLL(str(library)).refuse
     refuse.restype = ctypes.c_char_p
-    for i, schema in enumerate(REFUSED):
-        assert refuse(i).decode() == f"km_refused: schema '{schema}' uses something kernmill/op.h does not do"
+    for i, (schema, at, why) in enumerate(REFUSED):
+        column = (schema.index(at) if at else len(schema)) + 1
+        assert refuse(i).decode() == f"km_refused: schema '{schema}', column {column}: {why}"
 
 
 # What a library says that was refused, and that its other operators are not half there.
 def test_status_names_the_schema(tmp_path):
     scalar = "second(Tensor x, Scalar s) -> ()"
     library = building.operators(tmp_path, "km_scalar", row("first(Tensor x) -> ()") + row(scalar))
-    assert load(library) == (3, f"km_scalar: schema '{scalar}' uses something kernmill/op.h does not do")
+    assert load(library) == (3, f"km_scalar: schema '{scalar}', column 18: {TYPE}")
     with pytest.raises(AttributeError):
         _ = torch.ops.km_scalar.second
     with pytest.raises(NotImplementedError):
@@ -157,9 +178,10 @@ int parse(const char *schema, char *out, size_t size);
 int parse(const char *schema, char *out, size_t size)
 {
     struct km_signature s;
+    struct km_schema_error e;
     size_t n;
 
-    if (!km_parse_schema(schema, &s))
+    if (!km_parse_schema(schema, &s, &e))
         return 0;
     n = (size_t)snprintf(out, size, "%s -> %d", s.name, s.result_count);
     for (int i = 0; i < s.parameter_count; i++)

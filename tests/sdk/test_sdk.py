@@ -325,6 +325,8 @@ MISUSE = {
     "result_twice": "the kernel returns twice, as result 0",
     "foreign": "the kernel returns a tensor that is not of this call",
     "null_result": "the kernel returns a tensor that is not of this call",
+    "argument": "the kernel returns 'x' itself as result 1, and its schema does not say so: "
+    'declare both as "Tensor(a!)", or return a copy',
     "missing": "the kernel returned without result 1",
     "silent": "the kernel failed without saying why",
     "success_after_error": "the first is kept",

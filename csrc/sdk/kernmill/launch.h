@@ -48,7 +48,9 @@ typedef struct {
     _Atomic unsigned shared_bytes; /* the limit those devices have set */
 } km_function;
 
-#define KM_FUNCTION(entry) { entry, NULL, 0, 0 }
+/* `entry` is a string literal: behind a mark, by which the build finds it in the library and
+ * compares it with the entry points that the images have. */
+#define KM_FUNCTION(entry) { &"km_function:" entry[sizeof "km_function:" - 1], NULL, 0, 0 }
 
 typedef struct {
     unsigned grid[3];      /* blocks; x up to 2^31-1, y and z up to 65535 */

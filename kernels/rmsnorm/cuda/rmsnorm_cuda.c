@@ -23,15 +23,18 @@ static const struct {
     { 512 * 2, 512, 512 }, { INT64_MAX, 1024, 1024 },
 };
 
+#define SHAPE_FUNCTIONS(prefix)                                                                    \
+    KM_FUNCTION(prefix "8x2"), KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),            \
+        KM_FUNCTION(prefix "512x2")
+#define SHAPE_ROW(prefix) { SHAPE_FUNCTIONS(prefix) }
 #define VARIANT_ROW(prefix)                                                                        \
-    { KM_FUNCTION(prefix "8x2"),   KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),        \
-      KM_FUNCTION(prefix "512x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
-#define VARIANT_TABLE(prefix)                                                                      \
-    { VARIANT_ROW(prefix "f32_"), VARIANT_ROW(prefix "f16_"), VARIANT_ROW(prefix "bf16_") }
+    { SHAPE_FUNCTIONS(prefix), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
+#define ROWS(ROW, prefix) { ROW(prefix "f32_"), ROW(prefix "f16_"), ROW(prefix "bf16_") }
 
-static km_function norm[DTYPES][VARIANTS] = VARIANT_TABLE("rms_norm_");
-static km_function add_norm[DTYPES][VARIANTS] = VARIANT_TABLE("add_rms_norm_"); /* shapes only */
-static km_function norm_backward[DTYPES][VARIANTS] = VARIANT_TABLE("rms_norm_backward_");
+static km_function norm[DTYPES][VARIANTS] = ROWS(VARIANT_ROW, "rms_norm_");
+static km_function norm_backward[DTYPES][VARIANTS] = ROWS(VARIANT_ROW, "rms_norm_backward_");
+/* the kernels that take any row take the residual, too */
+static km_function add_norm[DTYPES][LONG] = ROWS(SHAPE_ROW, "add_rms_norm_");
 static km_function dweight[DTYPES] = { KM_FUNCTION("rms_norm_dweight_f32"),
                                        KM_FUNCTION("rms_norm_dweight_f16"),
                                        KM_FUNCTION("rms_norm_dweight_bf16") };
@@ -109,14 +112,14 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
     km_launch how = { .grid = { (unsigned)blocks, 1, 1 },
                       .block = { (unsigned)shapes[shape].block, 1, 1 },
                       .programmatic = true };
-    int variant = aligned ? shape : ANY;
-    km_function *row = (f->residual.data && variant < LONG ? add_norm
-                                                           : norm)[dtype_index(f->dtype)];
+    int variant = aligned ? shape : ANY, dtype = dtype_index(f->dtype);
+    bool add = f->residual.data && variant < LONG;
+    km_function *function = add ? &add_norm[dtype][variant] : &norm[dtype][variant];
     void *arguments[] = { &a };
 
     if (check_grid(c, blocks) < 0)
         return KM_FAILED;
-    return km_launch_kernel(c, &rmsnorm_image, &row[variant], &how, arguments);
+    return km_launch_kernel(c, &rmsnorm_image, function, &how, arguments);
 }
 
 /* The backward's grid: enough blocks to fill the device, never more than there are groups of rows.

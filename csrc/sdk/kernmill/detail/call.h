@@ -50,6 +50,7 @@ struct km_call {
     km_tensor tensors[KM_TENSORS_MAX];
     bool given_away[KM_TENSORS_MAX]; /* returned: torch owns it */
     int tensor_count;
+    int argument_count; /* so many of them came in as arguments */
     union {
         int64_t i;
         double f;
@@ -61,7 +62,8 @@ struct km_call {
     char error[KM_CALL_ERROR_BYTES];
 };
 
-static inline int km_error_v(km_call *c, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static inline int km_error_v(km_call *c, const char *format,
+                                                                   va_list ap)
 {
     int n;
 
@@ -247,6 +249,7 @@ KM_OUTLINED void km_call_begin(km_call *c, const struct km_signature *s, const k
         for (int i = 0; i < s->parameter_count; i++)
             if (s->parameters[i].written == written)
                 km_take(c, &s->parameters[i], stack[i], &c->values[i]);
+    c->argument_count = c->tensor_count;
     if (c->failed || !c->tensor_count)
         return;
     km_check_devices(c);

@@ -90,15 +90,16 @@ static inline bool km_register_device(const km_op *table, struct km_signature *s
 KM_OUTLINED void km_register(const km_op *table, struct km_signature *signatures, size_t count)
 {
     km_torch_library library = NULL;
+    struct km_schema_error e;
 
     km_read_codes();
     if (!km_step(aoti_torch_library_init_fragment(km_namespace, "kernmill", 0, &library) == 0,
                  "opening the namespace", km_namespace))
         return;
     for (size_t i = 0; i < count; i++) {
-        if (!km_parse_schema(table[i].schema, &signatures[i])) {
-            km_refuse("%s: schema '%s' uses something kernmill/op.h does not do", km_namespace,
-                      table[i].schema);
+        if (!km_parse_schema(table[i].schema, &signatures[i], &e)) {
+            km_refuse("%s: schema '%.400s', column %d: %s", km_namespace, table[i].schema,
+                      (int)(e.at - table[i].schema) + 1, e.why);
             return;
         }
         if (!km_step(aoti_torch_library_def(library, table[i].schema) == 0, "defining",

@@ -131,6 +131,11 @@ KM_OUTLINED int km_return(km_call *c, int i, const km_tensor *t)
         return km_error(c, "the kernel sets result %d of %d", i, c->signature->result_count);
     if (c->results[i] || c->given_away[at])
         return km_error(c, "the kernel returns twice, as result %d", i);
+    if (at < c->argument_count && !(c->signature->aliased >> i & 1))
+        return km_error(c,
+                        "the kernel returns '%s' itself as result %d, and its schema does not "
+                        "say so: declare both as \"Tensor(a!)\", or return a copy",
+                        km_tensor_name(c, t), i);
     c->results[i] = t->handle;
     c->given_away[at] = true;
     return c->failed ? KM_FAILED : 0;
