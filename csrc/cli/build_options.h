@@ -17,7 +17,8 @@ typedef struct {
 #define KM_BUILD_OPTION_ROWS(type)                                                                 \
     KM_OPT_TEXT("arch", 'a', "LIST", type, build.archs,                                            \
                 "GPU architectures, for example 80,90a,75+PTX"),                                   \
-        KM_OPT_FLAG("cpu", 0, type, build.cpu_only, "build no CUDA flavor"),                       \
+        KM_OPT_FLAG("cpu", 0, type, build.cpu_only,                                                \
+                    "build no CUDA flavor; one built before goes"),                                \
         KM_OPT_INT("jobs", 'j', "N", type, build.jobs, "how many compilers at once"),              \
         KM_OPT_FLAG("debug", 'g', type, build.debug, "add line information, optimise less"),       \
         KM_OPT_TEXT("compiler", 0, "NAME", type, build.compiler,                                   \

@@ -3,16 +3,12 @@
 
 #include "cli/build_options.h"
 #include "core/file.h"
-#include "pkg/stage.h"
 
 typedef struct {
     km_build_fields build;
-    bool editable;
 } build_fields;
 
 static const km_opt options[] = {
-    KM_OPT_FLAG("editable", 'e', build_fields, editable,
-                "refresh the library of an editable installation, too"),
     KM_BUILD_OPTION_ROWS(build_fields),
     KM_OPT_END,
 };
@@ -39,11 +35,9 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = km_cli_build(&f->build, args[0], &m, &p, err);
     if (rc < 0)
         return rc;
-    if (f->editable)
-        rc = km_stage_editable(&p, err);
-    if (rc == 0 && f->build.common.json)
+    if (f->build.common.json)
         rc = km_print_json(km_cli_describe(&p), err);
-    else if (rc == 0)
+    else
         print_products(&p);
     km_plan_release(&p);
     km_manifest_release(&m);
@@ -55,6 +49,8 @@ const km_command km_cmd_build = {
     .name = "build",
     .help = "compile a kernel repository: libraries, Python packages, Hub folders",
     .args = "[PATH]",
+    .more = "PATH is the repository or its build.toml; without one, the working folder.\n"
+            "What comes out stands in its folder 'build', and replaces what an earlier build left.",
     .options = options,
     .fields_size = sizeof(build_fields),
     .run = run,

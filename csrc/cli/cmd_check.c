@@ -45,17 +45,18 @@ static void print_text(const km_findings *f, const char *path)
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     const km_common *common = fields;
+    const char *path = arg_count ? args[0] : ".";
     km_findings f = { 0 };
-    int rc = km_check_args(arg_count, 1, 1, err);
+    int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)
-        rc = km_check(&f, args[0], err);
+        rc = km_check(&f, path, err);
     if (rc < 0)
         return rc;
     if (common->json)
-        rc = print_json(&f, args[0], err);
+        rc = print_json(&f, path, err);
     else
-        print_text(&f, args[0]);
+        print_text(&f, path);
     if (rc == 0 && f.errors)
         rc = KM_EXIT_NO;
     km_findings_release(&f);
@@ -66,7 +67,10 @@ extern const km_command km_cmd_check;
 const km_command km_cmd_check = {
     .name = "check",
     .help = "find what is wrong with a kernel repository, library, wheel or Hub folder",
-    .args = "PATH",
+    .args = "[PATH]",
+    .more =
+        "PATH is a repository (or its build.toml), a library, a wheel, or a folder in the Hub's\n"
+        "layout; without one, the working folder.",
     .options = options,
     .fields_size = sizeof(km_common),
     .run = run,

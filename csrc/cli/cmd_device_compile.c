@@ -66,7 +66,7 @@ static int compile(device_fields *f, const char **args, size_t arg_count, const 
         job.dirs = dirs;
         job.flags = flags;
         km_toolkit_find(&a, &home, &toolkit);
-        rc = km_toolkit_check(&toolkit, err);
+        rc = km_toolkit_check(&toolkit, f->nvcc, err);
     }
     if (rc == 0)
         rc = km_device_compile(&toolkit, &job, &cached, err);

@@ -31,13 +31,11 @@ static void print_text(const km_diagnosis *d)
 {
     for (size_t i = 0; i < d->count; i++) {
         const km_symptom *s = &d->items[i];
-        printf("%s  %-22s %s\n",
-               s->found       ? "ok     "
-               : is_needed(s) ? "MISSING"
-                              : "missing",
-               s->what, s->found ? s->found : "");
-        if (!s->found)
-            printf("         for %s: %s\n", km_need_names[s->need], s->line);
+        if (s->found)
+            printf("ok       %-22s %s\n", s->what, s->found);
+        else
+            printf("%s  %s\n         for %s: %s\n", is_needed(s) ? "MISSING" : "absent ", s->what,
+                   km_need_names[s->need], s->line);
     }
 }
 

@@ -37,7 +37,8 @@ static int make(km_arena *a, init_fields *f, const char *name, km_err *err)
     }
     for (size_t i = 0; i < files.count; i++)
         printf("%s/%s\n", dir, files.names[i]);
-    km_term_note(&f->common.term, "next: kernmill test %s", dir);
+    km_term_note(&f->common.term,
+                 "next: kernmill test %s; then write your kernel, CARD.md and card.toml", dir);
     return 0;
 }
 
@@ -57,6 +58,8 @@ const km_command km_cmd_init = {
     .name = "init",
     .help = "make a new kernel repository that builds and tests at once",
     .args = "NAME",
+    .more = "NAME has 2 to 64 lower-case letters, digits and '-'; the Python package and the\n"
+            "operators' namespace have '_' for '-'.",
     .options = options,
     .fields_size = sizeof(init_fields),
     .run = run,

@@ -16,7 +16,7 @@ typedef struct {
 static const km_opt options[] = {
     KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
-    KM_OPT_FLAG("editable", 0, pack_fields, editable, "a wheel that points at the sources"),
+    KM_OPT_FLAG("editable", 'e', pack_fields, editable, "a wheel that points at the sources"),
     KM_BUILD_OPTION_ROWS(pack_fields),
     KM_OPT_END,
 };
@@ -82,6 +82,7 @@ const km_command km_cmd_pack = {
     .name = "pack",
     .help = "build, check, and write the wheel and the Hub layout with its card",
     .args = "[PATH]",
+    .more = "PATH is the repository or its build.toml; without one, the working folder.",
     .options = options,
     .fields_size = sizeof(pack_fields),
     .run = run,

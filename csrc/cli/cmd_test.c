@@ -24,6 +24,7 @@ static void print_text(const json_t *record, const km_plan *p)
     size_t i;
     const json_t *run, *value;
     const char *metric;
+    size_t n;
 
     json_array_foreach(json_object_get(record, "runs"), i, run)
     {
@@ -32,6 +33,8 @@ static void print_text(const json_t *record, const km_plan *p)
                json_integer_value(json_object_get(run, "passed")),
                json_integer_value(json_object_get(run, "failed")),
                json_integer_value(json_object_get(run, "skipped")));
+        json_array_foreach(json_object_get(run, "failures"), n, value)
+            printf("  failed %s\n", json_string_value(value));
         if (i)
             continue;
         json_object_foreach(json_object_get(run, "worst"), metric, value)
@@ -70,6 +73,8 @@ const km_command km_cmd_test = {
     .name = "test",
     .help = "build, and run the kernel's own tests on the built files",
     .args = "[PATH [PYTEST-ARGUMENT...]]",
+    .more = "PATH is the repository or its build.toml; without one, the working folder.\n"
+            "pytest gets the rest: kernmill test . -- -x --durations=5",
     .options = options,
     .fields_size = sizeof(test_fields),
     .run = run,

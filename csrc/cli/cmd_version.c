@@ -11,17 +11,19 @@ static const km_opt options[] = { KM_OPT_END };
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     const km_common *common = fields;
+    char oldest[16], newest[16];
 
     (void)args;
+    snprintf(oldest, sizeof oldest, "2.%d", KM_TORCH_MINOR_OLDEST);
+    snprintf(newest, sizeof newest, "2.%d", KM_TORCH_MINOR_NEWEST);
     if (km_check_args(arg_count, 0, 0, err) < 0)
         return KM_EUSAGE;
     if (common->json)
         return km_print_json(json_pack("{s:i,s:s,s:s,s:i,s:[s,s]}", "schema", KM_JSON_SCHEMA,
                                        "kernmill", KM_VERSION, "sdk", KM_SDK_VERSION, "json_schema",
-                                       KM_JSON_SCHEMA, "torch", "2.10", "2.15"),
+                                       KM_JSON_SCHEMA, "torch", oldest, newest),
                              err);
-    printf("kernmill %s (SDK %s, torch 2.%d to 2.%d)\n", KM_VERSION, KM_SDK_VERSION,
-           KM_TORCH_MINOR_OLDEST, KM_TORCH_MINOR_NEWEST);
+    printf("kernmill %s (SDK %s, torch %s to %s)\n", KM_VERSION, KM_SDK_VERSION, oldest, newest);
     return 0;
 }
 

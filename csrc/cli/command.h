@@ -18,6 +18,7 @@ struct km_command {
     const char *name;
     const char *help;      /* one line, lower-case, no full stop */
     const char *args;      /* "[PATH]" */
+    const char *more;      /* sentences on the arguments, for its own help; may be NULL */
     const km_opt *options; /* its own; --json, --quiet and --help are everyone's */
     size_t fields_size; /* of the struct that the options fill, whose first member is km_common */
     bool hidden;        /* plumbing: run, not listed */

@@ -1,6 +1,5 @@
 /* The program: finds the row, parses its options, runs it, and turns what it returns into an exit
- * code: 0 done, 1 an honest no, 2 usage, 3 the environment lacks something, 4 invalid input, 5 I/O,
- * 70 bug. */
+ * code. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,6 +19,19 @@ static const km_opt common_options[] = {
     KM_OPT_FLAG("quiet", 'q', km_common, quiet, "say nothing while running"),
     KM_OPT_FLAG("help", 'h', km_common, help, "print this help"),
     KM_OPT_END,
+};
+
+static const struct {
+    int code;
+    const char *meaning;
+} exit_codes[] = {
+    { 0, "done" },
+    { 1, "an honest no: a finding, a test that failed" },
+    { 2, "usage" },
+    { 3, "the environment lacks something" },
+    { 4, "invalid input" },
+    { 5, "I/O" },
+    { 70, "a bug in kernmill" },
 };
 
 static int exit_code(int code)
@@ -102,8 +114,8 @@ static void print_options(const km_opt *options)
 
 static void print_help(const km_command *c)
 {
-    printf("usage: kernmill %s [options]%s%s\n\n  %s\n\noptions:\n", c->name, *c->args ? " " : "",
-           c->args, c->help);
+    printf("usage: kernmill %s [options]%s%s\n\n  %s\n\n%s%soptions:\n", c->name,
+           *c->args ? " " : "", c->args, c->help, c->more ? c->more : "", c->more ? "\n\n" : "");
     print_options(c->options);
     print_options(common_options);
 }
@@ -121,6 +133,11 @@ static const km_command *find_command(const char *name, km_err *err)
     }
     names[n] = NULL;
     near = km_nearest(name, names);
+    if (name[0] == '-') {
+        km_fail(err, KM_EUSAGE, "the command is missing before '%s'", name);
+        km_hint(err, "options follow the command: kernmill COMMAND %s", name);
+        return NULL;
+    }
     km_fail(err, KM_EUSAGE, "unknown command '%s'", name);
     if (near)
         km_hint(err, "did you mean '%s'?", near);
@@ -171,8 +188,9 @@ static int print_overview(void)
     for (const km_command *const *c = km_commands; *c; c++)
         if (!(*c)->hidden)
             printf("  %-10s %s\n", (*c)->name, (*c)->help);
-    printf("\n'kernmill help COMMAND' describes one; exit codes: 0 done, 1 an honest no, 2 usage,\n"
-           "3 the environment lacks something, 4 invalid input, 5 I/O, 70 a bug in kernmill\n");
+    printf("\n'kernmill help COMMAND' describes one. Exit codes:\n");
+    for (size_t i = 0; i < sizeof exit_codes / sizeof exit_codes[0]; i++)
+        printf("  %-10d %s\n", exit_codes[i].code, exit_codes[i].meaning);
     return 0;
 }
 
@@ -191,16 +209,19 @@ static json_t *option_rows(const km_opt *options)
 /* All commands, or `only` one. */
 static int print_overview_json(const km_command *only, km_err *err)
 {
-    json_t *rows = json_array();
+    json_t *rows = json_array(), *codes = json_array();
 
     for (const km_command *const *c = km_commands; *c; c++)
         if (only ? *c == only : !(*c)->hidden)
             json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:o}", "name", (*c)->name, "help",
                                                   (*c)->help, "args", (*c)->args, "options",
                                                   option_rows((*c)->options)));
-    return km_print_json(json_pack("{s:i,s:s,s:o,s:o}", "schema", KM_JSON_SCHEMA, "version",
+    for (size_t i = 0; i < sizeof exit_codes / sizeof exit_codes[0]; i++)
+        json_array_append_new(codes, json_pack("{s:i,s:s}", "code", exit_codes[i].code, "meaning",
+                                               exit_codes[i].meaning));
+    return km_print_json(json_pack("{s:i,s:s,s:o,s:o,s:o}", "schema", KM_JSON_SCHEMA, "version",
                                    KM_VERSION, "options", option_rows(common_options), "commands",
-                                   rows),
+                                   rows, "exit_codes", codes),
                          err);
 }
 

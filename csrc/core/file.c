@@ -193,17 +193,20 @@ long long km_file_size(const char *path, km_err *err)
     return (long long)st.st_size;
 }
 
-int km_file_lock(const char *path, km_err *err)
+int km_file_lock(const char *path, bool wait, km_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
     if (fd < 0)
         return km_fail_errno(err, errno, "unable to open '%s'", path);
-    while (flock(fd, LOCK_EX) < 0) {
-        if (errno == EINTR)
+    while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+        int code = errno;
+        if (code == EINTR)
             continue;
         close(fd);
-        return km_fail_errno(err, errno, "unable to lock '%s'", path);
+        if (code == EWOULDBLOCK)
+            return km_fail(err, KM_ETIME, "another process holds '%s'", path);
+        return km_fail_errno(err, code, "unable to lock '%s'", path);
     }
     return fd;
 }

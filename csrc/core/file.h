@@ -36,9 +36,10 @@ bool km_dir_exists(const char *path);
 /* Size in bytes, or a negative code. */
 long long km_file_size(const char *path, km_err *err);
 
-/* Waits until no other process holds `path` (made when missing) and holds it until the descriptor
- * is closed, or the process ends. Returns the descriptor, or a negative code. */
-int km_file_lock(const char *path, km_err *err);
+/* Holds `path` (made when missing) until the descriptor is closed, or the process ends; first waits
+ * until no other process holds it, or fails with KM_ETIME when one does and `wait` is false.
+ * Returns the descriptor, or a negative code. */
+int km_file_lock(const char *path, bool wait, km_err *err);
 
 /* Makes a folder and its parents. Errors: KM_EUSAGE for an empty name. */
 int km_dir_make(const char *path, km_err *err);

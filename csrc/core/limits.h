@@ -28,6 +28,7 @@
 #define KM_TOML_VALUES_MAX       1000000
 #define KM_JSON_BYTES_MAX        (64u << 20)
 #define KM_FATBIN_IMAGES_MAX     65536
+#define KM_CUBIN_ENTRIES_MAX     16384 /* of a library */
 #define KM_ELF_SYMBOLS_MAX       1000000
 #define KM_ELF_SECTIONS_MAX      65536
 #define KM_ZIP_ENTRIES_MAX       65534 /* more needs zip64, which is refused */

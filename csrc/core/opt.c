@@ -63,29 +63,45 @@ static int store(const km_opt *o, void *fields, const char *value, km_err *err)
     return km_fail(err, KM_EBUG, "option '--%s' has no kind", o->name);
 }
 
+/* "-vq" and "-j4": flags, and at most one option with a value, which is what remains of `letters`
+ * or the next argument. */
+static int parse_letters(const km_opt *options, void *fields, const char *letters, int argc,
+                         char **argv, int *i, km_err *err)
+{
+    for (; *letters; letters++) {
+        const km_opt *o = find_short(options, *letters);
+        if (!o)
+            return km_fail(err, KM_EUSAGE, "unknown option '-%c'", *letters);
+        if (o->kind == KM_OPT_KIND_FLAG) {
+            if (store(o, fields, NULL, err) < 0)
+                return KM_EUSAGE;
+            continue;
+        }
+        if (letters[1])
+            return store(o, fields, letters + 1, err);
+        if (*i + 1 >= argc)
+            return km_fail(err, KM_EUSAGE, "option '--%s' wants a value %s", o->name, o->value);
+        return store(o, fields, argv[++*i], err);
+    }
+    return 0;
+}
+
 /* Handles argv[*i], which starts with '-', and moves *i over a value in the next argument. */
 static int parse_one(const km_opt *options, void *fields, int argc, char **argv, int *i,
                      km_err *err)
 {
     const char *word = argv[*i], *value = NULL;
+    size_t length = strcspn(word, "=");
     const km_opt *o;
 
-    if (word[1] == '-') {
-        size_t length = strcspn(word + 2, "=");
-        o = find_long(options, word + 2, length);
-        if (!o)
-            return unknown(options, word + 2, length, err);
-        value = word[2 + length] == '=' ? word + 3 + length : NULL;
-        if (value && o->kind == KM_OPT_KIND_FLAG)
-            return km_fail(err, KM_EUSAGE, "option '--%s' takes no value", o->name);
-    } else {
-        o = find_short(options, word[1]);
-        if (!o)
-            return km_fail(err, KM_EUSAGE, "unknown option '-%c'", word[1]);
-        if (word[2] && o->kind == KM_OPT_KIND_FLAG)
-            return km_fail(err, KM_EUSAGE, "option '-%c' takes no value", word[1]);
-        value = word[2] ? word + 2 : NULL;
-    }
+    if (word[1] != '-')
+        return parse_letters(options, fields, word + 1, argc, argv, i, err);
+    o = find_long(options, word + 2, length - 2);
+    if (!o)
+        return unknown(options, word + 2, length - 2, err);
+    value = word[length] == '=' ? word + length + 1 : NULL;
+    if (value && o->kind == KM_OPT_KIND_FLAG)
+        return km_fail(err, KM_EUSAGE, "option '--%s' takes no value", o->name);
     if (!value && o->kind != KM_OPT_KIND_FLAG) {
         if (*i + 1 >= argc)
             return km_fail(err, KM_EUSAGE, "option '--%s' wants a value %s", o->name, o->value);

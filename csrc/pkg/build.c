@@ -6,9 +6,10 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/proc.h"
-#include "formats/cubin.h"
+#include "pkg/entries.h"
 #include "pkg/generate.h"
 #include "pkg/ninja.h"
+#include "pkg/probe.h"
 #include "pkg/stage.h"
 
 static int run_ninja(km_arena *a, const km_plan *p, const char *file, km_err *err)
@@ -51,45 +52,21 @@ static int write_compile_commands(km_arena *a, const km_plan *p, const char *fil
     return rc;
 }
 
-/* The entry points of the plan's device files, by the first machine-code image of each. */
-static int count_entries(km_arena *a, const km_plan *p, size_t *total, km_err *err)
+/* Loads what was linked; the objects of a flavor's two libraries are the same. */
+static int probe_products(km_arena *a, const km_plan *p, km_err *err)
 {
-    *total = 0;
-    for (size_t i = 0; i < p->device_count; i++) {
-        const km_plan_device *d = &p->devices[i];
-        size_t j = 0, size, count;
-        char name[8], *data;
-        const char *path;
-        while (j < d->archs.count && !d->archs.items[j].cubin)
-            j++;
-        if (j == d->archs.count)
-            continue;
-        km_arch_name(&d->archs.items[j], name);
-        path = km_arena_printf(a, "%s/image/%s.%s.cubin", p->work_dir, d->stem, name);
-        if (!path || km_file_read(a, path, KM_FILE_BYTES_MAX, &data, &size, err) < 0 ||
-            km_cubin_count_entries(data, size, path, &count, err) < 0)
-            return err ? err->code : KM_EIO;
-        *total += count;
-    }
-    return 0;
-}
-
-/* Every entry point costs load time and size on each architecture: card.toml says how many there
- * may be. */
-static int check_budget(km_arena *a, const km_plan *p, km_err *err)
-{
-    int64_t budget = p->m->card.entry_points;
+    const char *const *schemas;
     size_t count;
+    int rc = 0;
 
-    if (!budget)
-        return 0;
-    if (count_entries(a, p, &count, err) < 0)
-        return err ? err->code : KM_EIO;
-    if (count <= (size_t)budget)
-        return 0;
-    km_fail(err, KM_EFORMAT, "the library has %zu entry points; card.toml allows %lld", count,
-            (long long)budget);
-    return km_hint(err, "merge kernels, or raise 'entry-points' in card.toml");
+    for (int f = 0; f < KM_FLAVOR_COUNT && rc == 0; f++) {
+        if (!p->products[f].built)
+            continue;
+        rc = km_probe(a, p, p->products[f].wheel_library, &schemas, &count, err);
+        if (rc == 0)
+            rc = km_probe_card(p->m, schemas, count, err);
+    }
+    return rc;
 }
 
 static int build_locked(km_arena *a, const km_plan *p, km_err *err)
@@ -102,19 +79,35 @@ static int build_locked(km_arena *a, const km_plan *p, km_err *err)
     if (rc == 0)
         rc = run_ninja(a, p, file, err);
     if (rc == 0)
-        rc = check_budget(a, p, err);
+        rc = km_entries_check(p, err);
+    if (rc == 0)
+        rc = probe_products(a, p, err);
     if (rc == 0)
         rc = write_compile_commands(a, p, file, err);
     if (rc == 0)
         rc = km_stage(p, err);
+    if (rc == 0 && km_stage_is_editable(p))
+        rc = km_stage_editable(p, err);
     return rc;
+}
+
+/* One build at a time in a folder. */
+static int lock_folder(km_arena *a, const km_plan *p, km_err *err)
+{
+    const char *path = km_path_join(a, p->work_dir, "lock");
+    int lock = path ? km_file_lock(path, false, NULL) : km_fail_nomem(err);
+
+    if (lock != KM_ETIME)
+        return lock;
+    if (!p->o.quiet)
+        fprintf(stderr, "waiting for another kernmill that builds in '%s'\n", p->build_dir);
+    return km_file_lock(path, true, err);
 }
 
 int km_build(const km_plan *p, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    const char *path = km_path_join(&a, p->work_dir, "lock");
-    int lock = path ? km_file_lock(path, err) : km_fail_nomem(err);
+    int lock = lock_folder(&a, p, err);
     int rc = lock < 0 ? lock : build_locked(&a, p, err);
 
     if (lock >= 0)

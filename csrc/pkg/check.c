@@ -8,6 +8,7 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "pkg/includes.h"
+#include "pkg/plan.h"
 #include "pkg/torch_symbols.h"
 #include "pkg/variant.h"
 
@@ -125,6 +126,30 @@ static int check_backends(km_findings *f, const km_manifest *m, km_err *err)
     return 0;
 }
 
+/* Hugging Face's format has kinds of kernels that are not built here. */
+static int check_buildable(km_findings *f, const km_manifest *m, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+
+    if (f->errors || km_plan_check(m, &why) == 0)
+        return 0;
+    return km_findings_add(f, KM_FINDING_WARNING, "not-built", *why.place ? why.place : m->path,
+                           why.hint, err, "'kernmill build' refuses it: %s", why.message);
+}
+
+static int check_tests(km_findings *f, const km_manifest *m, km_err *err)
+{
+    const char *tests = km_path_join(&f->arena, m->dir, "tests");
+
+    if (!tests)
+        return km_fail_nomem(err);
+    if (km_dir_exists(tests))
+        return 0;
+    return km_findings_add(f, KM_FINDING_WARNING, "tests-missing", m->path,
+                           "tests/test_*.py take the built package from the fixture 'kernel'", err,
+                           "the kernel has no tests");
+}
+
 int km_check_repository(km_findings *f, const km_manifest *m, km_err *err)
 {
     const char *init = km_arena_printf(&f->arena, "%s/torch-ext/%s/__init__.py", m->dir,
@@ -146,7 +171,9 @@ int km_check_repository(km_findings *f, const km_manifest *m, km_err *err)
         rc = check_includes(f, m, &m->torch_src, &m->torch_include, err);
     for (size_t i = 0; rc == 0 && i < m->kernel_count; i++)
         rc = check_includes(f, m, &m->kernels[i].src, &m->kernels[i].include, err);
-    return rc;
+    if (rc == 0)
+        rc = check_buildable(f, m, err);
+    return rc == 0 ? check_tests(f, m, err) : rc;
 }
 
 /* A folder: a repository, one Hub folder, or a root with build/<variant> in it. */

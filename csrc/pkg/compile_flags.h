@@ -5,10 +5,11 @@
 #include "pkg/plan.h"
 
 /* -fexceptions: errors unwind through C frames. -ffp-contract=off: the same bits on every
- * instruction set. -fno-math-errno: square roots are instructions. */
+ * instruction set. -fno-math-errno: square roots are instructions. -Werror=...: what C17 allows and
+ * nobody means, a misspelt function first. */
 #define KM_CFLAGS_COMMON                                                                           \
     "-std=c17 -fPIC -fexceptions -fvisibility=hidden -ffp-contract=off -fno-math-errno "           \
-    "-Wall -Wextra"
+    "-Wall -Wextra -Werror=implicit-function-declaration -Werror=int-conversion"
 #define KM_CFLAGS_RELEASE KM_CFLAGS_COMMON " -O3 -DNDEBUG"
 #define KM_CFLAGS_DEBUG   KM_CFLAGS_COMMON " -Og -g"
 

@@ -60,6 +60,31 @@ int km_device_compiler_version(km_arena *a, const km_toolkit *t, bool use_nvcc, 
     return rc;
 }
 
+int km_device_check_archs(const km_toolkit *t, const km_archs *archs, km_err *err)
+{
+    int known[KM_NVRTC_ARCHS_MAX], count;
+    km_str names = KM_STR_INIT;
+    km_nvrtc n;
+    int rc = km_nvrtc_open(&n, t->nvrtc, err);
+
+    if (rc < 0)
+        return rc;
+    count = km_nvrtc_archs(&n, known);
+    for (size_t i = 0; rc == 0 && count && i < archs->count; i++) {
+        int at = 0;
+        while (at < count && known[at] != (int)archs->items[i].sm)
+            at++;
+        if (at < count)
+            continue;
+        for (int j = 0; j < count; j++)
+            km_str_printf(&names, "%s%d", j ? ", " : "", known[j]);
+        km_fail(err, KM_EUSAGE, "'%s' compiles nothing for sm_%u", t->nvrtc, archs->items[i].sm);
+        rc = km_hint(err, "it knows %s", names.data);
+    }
+    km_str_release(&names);
+    return rc;
+}
+
 static void make_options(km_arena *a, const km_toolkit *t, const km_device_job *job,
                          struct options *o)
 {

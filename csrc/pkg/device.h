@@ -28,6 +28,9 @@ typedef struct {
  * Errors: KM_ECHILD with the compiler's messages; KM_EENV when the compiler cannot be loaded. */
 int km_device_compile(const km_toolkit *t, const km_device_job *job, bool *cached, km_err *err);
 
+/* Errors: KM_EUSAGE naming the first architecture that this NVRTC does not compile for. */
+int km_device_check_archs(const km_toolkit *t, const km_archs *archs, km_err *err);
+
 /* "NVRTC 12.9" or "nvcc V13.0.88", in the arena. */
 int km_device_compiler_version(km_arena *a, const km_toolkit *t, bool use_nvcc, const char **out,
                                km_err *err);

@@ -101,6 +101,8 @@ static void diagnose_cuda(km_arena *a, const km_home *home, km_diagnosis *d)
     add(d, "CUDA run-time compiler", KM_NEED_CUDA, version, line);
     add(d, "CUDA headers", KM_NEED_CUDA, t.includes[0], line);
     add(d, "fatbinary", KM_NEED_CUDA, t.fatbinary, line);
+    if (t.nvcc) /* only for build --compiler nvcc */
+        add(d, "nvcc", KM_NEED_CUDA, t.nvcc, "");
 }
 
 /* The driver's own word, without initialising a GPU for longer than the question. */

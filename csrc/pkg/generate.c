@@ -1,5 +1,7 @@
 #include "pkg/generate.h"
 
+#include <string.h>
+
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
@@ -58,15 +60,22 @@ static int write_embedding(const km_plan *p, const km_plan_device *d, km_err *er
     return rc;
 }
 
-/* Empty functions with the names that libtorch_cpu of torch 2.<minor> exports. */
+/* Functions that do nothing and succeed, with the names that libtorch_cpu of torch 2.<minor>
+ * exports; the one that defines an operator says so, for km_probe. */
 static void stub_torch(km_str *source, unsigned minor)
 {
+    static const char define[] = "aoti_torch_library_def";
     size_t count;
     const km_torch_symbol *symbols = km_torch_symbols(&count);
 
+    km_str_printf(source,
+                  "int printf(const char *, ...);\n"
+                  "long %s(void *library, const char *schema)\n"
+                  "{\n    return printf(\"schema %%s\\n\", schema) < 0;\n}\n",
+                  define);
     for (size_t i = 0; i < count; i++)
-        if (!symbols[i].cuda && symbols[i].minor <= minor)
-            km_str_printf(source, "void %s(void) {}\n", symbols[i].name);
+        if (!symbols[i].cuda && symbols[i].minor <= minor && strcmp(symbols[i].name, define) != 0)
+            km_str_printf(source, "long %s(void) { return 0; }\n", symbols[i].name);
 }
 
 /* libdl's functions with the version they had before glibc 2.34 moved them, and the linker's map.

@@ -5,6 +5,7 @@
 
 #include "core/path.h"
 #include "core/str.h"
+#include "pkg/manifest.h"
 #include "pkg/template.h"
 
 static int check_name(const char *name, km_err *err)
@@ -14,9 +15,15 @@ static int check_name(const char *name, km_err *err)
 
     for (size_t i = 0; i < n && good; i++)
         good = islower((unsigned char)name[i]) || isdigit((unsigned char)name[i]) || name[i] == '-';
-    if (good)
+    if (good && !km_name_is_taken(name))
         return 0;
     km_fail(err, KM_EUSAGE, "a kernel cannot be called '%s'", name);
+    if (good)
+        return km_hint(err, "that is the name of another Python package or module");
+    if (strchr(name, '/'))
+        return km_hint(err, "NAME is the kernel's; -d DIR says where it is made");
+    if (strchr(name, '_'))
+        return km_hint(err, "write '-' for '_': the Python package has '_' by itself");
     return km_hint(err,
                    "use 2 to 64 lower-case letters, digits and '-', starting with a letter and "
                    "not ending with '-'");

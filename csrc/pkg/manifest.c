@@ -116,6 +116,26 @@ static int read_hub(km_manifest *m, const km_toml *table, km_err *err)
     return 0;
 }
 
+bool km_name_is_taken(const char *name)
+{
+    static const char *const taken[] = {
+        "array",        "bisect",      "build",     "calendar",   "cmath",      "code",
+        "copy",         "ctypes",      "diffusers", "enum",       "fractions",  "functools",
+        "heapq",        "io",          "itertools", "json",       "kernels",    "kernmill",
+        "liger-kernel", "logging",     "math",      "ml-dtypes",  "numbers",    "numpy",
+        "operator",     "packaging",   "pip",       "pytest",     "queue",      "quack",
+        "random",       "safetensors", "scipy",     "select",     "setuptools", "signal",
+        "statistics",   "string",      "struct",    "symbol",     "sympy",      "test",
+        "tests",        "time",        "timeit",    "tokenizers", "torch",      "trace",
+        "transformers", "triton",      "types",     "typing",     "warnings",   "wheel",
+    };
+
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        if (strcmp(taken[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* ^[a-z][-a-z0-9]*[a-z0-9]$ */
 static int check_name(const km_fields *f, const km_toml *general, const char *name, km_err *err)
 {
@@ -124,9 +144,11 @@ static int check_name(const km_fields *f, const km_toml *general, const char *na
 
     for (size_t i = 0; i < n && good; i++)
         good = islower((unsigned char)name[i]) || isdigit((unsigned char)name[i]) || name[i] == '-';
-    if (good)
+    if (good && !km_name_is_taken(name))
         return 0;
     km_fields_fail(f, km_toml_get(general, "name"), err, "'name' cannot be '%s'", name);
+    if (good)
+        return km_hint(err, "that is the name of another Python package or module");
     return km_hint(err, "use lower-case letters, digits and '-', at least two of them, starting "
                         "with a letter and not ending with '-'");
 }
@@ -234,6 +256,16 @@ static char *import_name_of(km_arena *a, const char *name)
     return copy;
 }
 
+static int fail_no_repository(const char *path, km_err *err)
+{
+    int rc = km_file_exists(path) ? km_fail(err, KM_EUSAGE, "'%s' is no kernel repository", path)
+                                  : km_fail(err, KM_ENOENT, "there is no '%s'", path);
+
+    km_hint(err, "the first argument is the repository: a folder with a build.toml, \".\" "
+                 "for this one; 'kernmill init NAME' makes one");
+    return rc;
+}
+
 int km_manifest_read(km_manifest *m, const char *path, km_err *err)
 {
     km_toml *document;
@@ -241,6 +273,8 @@ int km_manifest_read(km_manifest *m, const char *path, km_err *err)
     int rc;
 
     *m = (km_manifest){ 0 };
+    if (!km_dir_exists(path) && !km_ends_with(path, ".toml"))
+        return fail_no_repository(path, err);
     m->path = km_dir_exists(path) ? km_path_join(&m->arena, path, "build.toml")
                                   : km_arena_strdup(&m->arena, path);
     if (!m->path)

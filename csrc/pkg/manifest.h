@@ -123,6 +123,10 @@ int km_manifest_read(km_manifest *m, const char *path, km_err *err);
 
 void km_manifest_release(km_manifest *m);
 
+/* Whether a kernel of that name would hide a Python module, or a package that is installed beside
+ * kernels. */
+bool km_name_is_taken(const char *name);
+
 /* "12.6"; parses at most four numbers. False when the text is no version. */
 bool km_version_parse(const char *text, km_version *out);
 

@@ -22,6 +22,8 @@ int km_nvrtc_open(km_nvrtc *n, const char *path, km_err *err)
         { "nvrtcGetPTXSize", &n->ptx_size },
         { "nvrtcGetPTX", &n->ptx },
         { "nvrtcGetErrorString", &n->error_string },
+        { "nvrtcGetNumSupportedArchs", &n->arch_count },
+        { "nvrtcGetSupportedArchs", &n->archs },
     };
 
     n->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -36,6 +38,23 @@ int km_nvrtc_open(km_nvrtc *n, const char *path, km_err *err)
     return 0;
 }
 
+int km_nvrtc_archs(const km_nvrtc *n, int out[KM_NVRTC_ARCHS_MAX])
+{
+    int count = 0;
+
+    if (n->arch_count(&count) != 0 || count > KM_NVRTC_ARCHS_MAX || n->archs(out) != 0)
+        return 0;
+    return count;
+}
+
+/* What a source written for nvcc trips over. */
+static void hint_at_device_code(const char *log, km_err *err)
+{
+    if (strstr(log, "cannot open source file") || strstr(log, "not allowed in JIT mode"))
+        km_hint(err, "a .cu file here holds device code only: the launch, and all that needs the "
+                     "host's headers, stands in a .c file (see kernmill/launch.h)");
+}
+
 /* The compiler's log as the error. */
 static int fail_with_log(const km_nvrtc *n, void *program, int code, const char *name, km_err *err)
 {
@@ -44,9 +63,10 @@ static int fail_with_log(const km_nvrtc *n, void *program, int code, const char 
 
     if (n->log_size(program, &size) == 0 && size > 1)
         log = malloc(size);
-    if (log && n->log(program, log) == 0)
+    if (log && n->log(program, log) == 0) {
         km_fail(err, KM_ECHILD, "%s", log);
-    else
+        hint_at_device_code(log, err);
+    } else
         km_fail(err, KM_ECHILD, "%s: %s", name, n->error_string(code));
     free(log);
     return KM_ECHILD;

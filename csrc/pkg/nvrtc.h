@@ -23,10 +23,17 @@ typedef struct {
     int (*ptx_size)(void *program, size_t *size);
     int (*ptx)(void *program, char *out);
     const char *(*error_string)(int code);
+    int (*arch_count)(int *count); /* these two since CUDA 11.2 */
+    int (*archs)(int *out);
 } km_nvrtc;
+
+#define KM_NVRTC_ARCHS_MAX 64
 
 /* Errors: KM_EENV with the loader's reason. */
 int km_nvrtc_open(km_nvrtc *n, const char *path, km_err *err);
+
+/* The architectures it compiles for, 90 for sm_90, ascending; how many, 0 when it does not say. */
+int km_nvrtc_archs(const km_nvrtc *n, int out[KM_NVRTC_ARCHS_MAX]);
 
 /* Compiles `source` (terminated), called `name` in messages; appends the cubin or the PTX to `out`.
  * Errors: KM_ECHILD with the compiler's log. */

@@ -11,6 +11,7 @@
 #include "core/str.h"
 #include "pkg/device.h"
 #include "pkg/identity.h"
+#include "pkg/variant.h"
 
 const char *const km_flavor_names[] = { "cpu", "cuda" };
 
@@ -205,7 +206,7 @@ static void choose_variants(km_plan *p)
 {
     km_product *cpu = &p->products[KM_FLAVOR_CPU], *cuda = &p->products[KM_FLAVOR_CUDA];
     unsigned minor = p->torch_minor;
-    const char *machine = "x86_64-linux";
+    const char *machine = KM_HOST_CPU "-linux";
 
     cpu->variants[0] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cpu-%s", minor, machine);
     /* the same bytes: a client takes the folder of its CUDA major with a minor it has */
@@ -236,6 +237,14 @@ static int find_compiler(km_plan *p, km_err *err)
     return rc;
 }
 
+static void unite_archs(km_plan *p)
+{
+    p->archs.count = 0;
+    for (size_t i = 0; i < p->device_count; i++)
+        for (size_t j = 0; j < p->devices[i].archs.count; j++)
+            km_archs_add(&p->archs, p->devices[i].archs.items[j], NULL);
+}
+
 static int find_tools(km_plan *p, km_err *err)
 {
     if (km_home_find(&p->arena, &p->home, err) < 0 || find_compiler(p, err) < 0)
@@ -243,10 +252,12 @@ static int find_tools(km_plan *p, km_err *err)
     if (!p->products[KM_FLAVOR_CUDA].built)
         return 0;
     km_toolkit_find(&p->arena, &p->home, &p->toolkit);
-    if (km_toolkit_check(&p->toolkit, err) < 0)
+    if (km_toolkit_check(&p->toolkit, p->o.use_nvcc, err) < 0 ||
+        km_device_compiler_version(&p->arena, &p->toolkit, p->o.use_nvcc, &p->device_compiler,
+                                   err) < 0)
         return KM_EENV;
-    return km_device_compiler_version(&p->arena, &p->toolkit, p->o.use_nvcc, &p->device_compiler,
-                                      err);
+    unite_archs(p);
+    return p->o.use_nvcc ? 0 : km_device_check_archs(&p->toolkit, &p->archs, err);
 }
 
 static int choose_folders(km_plan *p, km_err *err)
@@ -281,12 +292,25 @@ static int choose_products(km_plan *p, km_err *err)
     return 0;
 }
 
-static void unite_archs(km_plan *p)
+/* What the manifest and its sources decide. */
+static int plan_sources(km_plan *p, km_err *err)
 {
-    p->archs.count = 0;
-    for (size_t i = 0; i < p->device_count; i++)
-        for (size_t j = 0; j < p->devices[i].archs.count; j++)
-            km_archs_add(&p->archs, p->devices[i].archs.items[j], NULL);
+    int rc = check_kind(p, err);
+
+    if (rc == 0)
+        rc = choose_flavors(p, err);
+    if (rc == 0)
+        rc = choose_torch(p, err);
+    return rc == 0 ? gather_sources(p, err) : rc;
+}
+
+int km_plan_check(const km_manifest *m, km_err *err)
+{
+    km_plan p = { .m = m };
+    int rc = plan_sources(&p, err);
+
+    km_plan_release(&p);
+    return rc;
 }
 
 int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km_err *err)
@@ -294,18 +318,11 @@ int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km
     int rc;
 
     *p = (km_plan){ .m = m, .o = *o };
-    rc = check_kind(p, err);
-    if (rc == 0)
-        rc = choose_flavors(p, err);
-    if (rc == 0)
-        rc = choose_torch(p, err);
-    if (rc == 0)
-        rc = gather_sources(p, err);
+    rc = plan_sources(p, err);
     if (rc == 0)
         rc = find_tools(p, err);
     if (rc == 0)
         rc = choose_folders(p, err);
-    unite_archs(p);
     if (rc == 0)
         rc = choose_products(p, err);
     choose_variants(p);

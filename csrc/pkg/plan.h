@@ -76,6 +76,10 @@ typedef struct {
  * released. */
 int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km_err *err);
 
+/* Whether km_plan_make would take this manifest and its sources, on a machine that has the tools.
+ * Errors: as there, KM_EENV aside. */
+int km_plan_check(const km_manifest *m, km_err *err);
+
 void km_plan_release(km_plan *p);
 
 #endif

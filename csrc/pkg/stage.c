@@ -180,6 +180,17 @@ int km_stage(const km_plan *p, km_err *err)
     return rc;
 }
 
+bool km_stage_is_editable(const km_plan *p)
+{
+    km_arena a = KM_ARENA_INIT;
+    const char *path = km_arena_printf(&a, "%s/torch-ext/%s/lib%s.so", p->m->dir, p->m->import_name,
+                                       p->m->import_name);
+    bool there = path && km_file_exists(path);
+
+    km_arena_release(&a);
+    return there;
+}
+
 int km_stage_editable(const km_plan *p, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;

@@ -53,6 +53,15 @@ static const char *python_path(km_arena *a, const km_plan *p, const char *first)
                            ours ? ours : "", old && *old ? ":" : "", old ? old : "");
 }
 
+static int fail_without_tests(const km_plan *p, const km_test_options *o, km_err *err)
+{
+    if (o->expression)
+        return km_fail(err, KM_EUSAGE, "-k '%s' selects no test", o->expression);
+    if (o->more && *o->more)
+        return km_fail(err, KM_EUSAGE, "the arguments for pytest select no test");
+    return km_fail(err, KM_EFORMAT, "there is no test in '%s/tests'", p->m->dir);
+}
+
 static int run_pytest(km_arena *a, const km_plan *p, const km_test_options *o,
                       const struct target *t, const char *record, km_err *err)
 {
@@ -84,8 +93,10 @@ static int run_pytest(km_arena *a, const km_plan *p, const km_test_options *o,
     env[e++] = "PYTHONDONTWRITEBYTECODE=1";
     env[e] = NULL;
     rc = km_proc_run(&proc, &r, err);
-    /* 1: tests failed, which the record tells; 5: none were selected */
-    if (rc == 0 && r.exit_code > 1 && r.exit_code != 5)
+    /* 1: tests failed, which the record tells; 5: there were none */
+    if (rc == 0 && r.exit_code == 5)
+        rc = fail_without_tests(p, o, err);
+    else if (rc == 0 && r.exit_code > 1)
         rc = km_fail(err, KM_ECHILD, "pytest exited with %d on %s%s%s", r.exit_code, t->name,
                      p->o.quiet ? ":\n" : "",
                      p->o.quiet ? r.out.data + (r.out.length > 1500 ? r.out.length - 1500 : 0)
@@ -153,7 +164,7 @@ static int run_all(km_arena *a, const km_plan *p, const km_test_options *o, km_t
     if (!tests)
         return km_fail_nomem(err);
     if (!km_dir_exists(tests))
-        return km_fail(err, KM_ENOENT, "the kernel has no tests: '%s' is not there", tests);
+        return km_fail(err, KM_EFORMAT, "the kernel has no tests: '%s' is not there", tests);
     if (check_python(p, err) < 0)
         return KM_EENV;
     n = list_targets(a, p, o->wheel_only, targets);

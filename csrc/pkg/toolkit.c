@@ -100,15 +100,21 @@ void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out)
             out->includes[n++] = found[i];
 }
 
-int km_toolkit_check(const km_toolkit *t, km_err *err)
+int km_toolkit_check(const km_toolkit *t, bool use_nvcc, km_err *err)
 {
-    const char *missing = !t->nvrtc         ? "the CUDA run-time compiler (libnvrtc.so.12)"
-                          : !t->includes[0] ? "the CUDA headers (cuda_bf16.h)"
-                          : !t->fatbinary   ? "the program 'fatbinary'"
-                                            : NULL;
+    const char *missing = NULL;
 
+    if (use_nvcc ? !t->nvcc : !t->nvrtc)
+        missing = use_nvcc ? "the program 'nvcc'" : "the CUDA run-time compiler (libnvrtc.so.12)";
+    else if (!use_nvcc && !t->includes[0])
+        missing = "a folder with the CUDA headers (cuda_bf16.h)";
+    else if (!t->fatbinary)
+        missing = "the program 'fatbinary'";
     if (!missing)
         return 0;
     km_fail(err, KM_EENV, "%s is not found", missing);
-    return km_hint(err, "%s\n  or name a folder that has it in KERNMILL_CUDA", KM_TOOLKIT_INSTALL);
+    return km_hint(err,
+                   "%s\n  or name a folder that has it in KERNMILL_CUDA, or build without CUDA: "
+                   "--cpu (pip: KERNMILL_CPU=1)",
+                   KM_TOOLKIT_INSTALL);
 }

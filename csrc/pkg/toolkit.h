@@ -28,7 +28,8 @@ typedef struct {
 /* Finds what there is; missing parts are NULL. */
 void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out);
 
-/* KM_EENV with the line to type unless compiler, headers and fatbinary are all there. */
-int km_toolkit_check(const km_toolkit *t, km_err *err);
+/* KM_EENV with the line to type unless what the compiler needs is there: NVRTC and the headers, or
+ * nvcc, which has its own; and fatbinary. */
+int km_toolkit_check(const km_toolkit *t, bool use_nvcc, km_err *err);
 
 #endif

@@ -12,6 +12,13 @@
 
 #include "core/err.h"
 
+/* What this program builds for: the processor it was built for. */
+#ifdef __aarch64__
+#define KM_HOST_CPU "aarch64"
+#else
+#define KM_HOST_CPU "x86_64"
+#endif
+
 typedef enum {
     KM_VARIANT_STABLE,
     KM_VARIANT_TORCH,

@@ -9,8 +9,9 @@
 #include "formats/zip.h"
 #include "pkg/card.h"
 #include "pkg/stage.h"
+#include "pkg/variant.h"
 
-#define TAG "py3-none-manylinux_2_28_x86_64"
+#define TAG "py3-none-manylinux_2_28_" KM_HOST_CPU
 
 /* A wheel in the making: the archive and its RECORD. */
 struct wheel {

@@ -28,14 +28,23 @@ commands:
   version    print the versions of the program and of the SDK
   help       list the commands, or describe one
 
-'kernmill help COMMAND' describes one; exit codes: 0 done, 1 an honest no, 2 usage,
-3 the environment lacks something, 4 invalid input, 5 I/O, 70 a bug in kernmill
+'kernmill help COMMAND' describes one. Exit codes:
+  0          done
+  1          an honest no: a finding, a test that failed
+  2          usage
+  3          the environment lacks something
+  4          invalid input
+  5          I/O
+  70         a bug in kernmill
 """
 
 HELP_CHECK = """\
-usage: kernmill check [options] PATH
+usage: kernmill check [options] [PATH]
 
   find what is wrong with a kernel repository, library, wheel or Hub folder
+
+PATH is a repository (or its build.toml), a library, a wheel, or a folder in the Hub's
+layout; without one, the working folder.
 
 options:
       --json                 print the result as JSON
@@ -47,6 +56,9 @@ HELP_INIT = """\
 usage: kernmill init [options] NAME
 
   make a new kernel repository that builds and tests at once
+
+NAME has 2 to 64 lower-case letters, digits and '-'; the Python package and the
+operators' namespace have '_' for '-'.
 
 options:
   -d, --directory DIR        where to make it (default: NAME)
@@ -81,7 +93,7 @@ def test_help_of_a_command(kernmill):
 # Agents read the table instead of the text: every command, with its help and options.
 def test_help_as_json(kernmill):
     document = kernmill("help", "--json").json
-    assert set(document) == {"schema", "version", "options", "commands"}
+    assert set(document) == {"schema", "version", "options", "commands", "exit_codes"}
     assert document["schema"] == 1 and re.fullmatch(r"\d+\.\d+\.\d+", document["version"])
     assert [o["name"] for o in document["options"]] == ["json", "quiet", "help"]
     assert [c["name"] for c in document["commands"]] == COMMANDS
@@ -127,7 +139,7 @@ USAGE = [
     (["chekc"], "unknown command 'chekc'", "did you mean 'check'?"),
     (["frobnicate"], "unknown command 'frobnicate'", "'kernmill help' lists the commands"),
     ([""], "unknown command ''", "'kernmill help' lists the commands"),
-    (["--nope"], "unknown command '--nope'", "'kernmill help' lists the commands"),
+    (["--nope"], "the command is missing before '--nope'", "options follow the command: kernmill COMMAND --nope"),
     (["build", "--job", "3"], "unknown option '--job'", "did you mean '--jobs'?"),
     (["build", "--quite"], "unknown option '--quite'", "did you mean '--quiet'?"),
     (["build", "-x"], "unknown option '-x'",
@@ -142,9 +154,8 @@ USAGE = [
      "usage: kernmill build [options] [PATH]; see 'kernmill help build'"),
     (["build", "--cpu=yes"], "option '--cpu' takes no value",
      "usage: kernmill build [options] [PATH]; see 'kernmill help build'"),
-    (["check"], "an argument is missing", "usage: kernmill check [options] PATH; see 'kernmill help check'"),
     (["check", "a", "b"], "too many arguments",
-     "usage: kernmill check [options] PATH; see 'kernmill help check'"),
+     "usage: kernmill check [options] [PATH]; see 'kernmill help check'"),
     (["init"], "an argument is missing", "usage: kernmill init [options] NAME; see 'kernmill help init'"),
     (["version", "x"], "too many arguments", "usage: kernmill version [options]; see 'kernmill help version'"),
     (["doctor", "x"], "too many arguments", "usage: kernmill doctor [options]; see 'kernmill help doctor'"),
@@ -166,7 +177,7 @@ def test_wrong_usage(words, message, hint, kernmill, tmp_path):
 # With --json an error is a document, too, wherever the option stands; stderr says it for people.
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_errors_as_json(place, kernmill):
-    for words, message, hint in USAGE[:13]:
+    for words, message, hint in USAGE[5:13]:
         line = [*words[:1], "--json", *words[1:]] if place == "first" else [*words, "--json"]
         if words == ["build", "--jobs"]:
             continue  # takes the next word as its value
@@ -190,7 +201,7 @@ def test_exit_codes(kernmill, built, tmp_path):
     subprocess.run(["gcc", "-shared", "-o", bare, "-xc", "/dev/null"], check=True)
     assert kernmill("check", built).code == 0
     assert kernmill("check", bare).code == 1  # does not name libtorch_cpu.so
-    assert kernmill("check").code == 2
+    assert kernmill("check", "a", "b").code == 2
     assert kernmill("build", "--cpu", built, env={"PATH": "/none"}).code == 3
     assert kernmill("check", tmp_path / "not-elf.so").code == 4
     assert kernmill("check", tmp_path).code == 4
@@ -314,7 +325,7 @@ def test_doctor(kernmill, tmp_path):
     text = kernmill("doctor").out
     for name, item in items.items():
         assert re.search(
-            rf"^{'ok     ' if item['found'] else '(MISSING|missing)'} +{name}", text, re.MULTILINE
+            rf"^{'ok     ' if item['found'] else '(MISSING|absent )'} +{name}", text, re.MULTILINE
         )
 
 
@@ -338,7 +349,9 @@ def test_doctor_without_a_compiler(kernmill, tmp_path):
 # What is listed is what was written, with no key of a template left in it.
 def test_init_lists_what_it_wrote(kernmill, tmp_path):
     answer = kernmill("init", "my-kernel", cwd=tmp_path)
-    assert answer.code == 0 and answer.err == "next: kernmill test my-kernel\n"
+    assert answer.code == 0 and answer.err == (
+        "next: kernmill test my-kernel; then write your kernel, CARD.md and card.toml\n"
+    )
     written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert sorted(answer.out.splitlines()) == written
     assert "my-kernel/torch-ext/my_kernel/__init__.py" in written
@@ -358,30 +371,32 @@ def test_init_is_clean(kernmill, built, tmp_path):
     }  # fmt: skip
 
 
-BAD_NAMES = [
-    "x",
-    "Demo",
-    "1demo",
-    "-demo/..",
-    "demo-",
-    "my_demo",
-    "my demo",
-    "../demo",
-    "a/b",
-    "",
-    "d" * 65,
-    "é",
-]
+LETTERS = "use 2 to 64 lower-case letters, digits and '-', starting with a letter and not ending with '-'"
+FOLDER = "NAME is the kernel's; -d DIR says where it is made"
+TAKEN = "that is the name of another Python package or module"
+BAD_NAMES = {
+    "x": LETTERS,
+    "Demo": LETTERS,
+    "1demo": LETTERS,
+    "demo-": LETTERS,
+    "my demo": LETTERS,
+    "": LETTERS,
+    "d" * 65: LETTERS,
+    "é": LETTERS,
+    "my_demo": "write '-' for '_': the Python package has '_' by itself",
+    "-demo/..": FOLDER,
+    "../demo": FOLDER,
+    "a/b": FOLDER,
+    "torch": TAKEN,
+    "random": TAKEN,
+}
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_init_refuses_names(name, kernmill, tmp_path):
     answer = kernmill("init", "--", name, cwd=tmp_path)
     assert answer.code == 2
-    assert answer.err == (
-        f"kernmill: error: a kernel cannot be called '{name}'\n  use 2 to 64 lower-case letters, digits and '-', "
-        "starting with a letter and not ending with '-'\n"
-    )
+    assert answer.err == f"kernmill: error: a kernel cannot be called '{name}'\n  {BAD_NAMES[name]}\n"
     assert list(tmp_path.iterdir()) == []
 
 

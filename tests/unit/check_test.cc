@@ -38,6 +38,7 @@ void make_repository(const Scratch &dir)
     dir.put("t.c", "");
     dir.put("cpu/a.c", "");
     dir.put("torch-ext/ab/__init__.py", "");
+    dir.put("tests/test_a.py", "");
 }
 
 // A repository as it should be has no finding; each thing that is missing has one.
@@ -54,9 +55,21 @@ TEST(Check, Repository)
     EXPECT_EQ(findings(dir.root), (Words{ "package-missing: the kernel has no Python package",
                                           "card-missing: there is no card.toml beside build.toml",
                                           "source-missing: source file 'cpu/a.c' is not there" }));
+    dir.put("cpu/a.c", "");
+    unlink((dir / "tests/test_a.py").c_str());
+    rmdir((dir / "tests").c_str());
+    dir.put("torch-ext/ab/__init__.py", "");
+    dir.put("build.toml",
+            std::string(manifest).replace(std::string(manifest).find("cpu/a.c"), 7, "cpu/a.cpp"));
+    dir.put("cpu/a.cpp", "");
+    EXPECT_EQ(findings(dir.root),
+              (Words{ "card-missing: there is no card.toml beside build.toml",
+                      "not-built: 'kernmill build' refuses it: 'cpu/a.cpp' is not built: a kernel "
+                      "here is C (.c) and CUDA device code (.cu)",
+                      "tests-missing: the kernel has no tests" }));
     dir.put("build.toml", std::string(manifest).replace(std::string(manifest).find("[\"cpu\"]"), 7,
                                                         "[\"cpu\", \"xpu\"]"));
-    EXPECT_EQ(findings(dir.root)[2],
+    EXPECT_EQ(findings(dir.root)[1],
               "backend-without-kernel: backend 'xpu' has no [kernel.*] section");
 }
 

@@ -267,23 +267,24 @@ TEST_F(File, ModeOfANewFile)
 TEST_F(File, LockWaitsForTheOther)
 {
     const std::string path = dir / "lock";
-    int fd = km_file_lock(path.c_str(), &err);
+    int fd = km_file_lock(path.c_str(), true, &err);
 
     ASSERT_GE(fd, 0) << err.message;
     pid_t child = fork();
     if (child == 0) {
         close(fd);
-        int mine = km_file_lock(path.c_str(), nullptr);
+        int mine = km_file_lock(path.c_str(), true, nullptr);
         _exit(write(mine < 0 ? "" : dir / "got", "x"));
     }
     usleep(100000);
     EXPECT_FALSE(km_file_exists((dir / "got").c_str())) << "both hold the lock";
+    EXPECT_EQ(km_file_lock(path.c_str(), false, &err), KM_ETIME);
     close(fd);
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     EXPECT_TRUE(km_file_exists((dir / "got").c_str()));
-    EXPECT_EQ(km_file_lock((dir / "none/lock").c_str(), &err), KM_ENOENT);
+    EXPECT_EQ(km_file_lock((dir / "none/lock").c_str(), true, &err), KM_ENOENT);
 }
 
 // A folder and its parents, and again; a file in the way is named.

@@ -296,7 +296,7 @@ TEST(Proc, ChildrenDieOfABrokenPipe)
 TEST(Proc, OurFilesAreNotInherited)
 {
     Scratch dir;
-    int fd = km_file_lock((dir / "lock").c_str(), nullptr);
+    int fd = km_file_lock((dir / "lock").c_str(), true, nullptr);
     Child r("ls -l /proc/$$/fd");
 
     ASSERT_GE(fd, 0);

@@ -7,7 +7,7 @@ package.
 import pytest
 import torch
 
-pytest_plugins = [] if "kernmill.pytest_plugin" in __import__("sys").modules else ["kernmill.pytest_plugin"]
+pytest_plugins = ["kernmill.pytest_plugin"]
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 NO_GPU = "no CUDA device"
