@@ -25,6 +25,7 @@ from torch.utils.cpp_extension import include_paths
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KERNEL = ROOT / "kernels/rmsnorm"
 PROGRAM = pathlib.Path(sys.executable).parent / "kernmill"
+Figures = dict[str, float]  # "what, unit" and the number
 FLAGS = ["-O3", "-fPIC", "-fexceptions", "-fvisibility=hidden"]
 
 
@@ -37,7 +38,11 @@ def seconds(command: list, runs: int = 1, **options) -> float:
     return statistics.median(times)
 
 
-def builds(work: pathlib.Path) -> dict[str, float]:
+def start(_: pathlib.Path) -> Figures:
+    return {"start of the program (version), s": seconds([PROGRAM, "version"], runs=25)}
+
+
+def builds(work: pathlib.Path) -> Figures:
     environment = {**os.environ, "KERNMILL_CACHE": str(work / "cache")}
     command = [PROGRAM, "build", KERNEL, "--quiet", "--build-dir"]
     return {
@@ -50,7 +55,7 @@ def builds(work: pathlib.Path) -> dict[str, float]:
     }
 
 
-def sizes(work: pathlib.Path) -> dict[str, float]:
+def sizes(work: pathlib.Path) -> Figures:
     result = {}
     for path in sorted((work / "a").glob("torch-stable-*/*.so")):
         result[f"library, {path.parent.name.split('-')[3]}, bytes"] = path.stat().st_size
@@ -58,7 +63,7 @@ def sizes(work: pathlib.Path) -> dict[str, float]:
     return result
 
 
-def bindings(work: pathlib.Path) -> dict[str, float]:
+def bindings(work: pathlib.Path) -> Figures:
     ours = ["gcc", "-std=c17", *FLAGS, "-DCPU_KERNEL", f"-I{ROOT}/csrc/sdk", "-c"]
     ours += [KERNEL / "torch-ext/torch_binding.c", "-o", work / "ours.o"]
     classic = ["g++", "-std=c++20", *FLAGS, *(f"-I{p}" for p in include_paths()), "-c"]
@@ -90,14 +95,13 @@ def main() -> int:
     )
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
+    figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        work = pathlib.Path(folder)
-        figures = {
-            **builds(work),
-            "start of the program (version), s": seconds([PROGRAM, "version"], runs=25),
-        }
-        figures.update(sizes(work))
-        figures.update(bindings(work))
+        for measure in (start, builds, sizes, bindings):
+            for name, value in measure(pathlib.Path(folder)).items():
+                figures[name] = value
+                shown = f"{value:>12.3f}" if name.endswith(" s") else f"{value:>12,}"
+                print(f"{name:<58} {shown}", flush=True)
     record = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": "benchmarks/tools/build_costs.py",
@@ -110,8 +114,6 @@ def main() -> int:
         },
         "figures": figures,
     }
-    for name, value in figures.items():
-        print(f"{name:<58} {value:>12.3f}" if name.endswith(" s") else f"{name:<58} {value:>12,}")
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(record, indent=2) + "\n")

@@ -14,6 +14,7 @@ import copy
 import importlib
 import math
 import types
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 
 __all__ = ["Report", "undo", "use"]
 
-_MARK = "_kernmill_original"  # in a replaced module's __dict__: what its forward was
+_MARK = "_kernmill_replaced"  # in a replaced module's __dict__: the token of the call that did it
 
 
 @dataclass
@@ -31,10 +32,11 @@ class Report:
     model: nn.Module
     replaced: list[tuple[str, str, str]] = field(default_factory=list)
     kept: list[tuple[str, str, str]] = field(default_factory=list)
+    _token: object = field(default_factory=object)
 
     def undo(self) -> None:
-        """Gives every module its own forward back."""
-        undo(self.model)
+        """Gives every module that this call replaced its own forward back."""
+        _restore(m for m in self.model.modules() if m.__dict__.get(_MARK) is self._token)
 
     def __enter__(self) -> "Report":
         return self
@@ -43,7 +45,8 @@ class Report:
         self.undo()
 
     def __str__(self) -> str:
-        lines = [f"replaced {len(self.replaced)} of {len(self.replaced) + len(self.kept)} norms"]
+        total = len(self.replaced) + len(self.kept)
+        lines = [f"replaced {len(self.replaced)} of {total} norms" if total else "the model has no norms"]
         for title, rows in (("replaced", self.replaced), ("kept", self.kept)):
             groups: dict[tuple[str, str], list[str]] = {}
             for name, class_name, why in rows:
@@ -52,6 +55,8 @@ class Report:
                 shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
                 lines.append(f"  {title} {class_name}: {why} ({shown})")
         return "\n".join(lines)
+
+    __repr__ = __str__  # the model's own is a page
 
 
 def use(model: nn.Module) -> Report:
@@ -62,8 +67,11 @@ def use(model: nn.Module) -> Report:
     is kept, and the report says why. Weights stay where they are: training, saving and moving the model
     work as before.
 
-    Returns a Report. Raises ImportError when no kernel package is installed.
+    Returns a Report. Raises ImportError when no kernel package is installed, TypeError for what is no module.
     """
+    if not isinstance(model, nn.Module):
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"use() takes a loaded model (a torch.nn.Module), not {what}")
     kernel = _load("kernmill_rmsnorm")
     report = Report(model)
     for name, module in model.named_modules():
@@ -75,19 +83,22 @@ def use(model: nn.Module) -> Report:
         if convention is None:
             report.kept.append((name, class_name, reason or "its formula is another one"))
             continue
-        _replace(kernel, module, *convention)
+        _replace(kernel, module, report._token, *convention)
         report.replaced.append((name, class_name, _describe(kernel, *convention)))
     return report
 
 
 def undo(model: nn.Module) -> int:
-    """Gives every module that ``use`` changed its own forward back. Returns how many there were."""
+    """Gives every module that any ``use`` changed its own forward back. Returns how many there were."""
+    return _restore(m for m in model.modules() if _MARK in m.__dict__)
+
+
+def _restore(modules: Iterable[nn.Module]) -> int:
     count = 0
-    for module in model.modules():
-        if _MARK in module.__dict__:
-            del module.__dict__[_MARK]
-            del module.__dict__["forward"]
-            count += 1
+    for module in modules:
+        del module.__dict__[_MARK]
+        del module.__dict__["forward"]
+        count += 1
     return count
 
 
@@ -113,6 +124,8 @@ def _reason_to_keep(module: nn.Module) -> str | None:
     if "forward" in module.__dict__:
         return "its forward is replaced already"
     if _epsilon(module) is None:
+        if hasattr(module, "eps"):
+            return f"its eps is {module.eps!r}, no number"
         return "it has no epsilon under a name that is known"
     if not isinstance(weight, torch.Tensor) or weight.dim() != 1:
         return "it has no weight of one dimension"
@@ -156,11 +169,13 @@ def _describe(kernel: types.ModuleType, rounding: str, offset: float) -> str:
     return f"{kernel.__name__}.rms_norm, rounding={rounding!r}{extra}"
 
 
-def _replace(kernel: types.ModuleType, module: nn.Module, rounding: str, offset: float) -> None:
+def _replace(
+    kernel: types.ModuleType, module: nn.Module, token: object, rounding: str, offset: float
+) -> None:
     epsilon, rms_norm = _epsilon(module), kernel.rms_norm
 
     def forward(self: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
         return rms_norm(hidden_states, self.weight, epsilon, rounding=rounding, weight_offset=offset)
 
-    module.__dict__[_MARK] = True
+    module.__dict__[_MARK] = token
     module.forward = types.MethodType(forward, module)

@@ -93,7 +93,10 @@ def test_use_and_undo(device, name):
     assert "replaced 9 of 9" in str(report) or "replaced 5 of 5" in str(report), str(report)
     assert (models.logits(model, ids) - want).abs().max() <= 1e-4
     again = kernmill.transformers.use(model)
-    assert not again.replaced and "replaced already" in str(again)
+    assert not again.replaced and "replaced already" in repr(again)
+    with again:  # which undoes what it did: nothing
+        pass
+    assert not torch.equal(models.logits(model, ids), want)
     report.undo()
     assert torch.equal(models.logits(model, ids), want)
     assert kernmill.transformers.undo(model) == 0
@@ -101,6 +104,18 @@ def test_use_and_undo(device, name):
         assert (models.logits(torch.compile(model, fullgraph=True), ids) - want).abs().max() <= 1e-4
     eager = models.gradient_error(name, device, lambda model: model)
     assert models.gradient_error(name, device, used) <= 1.1 * eager
+
+
+def test_use_takes_modules_alone():
+    for wrong, what in (
+        ("Qwen/Qwen3-0.6B", "str"),
+        (None, "NoneType"),
+        (torch.nn.Linear, "the class Linear"),
+    ):
+        with pytest.raises(TypeError, match=rf"takes a loaded model \(a torch.nn.Module\), not {what}$"):
+            kernmill.transformers.use(wrong)
+    assert str(kernmill.transformers.use(torch.nn.Linear(2, 2))) == "the model has no norms"
+    assert "its eps is None" in str(kernmill.transformers.use(torch.nn.RMSNorm(8)))
 
 
 def test_use_says_what_it_keeps_and_why():
