@@ -9,6 +9,7 @@ import importlib.util
 import json
 import pathlib
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -17,6 +18,8 @@ PACKAGES = ["kernmill", "kernmill-rmsnorm", "torch", "transformers", "kernels", 
 
 
 def nvidia_smi(field: str) -> list[str]:
+    if not shutil.which("nvidia-smi"):
+        return []
     command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
 
@@ -24,6 +27,13 @@ def nvidia_smi(field: str) -> list[str]:
 def cpu() -> str:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def library_digest(package: str) -> str:
@@ -47,11 +57,10 @@ def main() -> None:
         "machine": {
             "cpu": cpu(),
             "gpus": nvidia_smi("name"),
-            "driver": nvidia_smi("driver_version")[0],
+            "driver": next(iter(nvidia_smi("driver_version")), None),
             "system": platform.platform(),
         },
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "library_sha256": library_digest("kernmill_rmsnorm"),
         "parts": {file.stem: part(file) for file in files},
     }
