@@ -42,4 +42,10 @@
 #define KM_INCLUDES_MAX        4096
 #define KM_FINDINGS_MAX        1000
 
+/* bench */
+#define KM_EXPR_DEPTH_MAX 64
+#define KM_EXPR_NAMES_MAX 64
+#define KM_CELLS_MAX      10000 /* of a suite */
+#define KM_CALLS_MAX      32    /* implementations of an operator */
+
 #endif

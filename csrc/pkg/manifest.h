@@ -14,7 +14,7 @@
 
 #include "core/arena.h"
 #include "core/err.h"
-#include "formats/toml.h"
+#include "formats/fields.h"
 
 typedef enum {
     KM_BACKEND_CANN,
@@ -31,19 +31,6 @@ typedef enum {
 extern const char *const km_backend_names[KM_BACKEND_COUNT + 1]; /* ends with NULL */
 
 typedef enum { KM_TORCH, KM_TORCH_NOARCH, KM_TVM_FFI } km_framework;
-
-/* A version as the manifest writes it: "12.6" is { 2, { 12, 6 } }. count 0: not given. */
-typedef struct {
-    unsigned count;
-    unsigned part[4];
-} km_version;
-
-typedef struct {
-    const char **items;
-    const km_toml **places; /* of each item, for errors */
-    size_t count;
-    bool given; /* the key was there, maybe empty */
-} km_list;
 
 typedef struct {
     const char *repo_id;
@@ -126,11 +113,5 @@ void km_manifest_release(km_manifest *m);
 /* Whether a kernel of that name would hide a Python module, or a package that is installed beside
  * kernels. */
 bool km_name_is_taken(const char *name);
-
-/* "12.6"; parses at most four numbers. False when the text is no version. */
-bool km_version_parse(const char *text, km_version *out);
-
-/* <0, 0, >0; missing parts count as 0. */
-int km_version_compare(const km_version *a, const km_version *b);
 
 #endif

@@ -2,7 +2,6 @@
 #ifndef KERNMILL_PKG_MANIFEST_INTERNAL_H
 #define KERNMILL_PKG_MANIFEST_INTERNAL_H
 
-#include "pkg/fields.h"
 #include "pkg/manifest.h"
 
 /* The index of `text` among `names` (which end with NULL), or -1 with an error at `at`. */

@@ -1,9 +1,28 @@
-/* pkg/fields.h: a TOML table read into a struct by a list of rows, so that the list is the format's
- * documentation, its type check and its spelling help at once. For build.toml and card.toml. */
-#ifndef KERNMILL_PKG_FIELDS_H
-#define KERNMILL_PKG_FIELDS_H
+/* formats/fields.h: a TOML table read into a struct by a list of rows, so that the list is the
+ * format's documentation, its type check and its spelling help at once. */
+#ifndef KERNMILL_FORMATS_FIELDS_H
+#define KERNMILL_FORMATS_FIELDS_H
 
-#include "pkg/manifest.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/arena.h"
+#include "core/err.h"
+#include "formats/toml.h"
+
+/* A version as the manifest writes it: "12.6" is { 2, { 12, 6 } }. count 0: not given. */
+typedef struct {
+    unsigned count;
+    unsigned part[4];
+} km_version;
+
+typedef struct {
+    const char **items;
+    const km_toml **places; /* of each item, for errors */
+    size_t count;
+    bool given; /* the key was there, maybe empty */
+} km_list;
 
 typedef enum {
     KM_FIELD_TEXT,    /* const char * */
@@ -52,5 +71,11 @@ int km_fields_hint_names(const char *const *names, km_err *err);
 /* `value` as a list of strings. */
 int km_fields_list(const km_fields *f, const char *key, const km_toml *value, km_list *out,
                    km_err *err);
+
+/* "12.6"; parses at most four numbers. False when the text is no version. */
+bool km_version_parse(const char *text, km_version *out);
+
+/* <0, 0, >0; missing parts count as 0. */
+int km_version_compare(const km_version *a, const km_version *b);
 
 #endif

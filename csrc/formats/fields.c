@@ -1,4 +1,4 @@
-#include "pkg/fields.h"
+#include "formats/fields.h"
 
 #include <ctype.h>
 #include <stdarg.h>
