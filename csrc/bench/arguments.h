@@ -1,0 +1,27 @@
+/* bench/arguments.h: a suite's call in one cell, ready to be made again and again: its arguments
+ * computed, its tensors at hand. */
+#ifndef KERNMILL_BENCH_ARGUMENTS_H
+#define KERNMILL_BENCH_ARGUMENTS_H
+
+#include "bench/suite.h"
+#include "bench/torch_host.h"
+
+typedef struct {
+    const km_suite_call *call;
+    const char *operator_name; /* "ns::op" */
+    int result_count;
+    struct km_argument *arguments; /* one a parameter; in the arena */
+} km_prepared;
+
+/* Computes the arguments for `cell`; `inputs` are the tensors of op->inputs, in that order, which
+ * the call borrows. With `widened`, dtypes among the arguments become float64, too. Errors:
+ * KM_ENOMEM, KM_ELIMIT. */
+int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
+               const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err);
+
+/* Makes the call. `results` has room for KM_RETURNS_MAX handles, which are the caller's. Errors:
+ * KM_ECHILD with torch's text. */
+int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *results,
+                     km_err *err);
+
+#endif

@@ -1,0 +1,181 @@
+#include "bench/torch_host.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/proc.h"
+#include "core/str.h"
+
+#include <kernmill/tensor.h>
+
+#define TORCH_CONVENTIONS 0x020a000000000000ULL /* of torch 2.10, which this is written for */
+
+int km_torch_find(km_arena *a, const char *python, const char *const *packages, size_t count,
+                  const char **folders, km_err *err)
+{
+    static const char script[] =
+        "import importlib.util, sys\n"
+        "for name in ['torch', *sys.argv[1:]]:\n"
+        "    spec = importlib.util.find_spec(name)\n"
+        "    print(next(iter(spec.submodule_search_locations or []), '') if spec else '')\n";
+    const char **argv = km_arena_array(a, count + 4, sizeof *argv);
+    km_proc p = { .argv = argv, .timeout_ms = 60000 };
+    km_proc_result r = KM_PROC_RESULT_INIT;
+    const char *line;
+    int rc;
+
+    if (!argv)
+        return km_fail_nomem(err);
+    argv[0] = python;
+    argv[1] = "-c";
+    argv[2] = script;
+    for (size_t i = 0; i < count; i++)
+        argv[3 + i] = packages[i];
+    rc = km_proc_check(&p, &r, err);
+    line = r.out.data;
+    for (size_t i = 0; rc == 0 && i <= count; i++) {
+        size_t n = strcspn(line, "\n");
+        folders[i] = n ? km_arena_strndup(a, line, n) : NULL;
+        line += n + (line[n] == '\n');
+    }
+    km_proc_result_release(&r);
+    if (rc == 0 && !folders[0]) {
+        km_fail(err, KM_EENV, "'%s' has no torch", python);
+        rc = km_hint(err, "pip install 'torch>=2.10', or name another Python in KERNMILL_PYTHON");
+    }
+    return rc;
+}
+
+static int find_functions(km_torch *t, const char *path, km_err *err)
+{
+    void *what = dlsym(t->library, "torch_exception_get_what_without_backtrace");
+    void *new_cell = dlsym(t->library, "_Znwm"); /* of the libstdc++ that torch loaded */
+
+#define KM_FIND(name)                                                                              \
+    do {                                                                                           \
+        void *found = dlsym(t->library, #name);                                                    \
+        if (!found)                                                                                \
+            return km_fail(err, KM_EENV, "'%s' has no %s: torch 2.10 or newer is needed", path,    \
+                           #name);                                                                 \
+        memcpy(&t->name, &found, sizeof found);                                                    \
+    } while (0);
+    KM_TORCH_HOST_FUNCTIONS(KM_FIND)
+#undef KM_FIND
+    if (!new_cell)
+        return km_fail(err, KM_EENV, "'%s' brings no libstdc++", path);
+    memcpy(&t->what, &what, sizeof what);
+    memcpy(&t->new_cell, &new_cell, sizeof new_cell);
+    return 0;
+}
+
+int km_torch_open(km_torch *t, const char *folder, km_err *err)
+{
+    km_str path = KM_STR_INIT;
+    uint64_t version;
+    int rc;
+
+    *t = (km_torch){ 0 };
+    km_str_printf(&path, "%s/lib/libtorch_cpu.so", folder);
+    rc = km_str_check(&path, err);
+    if (rc == 0) {
+        t->library = dlopen(path.data, RTLD_NOW | RTLD_GLOBAL);
+        rc = t->library ? find_functions(t, path.data, err)
+                        : km_fail(err, KM_EENV, "unable to load torch: %s", dlerror());
+    }
+    km_str_release(&path);
+    if (rc < 0)
+        return rc;
+    version = t->aoti_torch_abi_version();
+    t->version_major = (unsigned)(version >> 56);
+    t->version_minor = (unsigned)(version >> 48 & 0xff);
+    t->aoti_torch_grad_mode_set_enabled(false);
+    return 0;
+}
+
+int km_torch_load(km_torch *t, const char *path, km_err *err)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL), *found;
+    const char *(*status_text)(void);
+
+    (void)t;
+    if (!library)
+        return km_fail(err, KM_EENV, "unable to load '%s': %s", path, dlerror());
+    found = dlsym(library, "km_status_text");
+    if (!found) /* not one of ours: it says nothing */
+        return 0;
+    memcpy(&status_text, &found, sizeof status_text);
+    if (*status_text())
+        return km_fail(err, KM_EFORMAT, "'%s': %s", path, status_text());
+    return 0;
+}
+
+int32_t km_torch_dtype_code(const km_torch *t, int dtype)
+{
+    switch (dtype) {
+    case KM_FLOAT64:
+        return t->aoti_torch_dtype_float64();
+    case KM_FLOAT32:
+        return t->aoti_torch_dtype_float32();
+    case KM_FLOAT16:
+        return t->aoti_torch_dtype_float16();
+    case KM_BFLOAT16:
+        return t->aoti_torch_dtype_bfloat16();
+    case KM_INT64:
+        return t->aoti_torch_dtype_int64();
+    case KM_INT32:
+        return t->aoti_torch_dtype_int32();
+    case KM_INT16:
+        return t->aoti_torch_dtype_int16();
+    case KM_INT8:
+        return t->aoti_torch_dtype_int8();
+    case KM_UINT8:
+        return t->aoti_torch_dtype_uint8();
+    case KM_BOOL:
+        return t->aoti_torch_dtype_bool();
+    default:
+        return -1;
+    }
+}
+
+int km_torch_dtype(const km_torch *t, km_torch_tensor tensor)
+{
+    int32_t code = -1;
+
+    t->aoti_torch_get_dtype(tensor, &code);
+    for (int d = 1; d < KM_DTYPE_COUNT; d++)
+        if (km_torch_dtype_code(t, d) == code)
+            return d;
+    return 0;
+}
+
+static int fail(const km_torch *t, int code, const char *what, km_err *err)
+{
+    const char *why = t->what ? t->what() : "torch's reason is above";
+
+    return km_fail(err, code, "%s failed: %s", what, why ? why : "torch gives no reason");
+}
+
+int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype,
+                   km_torch_tensor *out, km_err *err)
+{
+    int64_t strides[16], step = 1;
+
+    if (ndim > 16)
+        return km_fail(err, KM_ELIMIT, "a tensor of %lld dimensions", (long long)ndim);
+    for (int64_t i = ndim; i-- > 0;) {
+        strides[i] = step;
+        step *= sizes[i] > 0 ? sizes[i] : 1;
+    }
+    if (t->aoti_torch_empty_strided(ndim, sizes, strides, km_torch_dtype_code(t, dtype),
+                                    t->aoti_torch_device_type_cpu(), 0, out) != 0)
+        return fail(t, KM_ENOMEM, "making a tensor", err);
+    return 0;
+}
+
+int km_torch_call(const km_torch *t, const char *name, km_slot *stack, km_err *err)
+{
+    if (t->torch_call_dispatcher(name, "", stack, TORCH_CONVENTIONS) != 0)
+        return fail(t, KM_ECHILD, name, err);
+    return 0;
+}

@@ -1,0 +1,91 @@
+/* bench/torch_host.h: torch inside a C program, with no Python in the process: libtorch_cpu of an
+ * installed torch is opened, libraries of operators are loaded beside it, and operators are called
+ * by name. An operator's arguments are encoded by the schema that the suite states.
+ *
+ * One torch a process; it is never closed. Not for several threads. */
+#ifndef KERNMILL_BENCH_TORCH_HOST_H
+#define KERNMILL_BENCH_TORCH_HOST_H
+
+#include <kernmill/torch.h>
+
+#include "core/arena.h"
+#include "core/err.h"
+
+struct km_signature;
+
+/* What a caller of operators needs beyond kernmill/torch.h
+ * (torch/csrc/stable/c/shim.h). The dispatcher replaces the arguments in `stack`, which it
+ * consumes, by the results, which are the caller's. */
+int32_t torch_call_dispatcher(const char *name, const char *overload, km_slot *stack,
+                              uint64_t version);
+int32_t torch_new_string_handle(const char *data, size_t length, km_torch_string *out);
+int32_t torch_new_list_reserve_size(size_t size, km_torch_list *out);
+int32_t torch_list_push_back(km_torch_list list, km_slot element);
+
+#define KM_TORCH_HOST_FUNCTIONS(X)                                                                 \
+    X(aoti_torch_dtype_float64)                                                                    \
+    X(aoti_torch_dtype_float32)                                                                    \
+    X(aoti_torch_dtype_float16)                                                                    \
+    X(aoti_torch_dtype_bfloat16)                                                                   \
+    X(aoti_torch_dtype_int64)                                                                      \
+    X(aoti_torch_dtype_int32)                                                                      \
+    X(aoti_torch_dtype_int16)                                                                      \
+    X(aoti_torch_dtype_int8)                                                                       \
+    X(aoti_torch_dtype_uint8)                                                                      \
+    X(aoti_torch_dtype_bool)                                                                       \
+    X(aoti_torch_device_type_cpu)                                                                  \
+    X(aoti_torch_abi_version)                                                                      \
+    X(aoti_torch_empty_strided)                                                                    \
+    X(aoti_torch_new_tensor_handle)                                                                \
+    X(aoti_torch_delete_tensor_object)                                                             \
+    X(aoti_torch_get_dtype)                                                                        \
+    X(aoti_torch_get_dim)                                                                          \
+    X(aoti_torch_get_numel)                                                                        \
+    X(aoti_torch_get_sizes)                                                                        \
+    X(aoti_torch_get_strides)                                                                      \
+    X(torch_get_mutable_data_ptr)                                                                  \
+    X(aoti_torch_grad_mode_set_enabled)                                                            \
+    X(torch_get_num_threads)                                                                       \
+    X(torch_call_dispatcher)                                                                       \
+    X(torch_new_string_handle)                                                                     \
+    X(torch_new_list_reserve_size)                                                                 \
+    X(torch_list_push_back)
+
+typedef struct {
+    void *library;
+#define KM_FIELD(name) __typeof__(name) *name;
+    KM_TORCH_HOST_FUNCTIONS(KM_FIELD)
+#undef KM_FIELD
+    const char *(*what)(void);      /* why the last call failed; NULL before torch 2.13 */
+    void *(*new_cell)(size_t size); /* libstdc++'s operator new, for optional arguments */
+    unsigned version_major, version_minor;
+} km_torch;
+
+/* Asks Python, without importing them, where torch and the packages of operators are: `folders`
+ * gets torch's folder and one for each of the `count` names, NULL for those that are not installed.
+ * Errors: KM_EENV with the line to type when there is no torch or no Python. */
+int km_torch_find(km_arena *a, const char *python, const char *const *packages, size_t count,
+                  const char **folders, km_err *err);
+
+/* Opens `folder`/lib/libtorch_cpu.so, and turns the recording of gradients off. Errors: KM_EENV. */
+int km_torch_open(km_torch *t, const char *folder, km_err *err);
+
+/* Loads a library of operators. Errors: KM_EENV with the loader's reason; KM_EFORMAT when its table
+ * was refused (km_status). */
+int km_torch_load(km_torch *t, const char *path, km_err *err);
+
+/* A new contiguous CPU tensor, whose memory is not initialised. Errors: KM_ENOMEM. */
+int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype,
+                   km_torch_tensor *out, km_err *err);
+
+/* The km_dtype of a tensor; 0 for one that has no name here. */
+int km_torch_dtype(const km_torch *t, km_torch_tensor tensor);
+
+/* torch's own code of a km_dtype. */
+int32_t km_torch_dtype_code(const km_torch *t, int dtype);
+
+/* Calls `name` ("ns::op"), whose encoded arguments `stack` holds; the results take their place.
+ * Errors: KM_ECHILD with torch's text. */
+int km_torch_call(const km_torch *t, const char *name, km_slot *stack, km_err *err);
+
+#endif
