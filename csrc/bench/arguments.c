@@ -80,14 +80,17 @@ int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_sui
                const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err)
 {
     const struct km_signature *s = call->signature;
+    const char *overload = call->schema + strcspn(call->schema, "(.");
 
+    overload += *overload == '.';
     *out = (km_prepared){
         .call = call,
-        .operator_name = km_arena_strndup(a, call->schema, strcspn(call->schema, "(")),
+        .operator_name = km_arena_strndup(a, call->schema, strcspn(call->schema, "(.")),
+        .overload = km_arena_strndup(a, overload, strcspn(overload, "(")),
         .result_count = s->result_count,
         .arguments = km_arena_array(a, (size_t)s->parameter_count + 1, sizeof *out->arguments),
     };
-    if (!out->operator_name || !out->arguments)
+    if (!out->operator_name || !out->overload || !out->arguments)
         return km_fail_nomem(err);
     for (int i = 0; i < s->parameter_count; i++) {
         const km_toml *at = call->arguments->array.items[i];
@@ -161,7 +164,7 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
     for (int i = 0; i < s->parameter_count; i++)
         if (!encode(t, &p->arguments[i], &stack[i]))
             return km_fail(err, KM_ENOMEM, "%s: torch made no argument", p->operator_name);
-    if (km_torch_call(t, p->operator_name, stack, err) < 0)
+    if (km_torch_call(t, p->operator_name, p->overload, stack, err) < 0)
         return KM_ECHILD;
     for (int i = 0; i < s->result_count; i++)
         results[i] = (km_torch_tensor)(uintptr_t)stack[i];

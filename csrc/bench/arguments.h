@@ -8,7 +8,7 @@
 
 typedef struct {
     const km_suite_call *call;
-    const char *operator_name; /* "ns::op" */
+    const char *operator_name, *overload; /* "ns::op"; "" or "out" */
     int result_count;
     struct km_argument *arguments; /* one a parameter; in the arena */
 } km_prepared;

@@ -1,5 +1,6 @@
 #include "bench/suite.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -93,9 +94,12 @@ static int take_values(const km_fields *f, const km_toml *table, const char *val
     if (take_number(f, "low", km_toml_get(table, "low"), &in->low, err) < 0 ||
         take_number(f, "high", km_toml_get(table, "high"), &in->high, err) < 0)
         return KM_EFORMAT;
-    if (in->low <= in->high)
-        return 0;
-    return km_fields_fail(f, km_toml_get(table, "low"), err, "'low' is above 'high'");
+    if (in->low > in->high)
+        return km_fields_fail(f, km_toml_get(table, "low"), err, "'low' is above 'high'");
+    if (in->values == KM_VALUES_INTEGERS && ceil(in->low) > floor(in->high))
+        return km_fields_fail(f, table, err, "there is no integer from %g to %g", in->low,
+                              in->high);
+    return 0;
 }
 
 static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, km_err *err)

@@ -16,9 +16,11 @@ int km_torch_find(km_arena *a, const char *python, const char *const *packages, 
 {
     static const char script[] =
         "import importlib.util, sys\n"
-        "for name in ['torch', *sys.argv[1:]]:\n"
-        "    spec = importlib.util.find_spec(name)\n"
-        "    print(next(iter(spec.submodule_search_locations or []), '') if spec else '')\n";
+        "def folder(name):\n"
+        "    try: spec = importlib.util.find_spec(name)\n"
+        "    except (ImportError, ValueError): return ''\n"
+        "    return next(iter(spec.submodule_search_locations or []), '') if spec else ''\n"
+        "for name in ['torch', *sys.argv[1:]]: print(folder(name))\n";
     const char **argv = km_arena_array(a, count + 4, sizeof *argv);
     km_proc p = { .argv = argv, .timeout_ms = 60000 };
     km_proc_result r = KM_PROC_RESULT_INIT;
@@ -173,9 +175,10 @@ int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dt
     return 0;
 }
 
-int km_torch_call(const km_torch *t, const char *name, km_slot *stack, km_err *err)
+int km_torch_call(const km_torch *t, const char *name, const char *overload, km_slot *stack,
+                  km_err *err)
 {
-    if (t->torch_call_dispatcher(name, "", stack, TORCH_CONVENTIONS) != 0)
+    if (t->torch_call_dispatcher(name, overload, stack, TORCH_CONVENTIONS) != 0)
         return fail(t, KM_ECHILD, name, err);
     return 0;
 }

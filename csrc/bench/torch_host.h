@@ -84,8 +84,9 @@ int km_torch_dtype(const km_torch *t, km_torch_tensor tensor);
 /* torch's own code of a km_dtype. */
 int32_t km_torch_dtype_code(const km_torch *t, int dtype);
 
-/* Calls `name` ("ns::op"), whose encoded arguments `stack` holds; the results take their place.
- * Errors: KM_ECHILD with torch's text. */
-int km_torch_call(const km_torch *t, const char *name, km_slot *stack, km_err *err);
+/* Calls `name` ("ns::op") with that overload ("" for the only one), whose encoded arguments `stack`
+ * holds; the results take their place. Errors: KM_ECHILD with torch's text. */
+int km_torch_call(const km_torch *t, const char *name, const char *overload, km_slot *stack,
+                  km_err *err);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/path.h"
+#include "core/str.h"
 
 static int read_all(int fd, char *data, size_t size, const char *path, km_err *err)
 {
@@ -130,6 +131,35 @@ static int write_file(const char *path, const void *data, size_t size, mode_t mo
 int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err)
 {
     return write_file(path, data, size, mode, false, err);
+}
+
+/* Whether the file ends inside a line: its writer was killed. */
+static bool is_torn(int fd)
+{
+    struct stat st;
+    char last;
+
+    return fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
+           last != '\n';
+}
+
+int km_file_append_line(const char *path, const char *line, km_err *err)
+{
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666), rc;
+    km_str text = KM_STR_INIT;
+
+    if (fd < 0)
+        return km_fail_errno(err, errno, "unable to open '%s'", path);
+    km_str_printf(&text, "%s%s\n", is_torn(fd) ? "\n" : "", line);
+    rc = km_str_check(&text, err);
+    if (rc == 0)
+        rc = write_all(fd, text.data, text.length, path, err);
+    if (rc == 0 && fsync(fd) < 0)
+        rc = km_fail_errno(err, errno, "unable to flush '%s'", path);
+    if (close(fd) < 0 && rc == 0)
+        rc = km_fail_errno(err, errno, "unable to close '%s'", path);
+    km_str_release(&text);
+    return rc;
 }
 
 /* Whether the file is there and holds exactly these bytes. */

@@ -33,6 +33,10 @@ int km_file_copy(const char *from, const char *to, km_err *err);
 bool km_file_exists(const char *path); /* a regular file, links followed */
 bool km_dir_exists(const char *path);
 
+/* Adds a line to a file, made when missing, and flushes it: in one write, so that lines of several
+ * writers stay whole; after a line that was cut by a crash, on a line of its own. */
+int km_file_append_line(const char *path, const char *line, km_err *err);
+
 /* Size in bytes, or a negative code. */
 long long km_file_size(const char *path, km_err *err);
 

@@ -1,0 +1,397 @@
+#include "bench/cell.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/arguments.h"
+#include "bench/inputs.h"
+#include "bench/verify.h"
+#include "core/limits.h"
+
+#include <kernmill/op.h>
+
+#define SAMPLE_MIN_US 1000.0 /* a sample is as many calls as take this long */
+
+const char *const km_call_state_names[] = { "right", "wrong", "failed", "changed its inputs" };
+
+/* A cell under measurement. */
+struct run {
+    km_arena *a;
+    const km_torch *t;
+    const km_cell *cell;
+    const km_bench_options *o;
+    km_cell_result *out;
+    km_random random;
+    size_t *next;             /* [calls]: the set that it walks over next */
+    km_torch_tensor *inputs;  /* [sets][input_count] */
+    uint64_t *hashes;         /* the same */
+    km_prepared *prepared;    /* [calls][sets] */
+    km_torch_tensor *results; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
+};
+
+static double now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static km_torch_tensor *inputs_of(const struct run *r, size_t set)
+{
+    return &r->inputs[set * r->cell->op->input_count];
+}
+
+static km_torch_tensor *results_of(const struct run *r, size_t call, size_t set)
+{
+    return &r->results[(call * r->out->sets + set) * KM_RETURNS_MAX];
+}
+
+static void drop(const struct run *r, km_torch_tensor *results)
+{
+    for (int i = 0; i < KM_RETURNS_MAX; i++)
+        if (results[i]) {
+            r->t->aoti_torch_delete_tensor_object(results[i]);
+            results[i] = NULL;
+        }
+}
+
+static void set_state(struct run *r, size_t call, km_call_state state, const char *why)
+{
+    km_call_result *c = &r->out->results[call];
+
+    if (c->state != KM_CALL_RIGHT)
+        return; /* the first reason is kept */
+    c->state = state;
+    c->why = km_arena_strndup(r->a, why, strcspn(why, "\n"));
+}
+
+/* Whether the call takes part: it neither fails nor spoils what the others are given. */
+static bool is_timed(const struct run *r, size_t call)
+{
+    km_call_state state = r->out->results[call].state;
+
+    return state != KM_CALL_FAILED && state != KM_CALL_CHANGED_INPUTS;
+}
+
+/* One call on one set, whose results replace those that stood there. */
+static bool call_once(struct run *r, size_t call, size_t set)
+{
+    km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = results_of(r, call, set);
+    km_err err = KM_ERR_INIT;
+
+    if (km_prepared_call(&r->prepared[call * r->out->sets + set], r->t, fresh, &err) < 0) {
+        set_state(r, call, KM_CALL_FAILED, err.message);
+        return false;
+    }
+    drop(r, kept);
+    memcpy(kept, fresh, sizeof fresh);
+    return true;
+}
+
+/* The time of one call, the mean of calls_a_sample that walk on over the sets; negative when one
+ * failed. */
+static double sample(struct run *r, size_t call)
+{
+    double start = now_us();
+
+    for (size_t i = 0; i < r->out->calls_a_sample; i++) {
+        if (!call_once(r, call, r->next[call]))
+            return -1;
+        r->next[call] = (r->next[call] + 1) % r->out->sets;
+    }
+    return (now_us() - start) / (double)r->out->calls_a_sample;
+}
+
+/* ---- set-up ---- */
+
+static size_t choose_sets(double bytes)
+{
+    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    double wanted = 4.0 * (double)(cache > 0 ? cache : 32 << 20) / (bytes > 1 ? bytes : 1);
+
+    return wanted < 1 ? 1 : wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : (size_t)wanted + 1;
+}
+
+static void hash_inputs(struct run *r)
+{
+    size_t n = r->out->sets * r->cell->op->input_count;
+
+    for (size_t i = 0; i < n; i++)
+        r->hashes[i] = km_tensor_hash(r->t, r->inputs[i]);
+}
+
+static int make_sets(struct run *r, km_err *err)
+{
+    const km_suite_op *op = r->cell->op;
+
+    for (size_t set = 0; set < r->out->sets; set++) {
+        if (km_inputs_make(r->t, r->cell, false, inputs_of(r, set), err) < 0) {
+            memset(inputs_of(r, set), 0, op->input_count * sizeof *r->inputs);
+            return err->code;
+        }
+        if (km_inputs_fill(r->t, r->cell, inputs_of(r, set), &r->random, err) < 0)
+            return err->code;
+        for (size_t call = 0; call < op->call_count; call++)
+            if (km_prepare(r->a, r->t, r->cell, &op->calls[call], inputs_of(r, set), false,
+                           &r->prepared[call * r->out->sets + set], err) < 0)
+                return err->code;
+    }
+    hash_inputs(r);
+    return 0;
+}
+
+static int allocate(struct run *r, km_err *err)
+{
+    const km_suite_op *op = r->cell->op;
+    size_t sets = r->out->sets, inputs = sets * op->input_count + 1;
+
+    r->inputs = km_arena_array(r->a, inputs, sizeof *r->inputs);
+    r->hashes = km_arena_array(r->a, inputs, sizeof *r->hashes);
+    r->prepared = km_arena_array(r->a, op->call_count * sets, sizeof *r->prepared);
+    r->results = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->results);
+    r->out->results = km_arena_array(r->a, op->call_count, sizeof *r->out->results);
+    r->next = km_arena_array(r->a, op->call_count, sizeof *r->next);
+    if (!r->inputs || !r->hashes || !r->prepared || !r->results || !r->out->results || !r->next)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < op->call_count; i++) {
+        r->next[i] = i * sets / op->call_count; /* where no other call has just been */
+        r->out->results[i].call = &op->calls[i];
+        r->out->results[i].samples_us = km_arena_array(r->a, KM_BENCH_ROUNDS_MAX, sizeof(double));
+        if (!r->out->results[i].samples_us)
+            return km_fail_nomem(err);
+    }
+    return 0;
+}
+
+static void release(struct run *r)
+{
+    size_t inputs = r->out->sets * r->cell->op->input_count;
+
+    for (size_t i = 0; r->results && i < r->cell->op->call_count; i++)
+        for (size_t set = 0; set < r->out->sets; set++)
+            drop(r, results_of(r, i, set));
+    for (size_t i = 0; r->inputs && i < inputs; i++)
+        if (r->inputs[i])
+            r->t->aoti_torch_delete_tensor_object(r->inputs[i]);
+}
+
+/* ---- timing ---- */
+
+/* How many calls make a sample long enough, by the slowest. */
+static void warm_up(struct run *r)
+{
+    double slowest = 0;
+
+    r->out->calls_a_sample = 1;
+    for (size_t call = 0; call < r->cell->op->call_count; call++) {
+        double us = is_timed(r, call) ? sample(r, call) : 0;
+        slowest = us > slowest ? us : slowest;
+    }
+    if (slowest > 0 && slowest < SAMPLE_MIN_US)
+        r->out->calls_a_sample = (size_t)(SAMPLE_MIN_US / slowest) + 1;
+}
+
+static void time_round(struct run *r)
+{
+    size_t order[KM_CALLS_MAX], n = 0;
+
+    for (size_t i = 0; i < r->cell->op->call_count; i++)
+        if (is_timed(r, i))
+            order[n++] = i;
+    km_random_shuffle(&r->random, order, n);
+    for (size_t i = 0; i < n; i++)
+        r->out->results[order[i]].samples_us[r->out->rounds] = sample(r, order[i]);
+    r->out->rounds++;
+}
+
+/* Fills medians, ratios and verdicts; true when no verdict is open. */
+static bool judge(struct run *r)
+{
+    const km_call_result *first = &r->out->results[0];
+    bool settled = true;
+
+    for (size_t i = 0; i < r->cell->op->call_count; i++) {
+        km_call_result *c = &r->out->results[i];
+        km_interval times;
+        if (!is_timed(r, i) ||
+            km_interval_of(c->samples_us, r->out->rounds, 0.95, &times, NULL) < 0)
+            continue;
+        c->median_us = times.median;
+        if (!i || !is_timed(r, 0) ||
+            km_interval_of_ratio(c->samples_us, first->samples_us, r->out->rounds, 0.95, &c->ratio,
+                                 NULL) < 0)
+            continue;
+        c->verdict = km_interval_verdict(&c->ratio, r->o->margin);
+        settled &= c->verdict != KM_UNDECIDED;
+    }
+    return settled;
+}
+
+static void time_rounds(struct run *r)
+{
+    double end = now_us() + r->o->budget_s * 1e6;
+
+    while (r->out->rounds < KM_BENCH_ROUNDS_MAX) {
+        time_round(r);
+        if (r->out->rounds >= KM_BENCH_ROUNDS_MIN && (judge(r) || now_us() > end))
+            break;
+    }
+    judge(r);
+}
+
+/* ---- checking ---- */
+
+static void compare(struct run *r, size_t call, size_t set, const km_torch_tensor *want, int count)
+{
+    km_call_result *c = &r->out->results[call];
+    const km_torch_tensor *got = results_of(r, call, set);
+    km_err err = KM_ERR_INIT;
+    double error;
+
+    if (r->prepared[call * r->out->sets].result_count != count)
+        set_state(r, call, KM_CALL_WRONG, "it returns another number of results");
+    for (int i = 0; i < count && c->state == KM_CALL_RIGHT; i++) {
+        if (km_verify(r->t, got[i], want[i], &error, &err) < 0)
+            set_state(r, call, KM_CALL_WRONG, err.message);
+        c->error_ulp = error > c->error_ulp ? error : c->error_ulp;
+        if (error > r->cell->op->tolerance)
+            set_state(r, call, KM_CALL_WRONG, "a result is beyond the tolerance");
+    }
+}
+
+static const km_suite_call *reference_of(const km_suite_op *op)
+{
+    size_t i = 0;
+
+    while (strcmp(op->calls[i].name, op->reference) != 0)
+        i++;
+    return &op->calls[i];
+}
+
+/* All calls' results on one set, against the reference on a wider copy of its inputs. */
+static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *err)
+{
+    km_torch_tensor want[KM_RETURNS_MAX] = { NULL };
+    km_prepared reference;
+
+    km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide);
+    if (km_prepare(r->a, r->t, r->cell, reference_of(r->cell->op), wide, true, &reference, err) <
+            0 ||
+        km_prepared_call(&reference, r->t, want, err) < 0)
+        return err->code;
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        if (is_timed(r, call))
+            compare(r, call, set, want, reference.result_count);
+    drop(r, want);
+    return 0;
+}
+
+static int check_results(struct run *r, km_err *err)
+{
+    km_torch_tensor *wide = km_arena_array(r->a, r->cell->op->input_count + 1, sizeof *wide);
+    int rc = wide ? km_inputs_make(r->t, r->cell, true, wide, err) : km_fail_nomem(err);
+
+    if (rc < 0)
+        return rc;
+    for (size_t set = 0; set < r->out->sets && rc == 0; set++)
+        rc = check_set(r, set, wide, err);
+    km_inputs_delete(r->t, r->cell, wide);
+    return rc;
+}
+
+/* New values in the same memory, and nothing right left in the old results: a call that keeps an
+ * answer, or computes none, has nothing to show. */
+static int renew(struct run *r, km_err *err)
+{
+    for (size_t set = 0; set < r->out->sets; set++)
+        if (km_inputs_fill(r->t, r->cell, inputs_of(r, set), &r->random, err) < 0)
+            return KM_ENOMEM;
+    hash_inputs(r);
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
+            for (int i = 0; i < KM_RETURNS_MAX && results_of(r, call, set)[i]; i++)
+                km_poison(r->t, results_of(r, call, set)[i], NULL);
+    return 0;
+}
+
+/* The name of an input that is not what it was, or NULL. */
+static const char *changed_input(const struct run *r)
+{
+    size_t n = r->cell->op->input_count;
+
+    for (size_t i = 0; i < r->out->sets * n; i++)
+        if (km_tensor_hash(r->t, r->inputs[i]) != r->hashes[i])
+            return r->cell->op->inputs[i % n].name;
+    return NULL;
+}
+
+/* Makes each call on each set, alone; one that changes its inputs leaves the measurement, and the
+ * others are given new ones. */
+static int call_all(struct run *r, km_err *err)
+{
+    for (size_t call = 0; call < r->cell->op->call_count; call++) {
+        const char *changed;
+        for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
+            call_once(r, call, set);
+        changed = changed_input(r);
+        if (!changed)
+            continue;
+        set_state(r, call, KM_CALL_CHANGED_INPUTS, changed);
+        if (renew(r, err) < 0)
+            return KM_ENOMEM;
+        call = (size_t)-1; /* what was computed before was of the old values */
+    }
+    return 0;
+}
+
+/* What was timed; then new values. A call that spoiled inputs only while it was timed is found by
+ * none of this, but the sets it spoiled are: then nobody's time is believed. */
+static int check(struct run *r, km_err *err)
+{
+    const char *changed = changed_input(r);
+    int rc = 0;
+
+    for (size_t call = 0; changed && call < r->cell->op->call_count; call++)
+        set_state(r, call, KM_CALL_CHANGED_INPUTS, "while it was timed, by one of the calls");
+    if (!changed)
+        rc = check_results(r, err);
+    if (rc < 0 || changed)
+        return rc;
+    rc = renew(r, err);
+    if (rc == 0)
+        rc = call_all(r, err);
+    return rc == 0 ? check_results(r, err) : rc;
+}
+
+int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
+                    km_cell_result *out, km_err *err)
+{
+    struct run r = { .a = a, .t = t, .cell = cell, .o = o, .out = out };
+    km_variable variables[KM_EXPR_NAMES_MAX];
+    size_t n = km_cell_variables(cell, variables);
+    int rc;
+
+    *out = (km_cell_result){ .cell = *cell, .seed = km_random_fresh_seed() };
+    km_random_seed(&r.random, out->seed);
+    t->torch_get_num_threads(&out->threads);
+    rc = km_expr_value(cell->op->bytes, variables, n, &out->bytes, err);
+    if (rc == 0 && cell->op->flops)
+        rc = km_expr_value(cell->op->flops, variables, n, &out->flops, err);
+    out->sets = choose_sets(out->bytes);
+    if (rc == 0)
+        rc = allocate(&r, err);
+    if (rc == 0)
+        rc = make_sets(&r, err);
+    if (rc == 0)
+        rc = call_all(&r, err);
+    if (rc == 0) {
+        warm_up(&r);
+        time_rounds(&r);
+        rc = check(&r, err);
+    }
+    release(&r);
+    return rc;
+}

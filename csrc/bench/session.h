@@ -1,0 +1,35 @@
+/* bench/session.h: a suite measured in a process of its own.
+ *
+ * The child opens torch, loads the libraries and measures; the parent reads a line of JSON for each
+ * cell, holds the deadline, and writes the record: a candidate that crashes or hangs costs its
+ * cell's line and an error that names the cell, not the others' results. */
+#ifndef KERNMILL_BENCH_SESSION_H
+#define KERNMILL_BENCH_SESSION_H
+
+#include <jansson.h>
+
+#include "bench/cell.h"
+
+typedef struct {
+    const km_suite *suite;
+    const char *filter;       /* cells whose "op axis=size ... dtype" holds this text; NULL: all */
+    const char *torch_folder; /* of the Python package */
+    const char *const *libraries; /* files to load, ends with NULL */
+    km_bench_options options;
+    /* Called in the parent for each cell's document, which it borrows; an error ends the session.
+     */
+    int (*on_cell)(void *context, const json_t *cell, size_t done, size_t total, km_err *err);
+    void *context;
+} km_session;
+
+/* How many cells the filter leaves. */
+size_t km_session_count(const km_session *s);
+
+/* Whether the filter takes the cell. */
+bool km_session_wants(const km_session *s, km_arena *a, const km_cell *cell);
+
+/* Measures them all. Errors: KM_ECHILD when the child ends early, with the cell; KM_ETIME; those of
+ * km_torch_open, km_torch_load and km_cell_measure; those of on_cell. */
+int km_session_run(const km_session *s, km_err *err);
+
+#endif

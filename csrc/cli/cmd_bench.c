@@ -1,0 +1,304 @@
+/* cli/cmd_bench.c: kernmill bench [PATH]: measure a suite: every call in turns, and check what was
+ * timed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/session.h"
+#include "cli/command.h"
+#include "core/file.h"
+#include "core/limits.h"
+#include "core/path.h"
+#include "core/str.h"
+#include "formats/json.h"
+#include "pkg/home.h"
+#include "record/environment.h"
+
+typedef struct {
+    km_common common;
+    bool list;
+    const char *filter, *output, *budget, *margin;
+} bench_fields;
+
+static const km_opt options[] = {
+    KM_OPT_FLAG("list", 'l', bench_fields, list, "print the cells and measure nothing"),
+    KM_OPT_TEXT("filter", 'f', "TEXT", bench_fields, filter, "only cells whose line holds TEXT"),
+    KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget, "time for a cell (default: 2)"),
+    KM_OPT_TEXT("margin", 'm', "PERCENT", bench_fields, margin,
+                "smaller differences are none (default: 1)"),
+    KM_OPT_TEXT("output", 'o', "FILE", bench_fields, output, "add the record to FILE (JSON Lines)"),
+    KM_OPT_END,
+};
+
+/* A command line that is being carried out. */
+struct bench {
+    bench_fields *f;
+    km_arena a;
+    km_suite suite;
+    km_session session;
+    json_t *environment, *cells;
+    bool wrong; /* a call that is not right */
+};
+
+static int number(const char *text, const char *option, double standard, double *out, km_err *err)
+{
+    char *end;
+
+    *out = standard;
+    if (!text)
+        return 0;
+    *out = strtod(text, &end);
+    if (end != text && !*end && *out > 0 && *out <= 1e6)
+        return 0;
+    return km_fail(err, KM_EUSAGE, "option '--%s' wants a number above 0, not '%s'", option, text);
+}
+
+/* ---- where things are ---- */
+
+static int find_suite(struct bench *b, const char *path, const char **suite, km_err *err)
+{
+    *suite = km_ends_with(path, ".toml") ? path
+                                         : km_path_join(&b->a, path, "benchmarks/suite.toml");
+    if (!*suite)
+        return km_fail_nomem(err);
+    if (km_file_exists(*suite))
+        return 0;
+    km_fail(err, KM_ENOENT, "there is no '%s'", *suite);
+    return km_hint(err, "name a kernel repository with that file, or a suite.toml");
+}
+
+/* The library of a package: what `kernmill build` left beside the suite, else the installed one. */
+static int find_library(struct bench *b, const char *suite, const char *package,
+                        const char *installed, const char **out, km_err *err)
+{
+    const char *repository = km_path_dir(&b->a, km_path_dir(&b->a, suite));
+    const char *built = km_arena_printf(&b->a, "%s/build/wheel/%s", repository, package);
+    const char *folder = built && km_dir_exists(built) ? built : installed;
+    km_names names;
+
+    if (!folder) {
+        km_fail(err, KM_EENV, "the package '%s' is neither built nor installed", package);
+        return km_hint(err, "kernmill build %s, or pip install it", repository);
+    }
+    if (km_dir_list(&b->a, folder, &names, err) < 0)
+        return err->code;
+    for (size_t i = 0; i < names.count; i++)
+        if (km_starts_with(names.names[i], "lib") && km_ends_with(names.names[i], ".so")) {
+            *out = km_path_join(&b->a, folder, names.names[i]);
+            return *out ? 0 : km_fail_nomem(err);
+        }
+    return km_fail(err, KM_EFORMAT, "'%s' holds no library", folder);
+}
+
+/* Each package once. */
+static size_t list_packages(const km_suite *s, const char **packages)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->op_count; i++)
+        for (size_t j = 0; j < s->ops[i].call_count; j++) {
+            const char *library = s->ops[i].calls[j].library;
+            size_t k = 0;
+            while (library && k < n && strcmp(packages[k], library) != 0)
+                k++;
+            if (library && k == n && n < KM_CALLS_MAX)
+                packages[n++] = library;
+        }
+    return n;
+}
+
+static int find_all(struct bench *b, const char *suite, km_err *err)
+{
+    const char *packages[KM_CALLS_MAX], *folders[KM_CALLS_MAX + 1];
+    size_t n = list_packages(&b->suite, packages);
+    const char **libraries = km_arena_array(&b->a, n + 1, sizeof *libraries);
+    km_home home;
+
+    if (!libraries)
+        return km_fail_nomem(err);
+    if (km_home_find(&b->a, &home, err) < 0)
+        return err->code;
+    if (!home.python)
+        return km_fail(err, KM_EENV, "no Python interpreter is found, to say where torch is");
+    if (km_torch_find(&b->a, home.python, packages, n, folders, err) < 0)
+        return err->code;
+    b->session.torch_folder = folders[0];
+    b->session.libraries = libraries;
+    for (size_t i = 0; i < n; i++)
+        if (strchr(packages[i], '/'))
+            libraries[i] = packages[i];
+        else if (find_library(b, suite, packages[i], folders[i + 1], &libraries[i], err) < 0)
+            return err->code;
+    return 0;
+}
+
+/* ---- results ---- */
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+
+    return text ? text : "";
+}
+
+static void print_call(const json_t *cell, const json_t *call, double best)
+{
+    double us = json_number_value(json_object_get(call, "median_us"));
+    double bytes = json_number_value(json_object_get(cell, "bytes"));
+    const json_t *ratio = json_object_get(call, "ratio"), *ulp = json_object_get(call, "error_ulp");
+
+    printf("  %-16s", text_of(call, "name"));
+    if (us > 0)
+        printf(" %10.2f us%s %8.2f GB/s", us, us == best ? " *" : "  ", bytes / us / 1e3);
+    if (ratio)
+        printf("  %.3f [%.3f, %.3f] %s", json_number_value(json_object_get(ratio, "median")),
+               json_number_value(json_object_get(ratio, "low")),
+               json_number_value(json_object_get(ratio, "high")), text_of(call, "verdict"));
+    if (strcmp(text_of(call, "state"), "right") == 0)
+        printf("  %.2f ulp\n", json_number_value(ulp));
+    else
+        printf("\n  %-16s %s: %s (%s%.2f ulp)\n", "", text_of(call, "state"), text_of(call, "why"),
+               json_is_string(ulp) ? "inf, " : "", json_number_value(ulp));
+}
+
+static void print_cell(const json_t *cell)
+{
+    const json_t *calls = json_object_get(cell, "calls"), *call, *size;
+    double best = 0;
+    const char *axis;
+    size_t i;
+
+    printf("%s", text_of(cell, "op"));
+    json_object_foreach((json_t *)(uintptr_t)json_object_get(cell, "shape"), axis, size)
+        printf(" %s=%lld", axis, json_integer_value(size));
+    printf(" %s  (%lld rounds, %lld sets)\n", text_of(cell, "dtype"),
+           json_integer_value(json_object_get(cell, "rounds")),
+           json_integer_value(json_object_get(cell, "sets")));
+    json_array_foreach(calls, i, call)
+    {
+        double us = json_number_value(json_object_get(call, "median_us"));
+        if (us > 0 && (best == 0 || us < best))
+            best = us;
+    }
+    json_array_foreach(calls, i, call) print_call(cell, call, best);
+    fflush(stdout);
+}
+
+/* One line of the file: the cell, and what it was measured on. */
+static int append(const struct bench *b, const json_t *cell, km_err *err)
+{
+    json_t *line = json_pack("{s:i,s:O}", "schema", 1, "environment", b->environment);
+    char *text = NULL;
+    int rc;
+
+    if (line && json_object_update(line, (json_t *)(uintptr_t)cell) == 0)
+        text = json_dumps(line, JSON_COMPACT);
+    rc = text ? km_file_append_line(b->f->output, text, err) : km_fail_nomem(err);
+    free(text);
+    json_decref(line);
+    return rc;
+}
+
+static int on_cell(void *context, const json_t *cell, size_t done, size_t total, km_err *err)
+{
+    struct bench *b = context;
+    const json_t *calls = json_object_get(cell, "calls"), *call;
+    size_t i;
+
+    (void)done;
+    (void)total;
+    json_array_foreach(calls, i, call) b->wrong |= strcmp(text_of(call, "state"), "right") != 0;
+    if (b->f->common.json)
+        json_array_append(b->cells, (json_t *)(uintptr_t)cell);
+    else
+        print_cell(cell);
+    return b->f->output ? append(b, cell, err) : 0;
+}
+
+static int list_cells(struct bench *b, km_err *err)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < b->suite.op_count; i++)
+        for (size_t j = 0; j < km_suite_cells(&b->suite.ops[i]); j++) {
+            km_cell cell = km_suite_cell(&b->suite.ops[i], j);
+            const char *text = km_arena_printf(&b->a, "%s %s", cell.op->name,
+                                               km_cell_text(&b->a, &cell));
+            if (text && km_session_wants(&b->session, &b->a, &cell))
+                json_array_append_new(rows, json_string(text));
+        }
+    if (b->f->common.json)
+        return km_print_json(json_pack("{s:i,s:s,s:o}", "schema", KM_JSON_SCHEMA, "suite",
+                                       b->suite.name, "cells", rows),
+                             err);
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        puts(json_string_value(json_array_get(rows, i)));
+    json_decref(rows);
+    return 0;
+}
+
+static int measure(struct bench *b, const char *suite, km_err *err)
+{
+    int rc = find_all(b, suite, err);
+
+    if (rc < 0)
+        return rc;
+    b->environment = km_environment(KM_VERSION, km_path_dir(&b->a, suite));
+    b->cells = json_array();
+    b->session.on_cell = on_cell;
+    b->session.context = b;
+    rc = km_session_run(&b->session, err);
+    if (rc == 0 && b->f->common.json)
+        rc = km_print_json(json_pack("{s:i,s:O,s:s,s:O}", "schema", KM_JSON_SCHEMA, "environment",
+                                     b->environment, "suite", b->suite.name, "cells", b->cells),
+                           err);
+    return rc;
+}
+
+static int carry_out(struct bench *b, const char *path, km_err *err)
+{
+    const char *suite;
+    double percent;
+
+    if (number(b->f->budget, "budget", 2, &b->session.options.budget_s, err) < 0 ||
+        number(b->f->margin, "margin", 1, &percent, err) < 0 ||
+        find_suite(b, path, &suite, err) < 0)
+        return err->code;
+    b->session.options.margin = percent / 100;
+    if (km_suite_read(&b->suite, suite, err) < 0)
+        return err->code;
+    b->session.suite = &b->suite;
+    b->session.filter = b->f->filter;
+    if (!km_session_count(&b->session)) {
+        km_fail(err, KM_EUSAGE, "no cell of '%s' holds '%s'", suite, b->f->filter);
+        return km_hint(err, "kernmill bench --list prints them");
+    }
+    return b->f->list ? list_cells(b, err) : measure(b, suite, err);
+}
+
+static int run(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    struct bench b = { .f = fields };
+    int rc = km_check_args(arg_count, 0, 1, err);
+
+    if (rc == 0)
+        rc = carry_out(&b, arg_count ? args[0] : ".", err);
+    json_decref(b.environment);
+    json_decref(b.cells);
+    km_suite_release(&b.suite);
+    km_arena_release(&b.a);
+    return rc == 0 && b.wrong ? KM_EXIT_NO : rc;
+}
+
+extern const km_command km_cmd_bench;
+const km_command km_cmd_bench = {
+    .name = "bench",
+    .help = "measure a suite on the CPU: every call in turns, and check what was timed",
+    .args = "[PATH]",
+    .more =
+        "PATH is a repository with benchmarks/suite.toml, or a suite; without one, the working\n"
+        "folder. The format of suites stands in csrc/bench/suite.h.",
+    .options = options,
+    .fields_size = sizeof(bench_fields),
+    .run = run,
+};

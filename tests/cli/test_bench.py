@@ -1,0 +1,166 @@
+"""kernmill bench on the CPU: what it measures, what it writes, and who is caught (tests/bench/candidates.c)."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from program import ROOT, replace
+
+PYTHON = {"KERNMILL_PYTHON": sys.executable}
+SUITE = """
+name = "neg"
+[op.neg]
+axes = { rows = [7, 64], columns = [33] }
+dtypes = ["float32"]
+bytes = "2 * rows * columns * size"
+reference = "torch"
+tolerance = 1
+[op.neg.inputs]
+x = { shape = ["rows", "columns"] }
+[op.neg.calls.torch]
+schema = "aten::neg(Tensor self) -> Tensor"
+arguments = ["x"]
+"""
+
+
+@pytest.fixture(scope="session")
+def candidates(tmp_path_factory):
+    """The library of candidates, linked with this torch."""
+    path = tmp_path_factory.mktemp("candidates") / "candidates.so"
+    lib = torch.__path__[0] + "/lib"
+    source = ROOT / "tests/bench/candidates.c"
+    command = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-fexceptions",
+        "-O2",
+        '-DKM_NAMESPACE="cand"',
+        f"-I{ROOT}/csrc/sdk",
+    ]
+    subprocess.run([*command, source, "-o", path, f"-L{lib}", "-ltorch_cpu", "-lm"], check=True)
+    return path
+
+
+@pytest.fixture
+def suite(candidates, tmp_path):
+    """suite(*names) -> the file of a suite that compares torch's neg with these candidates."""
+
+    def write(*names):
+        calls = "".join(
+            f'[op.neg.calls.{name}]\nlibrary = "{candidates}"\nschema = "cand::{name}(Tensor x) -> Tensor"\n'
+            'arguments = ["x"]\n'
+            for name in names
+        )
+        path = tmp_path / "suite.toml"
+        path.write_text(SUITE + calls)
+        return path
+
+    return write
+
+
+def bench(kernmill, *words):
+    return kernmill("bench", "--budget", "0.05", *words, env=PYTHON)
+
+
+def states(answer) -> dict[str, set[str]]:
+    """name -> what each cell says of it."""
+    found = {}
+    for cell in answer.json["cells"]:
+        for call in cell["calls"]:
+            found.setdefault(call["name"], set()).add(call["state"])
+    return found
+
+
+# ---- who is caught ----
+
+
+# Honest operators are not accused, beside cheats or alone, ever.
+@pytest.mark.parametrize("cheat", ["", "stale", "memo", "later", "zeroes", "small", "coarse", "raises"])
+def test_cheats(cheat, kernmill, suite):
+    names = ["honest", *([cheat] if cheat else [])]
+    answer = bench(kernmill, "--json", suite(*names))
+    assert answer.code == (1 if cheat else 0), answer.err
+    said = states(answer)
+    assert said["torch"] == said["honest"] == {"right"}
+    if cheat == "raises":
+        assert said[cheat] == {"failed"}
+        assert answer.json["cells"][0]["calls"][2]["why"].endswith("cand::raises: not today")
+    elif cheat == "zeroes":
+        assert said[cheat] == {"changed its inputs"} and answer.json["cells"][0]["calls"][2]["why"] == "x"
+    elif cheat == "small":
+        assert said[cheat] == {"right", "wrong"}
+    elif cheat:
+        assert said[cheat] == {"wrong"}
+
+
+# A crash costs an error that names the cell, and exit code 4.
+def test_a_candidate_that_crashes(kernmill, suite):
+    answer = bench(kernmill, suite("crashes"))
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith(
+        "kernmill: error: the cell 'neg rows=7 columns=33 float32' ended the process (signal 11)\n"
+    )
+
+
+# ---- what is measured and written ----
+
+
+def test_record(kernmill, suite, tmp_path):
+    record = tmp_path / "record.jsonl"
+    record.write_text('{"cut": ')
+    answer = bench(kernmill, "--filter", "rows=64", "--output", record, suite("honest"))
+    assert answer.code == 0 and answer.out.startswith("neg rows=64 columns=33 float32  (")
+    cut, line = record.read_text().splitlines()
+    assert cut == '{"cut": '
+    cell = json.loads(line)
+    assert cell["schema"] == 1 and cell["environment"]["cores"] >= 1
+    assert (cell["op"], cell["shape"], cell["dtype"]) == ("neg", {"rows": 64, "columns": 33}, "float32")
+    assert cell["bytes"] == 2 * 64 * 33 * 4 and cell["rounds"] >= 12 and len(cell["seed"]) == 16
+    first, second = cell["calls"]
+    assert "ratio" not in first and second["error_ulp"] == 0
+    assert len(first["samples_us"]) == len(second["samples_us"]) == cell["rounds"]
+    assert 0 < min(first["samples_us"]) <= first["median_us"] <= max(first["samples_us"])
+    ratio = second["ratio"]
+    assert ratio["low"] <= ratio["median"] <= ratio["high"]
+    assert second["verdict"] in ("faster", "slower", "same", "undecided")
+
+
+# Another operator with another argument: its answer is another one.
+def test_a_wrong_answer(kernmill, suite):
+    path = suite("honest")
+    replace(
+        path,
+        '"cand::honest(Tensor x) -> Tensor"',
+        '"aten::cumsum(Tensor self, int dim, *, ScalarType? d) -> Tensor"',
+    )
+    text = path.read_text()
+    path.write_text(text[: text.rindex('["x"]')] + '["x", 0, "none"]\n')
+    answer = bench(kernmill, "--json", "--filter", "rows=64", path)
+    call = answer.json["cells"][0]["calls"][1]
+    assert answer.code == 1 and call["state"] == "wrong" and call["error_ulp"] > 1
+
+
+def test_list_and_filter(kernmill, suite):
+    path = suite()
+    answer = kernmill("bench", "--list", path)
+    assert answer.out == "neg rows=7 columns=33 float32\nneg rows=64 columns=33 float32\n"
+    assert kernmill("bench", "--list", "--json", "-f", "rows=64", path).json["cells"] == [
+        "neg rows=64 columns=33 float32"
+    ]
+    answer = kernmill("bench", "-f", "rows=8", path)
+    assert answer.code == 2 and "no cell of" in answer.err
+
+
+def test_what_is_missing(kernmill, suite, tmp_path):
+    assert kernmill("bench", tmp_path / "none").code == 5
+    answer = kernmill("bench", suite(), "--budget", "soon")
+    assert answer.code == 2 and "option '--budget' wants a number above 0, not 'soon'" in answer.err
+    path = suite("honest")
+    text = path.read_text()
+    path.write_text(text.replace(text[text.index("library = ") : text.index("\n", text.index("library = "))],
+                                 'library = "no_such_package"'))  # fmt: skip
+    answer = bench(kernmill, path)
+    assert answer.code == 3 and "the package 'no_such_package' is neither built nor installed" in answer.err
