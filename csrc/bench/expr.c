@@ -103,9 +103,10 @@ static int primary(struct reader *r, double *out)
 
 static int power(struct reader *r, double *out)
 {
-    double exponent;
+    double exponent = 0;
     int rc;
 
+    *out = 0;
     if (++r->depth > KM_EXPR_DEPTH_MAX)
         return km_fail(r->err, KM_ELIMIT, "'%.40s...' is nested deeper than %d", r->text,
                        KM_EXPR_DEPTH_MAX);
@@ -130,7 +131,7 @@ static int product(struct reader *r, double *out)
     if (power(r, out) < 0)
         return KM_EFORMAT;
     for (;;) {
-        double right;
+        double right = 0;
         int i = 0;
         while (i < 4 && !take(r, signs[i]))
             i++;
@@ -154,7 +155,7 @@ static int sum(struct reader *r, double *out)
     if (product(r, out) < 0)
         return KM_EFORMAT;
     for (;;) {
-        double right;
+        double right = 0;
         bool minus = take(r, "-");
         if (!minus && !take(r, "+"))
             return 0;

@@ -354,14 +354,14 @@ static int read_document(km_suite *s, const km_toml *document, km_err *err)
 int km_suite_read(km_suite *s, const char *path, km_err *err)
 {
     km_err ours = KM_ERR_INIT;
-    km_toml *document;
+    km_toml *document = NULL;
     int rc;
 
     *s = (km_suite){ 0 };
     s->path = km_arena_strdup(&s->arena, path);
     err = err ? err : &ours;
     rc = s->path ? km_toml_read(&s->arena, path, &document, err) : km_fail_nomem(err);
-    if (rc == 0 && read_document(s, document, err) < 0)
+    if (rc == 0 && document && read_document(s, document, err) < 0)
         rc = err->code;
     if (rc < 0)
         km_suite_release(s);

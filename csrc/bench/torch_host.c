@@ -86,7 +86,7 @@ int km_torch_open(km_torch *t, const char *folder, km_err *err)
                         : km_fail(err, KM_EENV, "unable to load torch: %s", dlerror());
     }
     km_str_release(&path);
-    if (rc < 0)
+    if (rc < 0 || !t->aoti_torch_abi_version)
         return rc;
     version = t->aoti_torch_abi_version();
     t->version_major = (unsigned)(version >> 56);

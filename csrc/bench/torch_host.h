@@ -53,7 +53,7 @@ int32_t torch_list_push_back(km_torch_list list, km_slot element);
 
 typedef struct {
     void *library;
-#define KM_FIELD(name) __typeof__(name) *name;
+#define KM_FIELD(name) __typeof__(name) *(name);
     KM_TORCH_HOST_FUNCTIONS(KM_FIELD)
 #undef KM_FIELD
     const char *(*what)(void);      /* why the last call failed; NULL before torch 2.13 */

@@ -64,7 +64,7 @@ double coverage(const Noise &noise, size_t rounds, int trials = 8000)
     return (double)held / trials;
 }
 
-// The promise: 95 % +- 1.5, whatever the noise, from ten rounds on. A grained timer can only be
+// The promise: 95 % +- 1.5, whatever the noise, from twelve rounds on. A grained timer can only be
 // safer.
 TEST(Interval, Coverage)
 {
@@ -73,7 +73,7 @@ TEST(Interval, Coverage)
     };
 
     for (const auto &[name, noise] : noises)
-        for (size_t rounds : { 10, 15, 24, 40, 101 }) {
+        for (size_t rounds : { 12, 15, 24, 40, 101 }) {
             double held = coverage(noise, rounds);
             EXPECT_NEAR(held, 0.95, 0.015) << name << ", " << rounds << " rounds";
         }
