@@ -207,7 +207,7 @@ static void time_round(struct run *r)
     r->out->rounds++;
 }
 
-/* Fills medians, ratios and verdicts; true when no verdict is open. */
+/* A look: fills medians, ratios and verdicts; true when no verdict is open. */
 static bool judge(struct run *r)
 {
     const km_call_result *first = &r->out->results[0];
@@ -215,16 +215,18 @@ static bool judge(struct run *r)
 
     for (size_t i = 0; i < r->cell->op->call_count; i++) {
         km_call_result *c = &r->out->results[i];
-        km_interval times;
+        km_interval times, strict;
         if (!is_timed(r, i) ||
             km_interval_of(c->samples_us, r->out->rounds, 0.95, &times, NULL) < 0)
             continue;
         c->median_us = times.median;
         if (!i || !is_timed(r, 0) ||
             km_interval_of_ratio(c->samples_us, first->samples_us, r->out->rounds, 0.95, &c->ratio,
-                                 NULL) < 0)
+                                 NULL) < 0 ||
+            km_interval_of_ratio(c->samples_us, first->samples_us, r->out->rounds, KM_LOOK_LEVEL,
+                                 &strict, NULL) < 0)
             continue;
-        c->verdict = km_interval_verdict(&c->ratio, r->o->margin);
+        c->verdict = km_interval_verdict(&strict, r->o->margin);
         settled &= c->verdict != KM_UNDECIDED;
     }
     return settled;
@@ -233,11 +235,17 @@ static bool judge(struct run *r)
 static void time_rounds(struct run *r)
 {
     double end = now_us() + r->o->budget_s * 1e6;
+    size_t look = km_next_look(0);
 
     while (r->out->rounds < KM_BENCH_ROUNDS_MAX) {
         time_round(r);
-        if (r->out->rounds >= KM_BENCH_ROUNDS_MIN && (judge(r) || now_us() > end))
+        if (r->out->rounds >= KM_LOOKS_MIN && now_us() > end)
             break;
+        if (r->out->rounds < look)
+            continue;
+        if (judge(r))
+            return;
+        look = km_next_look(look);
     }
     judge(r);
 }

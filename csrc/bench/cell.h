@@ -30,8 +30,8 @@ typedef struct {
     double error_ulp;   /* the largest, in units in the last place of the result's dtype */
     double *samples_us; /* [rounds], in the arena */
     double median_us;
-    km_interval ratio; /* its times over those of the first call of the suite */
-    km_verdict verdict;
+    km_interval ratio;  /* its times over those of the first call of the suite; 95 % */
+    km_verdict verdict; /* by the stricter interval of a look (record/interval.h) */
 } km_call_result;
 
 typedef struct {

@@ -47,7 +47,6 @@
 #define KM_EXPR_NAMES_MAX   64
 #define KM_CELLS_MAX        10000 /* of a suite */
 #define KM_BENCH_SETS_MAX   64
-#define KM_BENCH_ROUNDS_MIN 12
 #define KM_BENCH_ROUNDS_MAX 1000
 #define KM_CALLS_MAX        32 /* implementations of an operator */
 

@@ -137,6 +137,11 @@ int km_interval_of_ratio(const double *a, const double *b, size_t count, double 
     return rc;
 }
 
+size_t km_next_look(size_t rounds)
+{
+    return rounds < KM_LOOKS_MIN ? KM_LOOKS_MIN : rounds + rounds / 2;
+}
+
 km_verdict km_interval_verdict(const km_interval *ratio, double margin)
 {
     if (ratio->rounds < KM_INTERVAL_ROUNDS_MIN)

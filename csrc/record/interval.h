@@ -35,6 +35,18 @@ int km_interval_of(const double *values, size_t count, double level, km_interval
 int km_interval_of_ratio(const double *a, const double *b, size_t count, double level,
                          km_interval *out, km_err *err);
 
+/* A comparison that may end at any of several looks: whoever looks after each round and stops when
+ * he likes what he sees finds a difference between equals sooner or later. So there are few looks,
+ * at KM_LOOKS_MIN rounds and each time there are half as many again, at most KM_LOOKS_MAX, and a
+ * verdict is taken from intervals at KM_LOOK_LEVEL, such that all looks together call equals
+ * different in one comparison of a hundred at most (Bonferroni). */
+#define KM_LOOKS_MIN  12 /* rounds before the first look */
+#define KM_LOOKS_MAX  13 /* 12, 18, 27 ... 681, 1000 rounds, and one when time is up */
+#define KM_LOOK_LEVEL 0.99925
+
+/* The rounds of the look after the one at `rounds`. */
+size_t km_next_look(size_t rounds);
+
 /* What an interval of a ratio of times says, when a difference within `margin` (0.01) is none:
  * faster or slower when all of it is beyond the margin, same when all of it is within, else
  * undecided. */
