@@ -24,6 +24,7 @@ struct run {
     const km_bench_options *o;
     km_cell_result *out;
     km_random random;
+    km_err call_err;          /* here, so that no call pays for clearing it */
     size_t *next;             /* [calls]: the set that it walks over next */
     km_torch_tensor *inputs;  /* [sets][input_count] */
     uint64_t *hashes;         /* the same */
@@ -80,10 +81,9 @@ static bool is_timed(const struct run *r, size_t call)
 static bool call_once(struct run *r, size_t call, size_t set)
 {
     km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = results_of(r, call, set);
-    km_err err = KM_ERR_INIT;
 
-    if (km_prepared_call(&r->prepared[call * r->out->sets + set], r->t, fresh, &err) < 0) {
-        set_state(r, call, KM_CALL_FAILED, err.message);
+    if (km_prepared_call(&r->prepared[call * r->out->sets + set], r->t, fresh, &r->call_err) < 0) {
+        set_state(r, call, KM_CALL_FAILED, r->call_err.message);
         return false;
     }
     drop(r, kept);

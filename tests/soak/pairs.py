@@ -64,7 +64,7 @@ def verdicts(
     suite = folder / "suite.toml"
     numbers = ", ".join(str(i) for i in range(pairs))
     suite.write_text(SUITE.format(pairs=numbers, library=library, count=count))
-    command = [PROGRAM, "bench", "--json", "--budget", "1", suite]
+    command = [PROGRAM, "bench", "--json", "--budget", "5", suite]
     environment = {"KERNMILL_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
