@@ -107,10 +107,16 @@ static double sample(struct run *r, size_t call)
 
 /* ---- set-up ---- */
 
-static size_t choose_sets(double bytes)
+static size_t last_cache_bytes(void)
 {
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    double wanted = 4.0 * (double)(cache > 0 ? cache : 32 << 20) / (bytes > 1 ? bytes : 1);
+
+    return cache > 0 ? (size_t)cache : 32u << 20;
+}
+
+static size_t choose_sets(double bytes, size_t cache_bytes)
+{
+    double wanted = 4.0 * (double)cache_bytes / (bytes > 1 ? bytes : 1);
 
     return wanted < 1 ? 1 : wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : (size_t)wanted + 1;
 }
@@ -388,7 +394,8 @@ int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const k
     rc = km_expr_value(cell->op->bytes, variables, n, &out->bytes, err);
     if (rc == 0 && cell->op->flops)
         rc = km_expr_value(cell->op->flops, variables, n, &out->flops, err);
-    out->sets = choose_sets(out->bytes);
+    out->cache_bytes = last_cache_bytes();
+    out->sets = choose_sets(out->bytes, out->cache_bytes);
     if (rc == 0)
         rc = allocate(&r, err);
     if (rc == 0)

@@ -1,12 +1,13 @@
 /* bench/cell.h: one cell of a suite measured on the CPU: every call in turns, then what was timed
  * is checked.
  *
- * Inputs stand in several sets, together larger than four times the last cache, which are walked in
- * turn: each call meets cold memory. In each round every call is timed once, in random order; a
- * sample is the time of one call, argument handling, allocation of results and their release
- * included, as a C caller has it. Afterwards the results that the last round left are compared with
- * a reference computed in float64 from a private copy of the inputs; then the inputs get new
- * values, the old results are poisoned, and one more call on each set is compared the same way. */
+ * Inputs stand in as many sets as exceed four times the last cache (KM_BENCH_SETS_MAX at most: a
+ * small cell may stay in it, and the record has both numbers), which are walked in turn. In each
+ * round every call is timed once, in random order; a sample is the time of one call, argument
+ * handling, allocation of results and their release included, as a C caller has it. Afterwards the
+ * results that the last round left are compared with a reference computed in float64 from a private
+ * copy of the inputs; then the inputs get new values, the old results are poisoned, and one more
+ * call on each set is compared the same way. */
 #ifndef KERNMILL_BENCH_CELL_H
 #define KERNMILL_BENCH_CELL_H
 
@@ -38,6 +39,7 @@ typedef struct {
     km_cell cell;
     double bytes, flops;
     size_t sets, rounds, calls_a_sample;
+    size_t cache_bytes; /* of the last cache */
     uint64_t seed;
     uint32_t threads;
     km_call_result *results; /* [op->call_count] */

@@ -42,9 +42,10 @@ json_t *km_cell_json(const km_cell_result *r)
     for (size_t i = 0; i < op->call_count; i++)
         json_array_append_new(calls, call_json(r, &r->results[i]));
     snprintf(seed, sizeof seed, "%016llx", (unsigned long long)r->seed);
-    return json_pack("{s:s,s:o,s:s,s:s,s:f,s:f,s:I,s:I,s:I,s:s,s:i,s:o}", "op", op->name, "shape",
-                     shape, "dtype", km_dtype_name((km_dtype)r->cell.dtype), "device", "cpu",
-                     "bytes", r->bytes, "flops", r->flops, "sets", (json_int_t)r->sets, "rounds",
-                     (json_int_t)r->rounds, "calls_a_sample", (json_int_t)r->calls_a_sample, "seed",
-                     seed, "threads", (int)r->threads, "calls", calls);
+    return json_pack("{s:s,s:o,s:s,s:s,s:f,s:f,s:I,s:I,s:I,s:I,s:s,s:i,s:o}", "op", op->name,
+                     "shape", shape, "dtype", km_dtype_name((km_dtype)r->cell.dtype), "device",
+                     "cpu", "bytes", r->bytes, "flops", r->flops, "sets", (json_int_t)r->sets,
+                     "cache_bytes", (json_int_t)r->cache_bytes, "rounds", (json_int_t)r->rounds,
+                     "calls_a_sample", (json_int_t)r->calls_a_sample, "seed", seed, "threads",
+                     (int)r->threads, "calls", calls);
 }

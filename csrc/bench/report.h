@@ -7,10 +7,10 @@
 #include "bench/cell.h"
 
 /*     { "op": "rms_norm", "shape": { "rows": 512 }, "dtype": "bfloat16", "device": "cpu",
- *       "bytes": 8.4e6, "flops": 0, "sets": 64, "rounds": 12, "calls_a_sample": 64, "seed": "...",
- *       "threads": 2, "calls": [ { "name": "kernmill", "state": "right", "why": null,
- *         "error_ulp": 0.5, "median_us": 181.2, "ratio": { "median": 1, "low": 1, "high": 1 },
- *         "verdict": "same", "samples_us": [ ... ] } ] }
+ *       "bytes": 8.4e6, "flops": 0, "sets": 64, "cache_bytes": 33554432, "rounds": 12,
+ * "calls_a_sample": 64, "seed": "...", "threads": 2, "calls": [ { "name": "kernmill", "state":
+ * "right", "why": null, "error_ulp": 0.5, "median_us": 181.2, "ratio": { "median": 1, "low": 1,
+ * "high": 1 }, "verdict": "same", "samples_us": [ ... ] } ] }
  *
  * The first call has neither ratio nor verdict: the others are compared with it. New reference, or
  * NULL when out of memory. */

@@ -47,6 +47,17 @@ static int send(int fd, json_t *document)
     return rc;
 }
 
+/* Which torch it was. */
+static json_t *with_torch(const km_torch *t, json_t *cell)
+{
+    char version[32];
+
+    snprintf(version, sizeof version, "%u.%u", t->version_major, t->version_minor);
+    if (cell)
+        json_object_set_new(cell, "torch", json_string(version));
+    return cell;
+}
+
 static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
                        km_err *err)
 {
@@ -60,7 +71,7 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
         if (rc == 0)
             rc = km_cell_measure(&a, t, cell, &s->options, &result, err);
         if (rc == 0)
-            rc = send(fd, km_cell_json(&result));
+            rc = send(fd, with_torch(t, km_cell_json(&result)));
     }
     km_arena_release(&a);
     return rc;
@@ -138,7 +149,8 @@ static int take_line(struct reader *r, const json_t *line, km_err *err)
             km_hint(err, "%s", hint);
         return code;
     }
-    return r->s->on_cell(r->s->context, line, ++r->done, r->total, err);
+    r->done++;
+    return r->s->on_cell(r->s->context, line, err);
 }
 
 /* Until the child closes its end. */

@@ -18,7 +18,7 @@ typedef struct {
     km_bench_options options;
     /* Called in the parent for each cell's document, which it borrows; an error ends the session.
      */
-    int (*on_cell)(void *context, const json_t *cell, size_t done, size_t total, km_err *err);
+    int (*on_cell)(void *context, const json_t *cell, km_err *err);
     void *context;
 } km_session;
 

@@ -7,6 +7,7 @@
 #include "bench/session.h"
 #include "cli/command.h"
 #include "core/file.h"
+#include "core/hash.h"
 #include "core/limits.h"
 #include "core/path.h"
 #include "core/str.h"
@@ -97,7 +98,8 @@ static size_t list_packages(const km_suite *s, const char **packages)
 
     for (size_t i = 0; i < s->op_count; i++)
         for (size_t j = 0; j < s->ops[i].call_count; j++) {
-            const char *library = s->ops[i].calls[j].library;
+            const km_suite_call *call = &s->ops[i].calls[j];
+            const char *library = call->library;
             size_t k = 0;
             while (library && k < n && strcmp(packages[k], library) != 0)
                 k++;
@@ -199,14 +201,12 @@ static int append(const struct bench *b, const json_t *cell, km_err *err)
     return rc;
 }
 
-static int on_cell(void *context, const json_t *cell, size_t done, size_t total, km_err *err)
+static int on_cell(void *context, const json_t *cell, km_err *err)
 {
     struct bench *b = context;
     const json_t *calls = json_object_get(cell, "calls"), *call;
     size_t i;
 
-    (void)done;
-    (void)total;
     json_array_foreach(calls, i, call) b->wrong |= strcmp(text_of(call, "state"), "right") != 0;
     if (b->f->common.json)
         json_array_append(b->cells, (json_t *)(uintptr_t)cell);
@@ -237,6 +237,26 @@ static int list_cells(struct bench *b, km_err *err)
     return 0;
 }
 
+/* What was measured: the libraries' files with their hashes, and where torch is. */
+static int describe(struct bench *b, km_err *err)
+{
+    json_t *files = json_object();
+
+    for (const char *const *l = b->session.libraries; *l; l++) {
+        char hex[KM_SHA256_HEX_BYTES];
+        km_sha256 hash;
+        if (km_hash_file(*l, &hash, err) < 0) {
+            json_decref(files);
+            return err->code;
+        }
+        km_hash_hex(&hash, hex);
+        json_object_set_new(files, *l, json_string(hex));
+    }
+    json_object_set_new(b->environment, "libraries", files);
+    json_object_set_new(b->environment, "torch", json_string(b->session.torch_folder));
+    return 0;
+}
+
 static int measure(struct bench *b, const char *suite, km_err *err)
 {
     int rc = find_all(b, suite, err);
@@ -245,6 +265,10 @@ static int measure(struct bench *b, const char *suite, km_err *err)
         return rc;
     b->environment = km_environment(KM_VERSION, km_path_dir(&b->a, suite));
     b->cells = json_array();
+    if (!b->environment || !b->cells)
+        return km_fail_nomem(err);
+    if (describe(b, err) < 0)
+        return err->code;
     b->session.on_cell = on_cell;
     b->session.context = b;
     rc = km_session_run(&b->session, err);

@@ -26,7 +26,7 @@ static const struct {
     const char *meaning;
 } exit_codes[] = {
     { 0, "done" },
-    { 1, "an honest no: a finding, a test that failed" },
+    { 1, "an honest no: a finding, a failed test, a wrong result" },
     { 2, "usage" },
     { 3, "the environment lacks something" },
     { 4, "invalid input" },

@@ -46,7 +46,7 @@
 #define KM_EXPR_DEPTH_MAX   64
 #define KM_EXPR_NAMES_MAX   64
 #define KM_CELLS_MAX        10000 /* of a suite */
-#define KM_BENCH_SETS_MAX   64
+#define KM_BENCH_SETS_MAX   1024
 #define KM_BENCH_ROUNDS_MAX 1000
 #define KM_CALLS_MAX        32 /* implementations of an operator */
 

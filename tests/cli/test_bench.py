@@ -118,6 +118,8 @@ def test_record(kernmill, suite, tmp_path):
     cell = json.loads(line)
     assert cell["schema"] == 1 and cell["environment"]["cores"] >= 1
     assert (cell["op"], cell["shape"], cell["dtype"]) == ("neg", {"rows": 64, "columns": 33}, "float32")
+    (library,) = cell["environment"]["libraries"].values()
+    assert len(library) == 64 and cell["torch"] == ".".join(torch.__version__.split(".")[:2])
     assert cell["bytes"] == 2 * 64 * 33 * 4 and cell["rounds"] >= 12 and len(cell["seed"]) == 16
     first, second = cell["calls"]
     assert "ratio" not in first and second["error_ulp"] == 0

@@ -22,7 +22,7 @@ PROGRAM = pathlib.Path(sys.executable).parent / "kernmill"
 SUITE = """
 name = "pairs"
 [op.pair]
-axes = {{ rows = [64], columns = [1000], pair = [{pairs}] }}
+axes = {{ rows = [8], columns = [1000], pair = [{pairs}] }}
 dtypes = ["float32"]
 bytes = "2 * rows * columns * size"
 reference = "reference"
