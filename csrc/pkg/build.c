@@ -97,9 +97,9 @@ static int lock_folder(km_arena *a, const km_plan *p, km_err *err)
     const char *path = km_path_join(a, p->work_dir, "lock");
     int lock = path ? km_file_lock(path, false, NULL) : km_fail_nomem(err);
 
-    if (lock != KM_ETIME)
+    if (lock >= 0 || !path)
         return lock;
-    if (!p->o.quiet)
+    if (lock == KM_ETIME && !p->o.quiet)
         fprintf(stderr, "waiting for another kernmill that builds in '%s'\n", p->build_dir);
     return km_file_lock(path, true, err);
 }

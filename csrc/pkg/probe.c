@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/path.h"
@@ -71,7 +72,10 @@ int km_probe(km_arena *a, const km_plan *p, const char *library, const char *con
              size_t *count, km_err *err)
 {
     const char *const argv[] = { p->home.program, "probe", library, NULL };
-    const char *env[] = { km_arena_printf(a, "LD_LIBRARY_PATH=%s/stub", p->work_dir), NULL };
+    const char *old = getenv("LD_LIBRARY_PATH"); /* the program itself may need it */
+    const char *env[] = { km_arena_printf(a, "LD_LIBRARY_PATH=%s/stub%s%s", p->work_dir,
+                                          old && *old ? ":" : "", old ? old : ""),
+                          NULL };
     km_proc proc = { .argv = argv, .env = env, .timeout_ms = 60000 };
     km_proc_result r = KM_PROC_RESULT_INIT;
     const char *status = NULL;

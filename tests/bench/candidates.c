@@ -57,7 +57,7 @@ static int memo(km_call *c)
 }
 KM_KERNEL(memo)
 
-/* Works while it may be looked at: wrong from the thousandth call on. */
+/* Works while it may be looked at: right for the first look at 1024 sets, wrong from the 1500th call on. */
 static int later(km_call *c)
 {
     static int calls;
@@ -66,7 +66,7 @@ static int later(km_call *c)
 
     if (!y)
         return KM_FAILED;
-    if (calls++ < 1000)
+    if (calls++ < 1500)
         negate(x->data, y->data, x->numel);
     return km_return(c, 0, y);
 }
