@@ -21,10 +21,9 @@ static const km_opt options[] = {
 
 static void print_text(const json_t *record, const km_plan *p)
 {
-    size_t i;
+    size_t i, n;
     const json_t *run, *value;
     const char *metric;
-    size_t n;
 
     json_array_foreach(json_object_get(record, "runs"), i, run)
     {

@@ -57,7 +57,8 @@ static int memo(km_call *c)
 }
 KM_KERNEL(memo)
 
-/* Works while it may be looked at: right for the first look at 1024 sets, wrong from the 1500th call on. */
+/* Works while it may be looked at: right for a first look at 1024 sets, wrong from the 1500th call
+ * on. */
 static int later(km_call *c)
 {
     static int calls;
