@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bench/callables.h"
 #include "bench/schema.h"
 #include "core/limits.h"
 
@@ -80,14 +81,17 @@ int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_sui
                const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err)
 {
     const struct km_signature *s = call->signature;
-    const char *overload = call->schema + strcspn(call->schema, "(.");
+    const char *overload;
 
+    *out = (km_prepared){ .call = call };
+    if (call->python)
+        return km_callable_prepare(t, cell, call, inputs, &out->callable, err);
+    overload = call->schema + strcspn(call->schema, "(.");
     overload += *overload == '.';
     *out = (km_prepared){
         .call = call,
         .operator_name = km_arena_strndup(a, call->schema, strcspn(call->schema, "(.")),
         .overload = km_arena_strndup(a, overload, strcspn(overload, "(")),
-        .result_count = s->result_count,
         .arguments = km_arena_array(a, (size_t)s->parameter_count + 1, sizeof *out->arguments),
     };
     if (!out->operator_name || !out->overload || !out->arguments)
@@ -161,6 +165,8 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
     km_slot stack[KM_ARGS_MAX + KM_RETURNS_MAX];
     const struct km_signature *s = p->call->signature;
 
+    if (p->call->python)
+        return km_callable_call(t, p->callable, results, err);
     for (int i = 0; i < s->parameter_count; i++)
         if (!encode(t, &p->arguments[i], &stack[i]))
             return km_fail(err, KM_ENOMEM, "%s: torch made no argument", p->operator_name);
@@ -169,4 +175,13 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
     for (int i = 0; i < s->result_count; i++)
         results[i] = (km_torch_tensor)(uintptr_t)stack[i];
     return 0;
+}
+
+int km_results_count(const km_torch_tensor *results)
+{
+    int n = 0;
+
+    while (n < KM_RETURNS_MAX && results[n])
+        n++;
+    return n;
 }

@@ -9,13 +9,13 @@
 typedef struct {
     const km_suite_call *call;
     const char *operator_name, *overload; /* "ns::op"; "" or "out" */
-    int result_count;
-    struct km_argument *arguments; /* one a parameter; in the arena */
+    struct km_argument *arguments;        /* one a parameter; in the arena */
+    int callable;                         /* of a call of Python's: its number */
 } km_prepared;
 
 /* Computes the arguments for `cell`; `inputs` are the tensors of op->inputs, in that order, which
  * the call borrows. With `widened`, dtypes among the arguments become float64, too. Errors:
- * KM_ENOMEM, KM_ELIMIT. */
+ * KM_ENOMEM, KM_ELIMIT; of a call of Python's those of km_callable_prepare. */
 int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
                const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err);
 
@@ -23,5 +23,8 @@ int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_sui
  * KM_ECHILD with torch's text. */
 int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *results,
                      km_err *err);
+
+/* How many results there are: those before the first NULL. */
+int km_results_count(const km_torch_tensor *results);
 
 #endif

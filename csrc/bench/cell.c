@@ -1,11 +1,11 @@
-#include "bench/cell.h"
+#include "bench/cell_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "bench/arguments.h"
+#include "bench/heldout.h"
 #include "bench/inputs.h"
 #include "bench/verify.h"
 #include "core/limits.h"
@@ -14,7 +14,8 @@
 
 #define SAMPLE_MIN_US 1000.0 /* a sample is as many calls as take this long */
 
-const char *const km_call_state_names[] = { "right", "wrong", "failed", "changed its inputs" };
+const char *const km_call_state_names[] = { "right",  "wrong",  "failed", "changed its inputs",
+                                            "cheats", "missing" };
 
 /* A cell under measurement. */
 struct run {
@@ -32,7 +33,7 @@ struct run {
     km_torch_tensor *results; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
 };
 
-static double now_us(void)
+double km_now_us(void)
 {
     struct timespec t;
 
@@ -59,22 +60,42 @@ static void drop(const struct run *r, km_torch_tensor *results)
         }
 }
 
-static void set_state(struct run *r, size_t call, km_call_state state, const char *why)
+void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why)
 {
-    km_call_result *c = &r->out->results[call];
-
     if (c->state != KM_CALL_RIGHT)
-        return; /* the first reason is kept */
+        return;
     c->state = state;
-    c->why = km_arena_strndup(r->a, why, strcspn(why, "\n"));
+    c->why = km_arena_strndup(a, why, strcspn(why, "\n"));
 }
 
-/* Whether the call takes part: it neither fails nor spoils what the others are given. */
+int km_prepare_for(km_arena *a, const km_torch *t, const km_cell *cell, km_call_result *c,
+                   const km_torch_tensor *inputs, km_prepared *out, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    int rc;
+
+    if (!km_takes_part(c))
+        return 0;
+    rc = km_prepare(a, t, cell, c->call, inputs, false, out, c->call->python ? &why : err);
+    if (rc == 0 || !c->call->python)
+        return rc;
+    km_set_state(a, c, rc == KM_ENOENT ? KM_CALL_MISSING : KM_CALL_FAILED, why.message);
+    return 0;
+}
+
+bool km_takes_part(const km_call_result *c)
+{
+    return c->state == KM_CALL_RIGHT || c->state == KM_CALL_WRONG || c->state == KM_CALL_CHEATS;
+}
+
+static void set_state(struct run *r, size_t call, km_call_state state, const char *why)
+{
+    km_set_state(r->a, &r->out->results[call], state, why);
+}
+
 static bool is_timed(const struct run *r, size_t call)
 {
-    km_call_state state = r->out->results[call].state;
-
-    return state != KM_CALL_FAILED && state != KM_CALL_CHANGED_INPUTS;
+    return km_takes_part(&r->out->results[call]);
 }
 
 /* One call on one set, whose results replace those that stood there. */
@@ -95,14 +116,14 @@ static bool call_once(struct run *r, size_t call, size_t set)
  * failed. */
 static double sample(struct run *r, size_t call)
 {
-    double start = now_us();
+    double start = km_now_us();
 
     for (size_t i = 0; i < r->out->calls_a_sample; i++) {
         if (!call_once(r, call, r->next[call]))
             return -1;
         r->next[call] = (r->next[call] + 1) % r->out->sets;
     }
-    return (now_us() - start) / (double)r->out->calls_a_sample;
+    return (km_now_us() - start) / (double)r->out->calls_a_sample;
 }
 
 /* ---- set-up ---- */
@@ -138,13 +159,13 @@ static int make_sets(struct run *r, km_err *err)
             memset(inputs_of(r, set), 0, op->input_count * sizeof *r->inputs);
             return err->code;
         }
-        if (km_inputs_fill(r->t, r->cell, inputs_of(r, set), &r->random, err) < 0)
-            return err->code;
         for (size_t call = 0; call < op->call_count; call++)
-            if (km_prepare(r->a, r->t, r->cell, &op->calls[call], inputs_of(r, set), false,
-                           &r->prepared[call * r->out->sets + set], err) < 0)
+            if (km_prepare_for(r->a, r->t, r->cell, &r->out->results[call], inputs_of(r, set),
+                               &r->prepared[call * r->out->sets + set], err) < 0)
                 return err->code;
     }
+    if (km_inputs_fill(r->t, r->cell, r->inputs, r->out->sets, &r->random, err) < 0)
+        return err->code;
     hash_inputs(r);
     return 0;
 }
@@ -165,8 +186,9 @@ static int allocate(struct run *r, km_err *err)
     for (size_t i = 0; i < op->call_count; i++) {
         r->next[i] = i * sets / op->call_count; /* where no other call has just been */
         r->out->results[i].call = &op->calls[i];
-        r->out->results[i].samples_us = km_arena_array(r->a, KM_BENCH_ROUNDS_MAX, sizeof(double));
-        if (!r->out->results[i].samples_us)
+        r->out->results[i].columns[KM_COLUMN_CALL].samples_us = km_arena_array(
+            r->a, KM_BENCH_ROUNDS_MAX, sizeof(double));
+        if (!r->out->results[i].columns[KM_COLUMN_CALL].samples_us)
             return km_fail_nomem(err);
     }
     return 0;
@@ -209,43 +231,35 @@ static void time_round(struct run *r)
             order[n++] = i;
     km_random_shuffle(&r->random, order, n);
     for (size_t i = 0; i < n; i++)
-        r->out->results[order[i]].samples_us[r->out->rounds] = sample(r, order[i]);
+        r->out->results[order[i]].columns[KM_COLUMN_CALL].samples_us[r->out->rounds] = sample(
+            r, order[i]);
     r->out->rounds++;
 }
 
 /* A look: fills medians, ratios and verdicts; true when no verdict is open. */
 static bool judge(struct run *r)
 {
-    const km_call_result *first = &r->out->results[0];
+    const km_column *first = &r->out->results[0].columns[KM_COLUMN_CALL];
     bool settled = true;
 
     for (size_t i = 0; i < r->cell->op->call_count; i++) {
-        km_call_result *c = &r->out->results[i];
-        km_interval times, strict;
-        if (!is_timed(r, i) ||
-            km_interval_of(c->samples_us, r->out->rounds, 0.95, &times, NULL) < 0)
+        km_column *c = &r->out->results[i].columns[KM_COLUMN_CALL];
+        if (!is_timed(r, i))
             continue;
-        c->median_us = times.median;
-        if (!i || !is_timed(r, 0) ||
-            km_interval_of_ratio(c->samples_us, first->samples_us, r->out->rounds, 0.95, &c->ratio,
-                                 NULL) < 0 ||
-            km_interval_of_ratio(c->samples_us, first->samples_us, r->out->rounds, KM_LOOK_LEVEL,
-                                 &strict, NULL) < 0)
-            continue;
-        c->verdict = km_interval_verdict(&strict, r->o->margin);
-        settled &= c->verdict != KM_UNDECIDED;
+        km_judge(c, is_timed(r, 0) ? first : NULL, NULL, r->out->rounds, r->o->margin);
+        settled &= !c->ratio.rounds || c->verdict != KM_UNDECIDED;
     }
     return settled;
 }
 
 static void time_rounds(struct run *r)
 {
-    double end = now_us() + r->o->budget_s * 1e6;
+    double end = km_now_us() + r->o->budget_s * 1e6;
     size_t look = km_next_look(0);
 
     while (r->out->rounds < KM_BENCH_ROUNDS_MAX) {
         time_round(r);
-        if (r->out->rounds >= KM_LOOKS_MIN && now_us() > end)
+        if (r->out->rounds >= KM_LOOKS_MIN && km_now_us() > end)
             break;
         if (r->out->rounds < look)
             continue;
@@ -265,7 +279,7 @@ static void compare(struct run *r, size_t call, size_t set, const km_torch_tenso
     km_err err = KM_ERR_INIT;
     double error;
 
-    if (r->prepared[call * r->out->sets].result_count != count)
+    if (km_results_count(got) != count)
         set_state(r, call, KM_CALL_WRONG, "it returns another number of results");
     for (int i = 0; i < count && c->state == KM_CALL_RIGHT; i++) {
         if (km_verify(r->t, got[i], want[i], &error, &err) < 0)
@@ -276,7 +290,7 @@ static void compare(struct run *r, size_t call, size_t set, const km_torch_tenso
     }
 }
 
-static const km_suite_call *reference_of(const km_suite_op *op)
+const km_suite_call *km_reference_of(const km_suite_op *op)
 {
     size_t i = 0;
 
@@ -291,14 +305,14 @@ static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *e
     km_torch_tensor want[KM_RETURNS_MAX] = { NULL };
     km_prepared reference;
 
-    km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide);
-    if (km_prepare(r->a, r->t, r->cell, reference_of(r->cell->op), wide, true, &reference, err) <
+    if (km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide, err) < 0 ||
+        km_prepare(r->a, r->t, r->cell, km_reference_of(r->cell->op), wide, true, &reference, err) <
             0 ||
         km_prepared_call(&reference, r->t, want, err) < 0)
         return err->code;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         if (is_timed(r, call))
-            compare(r, call, set, want, reference.result_count);
+            compare(r, call, set, want, km_results_count(want));
     drop(r, want);
     return 0;
 }
@@ -320,9 +334,8 @@ static int check_results(struct run *r, km_err *err)
  * answer, or computes none, has nothing to show. */
 static int renew(struct run *r, km_err *err)
 {
-    for (size_t set = 0; set < r->out->sets; set++)
-        if (km_inputs_fill(r->t, r->cell, inputs_of(r, set), &r->random, err) < 0)
-            return KM_ENOMEM;
+    if (km_inputs_fill(r->t, r->cell, r->inputs, r->out->sets, &r->random, err) < 0)
+        return KM_ENOMEM;
     hash_inputs(r);
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
@@ -349,7 +362,12 @@ static int call_all(struct run *r, km_err *err)
     for (size_t call = 0; call < r->cell->op->call_count; call++) {
         const char *changed;
         for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
-            call_once(r, call, set);
+            if (call_once(r, call, set) &&
+                km_shares_memory(r->t, results_of(r, call, set), inputs_of(r, set),
+                                 r->cell->op->input_count)) {
+                drop(r, results_of(r, call, set)); /* before it is poisoned */
+                set_state(r, call, KM_CALL_FAILED, "it returns memory of an input");
+            }
         changed = changed_input(r);
         if (!changed)
             continue;
@@ -380,24 +398,16 @@ static int check(struct run *r, km_err *err)
     return rc == 0 ? check_results(r, err) : rc;
 }
 
-int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
-                    km_cell_result *out, km_err *err)
+static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
+                       const km_bench_options *o, km_cell_result *out, km_err *err)
 {
     struct run r = { .a = a, .t = t, .cell = cell, .o = o, .out = out };
-    km_variable variables[KM_EXPR_NAMES_MAX];
-    size_t n = km_cell_variables(cell, variables);
     int rc;
 
-    *out = (km_cell_result){ .cell = *cell, .seed = km_random_fresh_seed() };
     km_random_seed(&r.random, out->seed);
-    t->torch_get_num_threads(&out->threads);
-    rc = km_expr_value(cell->op->bytes, variables, n, &out->bytes, err);
-    if (rc == 0 && cell->op->flops)
-        rc = km_expr_value(cell->op->flops, variables, n, &out->flops, err);
     out->cache_bytes = last_cache_bytes();
     out->sets = choose_sets(out->bytes, out->cache_bytes);
-    if (rc == 0)
-        rc = allocate(&r, err);
+    rc = allocate(&r, err);
     if (rc == 0)
         rc = make_sets(&r, err);
     if (rc == 0)
@@ -407,6 +417,32 @@ int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const k
         time_rounds(&r);
         rc = check(&r, err);
     }
+    if (rc == 0)
+        rc = km_heldout_check(a, t, &r.random, out, err);
     release(&r);
     return rc;
+}
+
+int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
+                    km_cell_result *out, km_err *err)
+{
+    km_variable variables[KM_EXPR_NAMES_MAX];
+    size_t n = km_cell_variables(cell, variables);
+
+    *out = (km_cell_result){ .cell = *cell, .seed = km_random_fresh_seed(), .gpu = t->gpu };
+    t->torch_get_num_threads(&out->threads);
+    if (km_expr_value(cell->op->bytes, variables, n, &out->bytes, err) < 0 ||
+        (cell->op->flops && km_expr_value(cell->op->flops, variables, n, &out->flops, err) < 0))
+        return err->code;
+    return t->gpu ? km_cell_measure_gpu(a, t, cell, o, out, err)
+                  : measure_cpu(a, t, cell, o, out, err);
+}
+
+double km_cell_light_us(const km_cell_result *r)
+{
+    double copy = r->yards[KM_YARD_COPY].median_us, empty = r->yards[KM_YARD_EMPTY].median_us;
+    double early = r->yards[KM_YARD_EMPTY_EARLY].median_us;
+
+    empty = early > 0 && early < empty ? early : empty;
+    return copy > empty ? copy : empty;
 }

@@ -1,25 +1,34 @@
-/* bench/cell.h: one cell of a suite measured on the CPU: every call in turns, then what was timed
- * is checked.
+/* bench/cell.h: one cell of a suite measured: every call in turns, then what was timed is checked.
  *
  * Inputs stand in as many sets as exceed four times the last cache (KM_BENCH_SETS_MAX at most: a
  * small cell may stay in it, and the record has both numbers), which are walked in turn. In each
- * round every call is timed once, in random order; a sample is the time of one call, argument
- * handling, allocation of results and their release included, as a C caller has it. Afterwards the
- * results that the last round left are compared with a reference computed in float64 from a private
- * copy of the inputs; then the inputs get new values, the old results are poisoned, and one more
- * call on each set is compared the same way. */
+ * round every call is timed once in every column (bench/judge.h), in random order.
+ *
+ * On the CPU a sample is the time of one call, argument handling, allocation of results and their
+ * release included, as a C caller has it. On a GPU inputs get new values before each round, the
+ * cache is emptied before each cold sample, and the yardsticks are timed among the calls; rounds in
+ * which the copy moved by more than two parts in a hundred are kept in the record and not counted.
+ *
+ * Afterwards the results that the last round left (and those of a round that nobody knows before)
+ * are compared with a reference computed in float64 from a private copy of the inputs; then the
+ * inputs get new values, the old results are poisoned, and what one more walk leaves is compared
+ * the same way. What else is looked for on a GPU: bench/gpu_checks.h. */
 #ifndef KERNMILL_BENCH_CELL_H
 #define KERNMILL_BENCH_CELL_H
 
+#include "bench/judge.h"
+#include "bench/nvml.h"
 #include "bench/suite.h"
 #include "bench/torch_host.h"
-#include "record/interval.h"
+#include "bench/yardstick.h"
 
 typedef enum {
     KM_CALL_RIGHT,
     KM_CALL_WRONG,  /* beyond the tolerance: see error_ulp and why */
     KM_CALL_FAILED, /* torch raised: see why */
-    KM_CALL_CHANGED_INPUTS
+    KM_CALL_CHANGED_INPUTS,
+    KM_CALL_CHEATS,  /* right, but not timed as one would use it: see why */
+    KM_CALL_MISSING, /* its package is not installed: see why */
 } km_call_state;
 
 extern const char *const km_call_state_names[]; /* "right", "wrong", ... */
@@ -27,12 +36,11 @@ extern const char *const km_call_state_names[]; /* "right", "wrong", ... */
 typedef struct {
     const km_suite_call *call;
     km_call_state state;
-    const char *why;    /* one line, when it is not right */
-    double error_ulp;   /* the largest, in units in the last place of the result's dtype */
-    double *samples_us; /* [rounds], in the arena */
-    double median_us;
-    km_interval ratio;  /* its times over those of the first call of the suite; 95 % */
-    km_verdict verdict; /* by the stricter interval of a look (record/interval.h) */
+    const char *why;  /* one line, when it is not right */
+    const char *note; /* what a reader should know though it is right; NULL: nothing */
+    double error_ulp; /* the largest, in units in the last place of the result's dtype */
+    size_t nodes;     /* that a call leaves in a graph */
+    km_column columns[KM_COLUMN_COUNT];
 } km_call_result;
 
 typedef struct {
@@ -42,7 +50,14 @@ typedef struct {
     size_t cache_bytes; /* of the last cache */
     uint64_t seed;
     uint32_t threads;
+    const km_gpu *gpu;       /* NULL: the CPU */
     km_call_result *results; /* [op->call_count] */
+    /* on a GPU alone: */
+    bool *discarded; /* [rounds] */
+    size_t kept;     /* rounds that are not */
+    km_column yards[KM_YARD_COUNT];
+    const char *copy_shape, *copy_plain_shape;
+    km_nvml_state least, most; /* clocks, temperature and power, over the rounds */
 } km_cell_result;
 
 typedef struct {
@@ -53,5 +68,9 @@ typedef struct {
 /* Everything of the result is in `a`. Errors: KM_ENOMEM; KM_ECHILD when the reference fails. */
 int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
                     km_cell_result *out, km_err *err);
+
+/* What no call can be faster than, in microseconds: the copy of as many bytes, or an empty kernel.
+ * 0 where it was not measured. */
+double km_cell_light_us(const km_cell_result *r);
 
 #endif

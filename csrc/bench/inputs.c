@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "bench/dtype.h"
+#include "bench/gpu_values.h"
 #include "core/limits.h"
 
 #include <kernmill/tensor.h>
 
-enum { POOL = 65536, RUN = 4096, DIMENSIONS_MAX = 16 };
+enum { POOL = 65536, RUN = 4096 };
 
-static int dtype_of(const km_cell *cell, size_t i, bool widened)
+int km_input_dtype(const km_cell *cell, size_t i, bool widened)
 {
     const km_suite_input *in = &cell->op->inputs[i];
     int dtype = in->has_dtype ? in->dtype : cell->dtype;
@@ -19,16 +20,14 @@ static int dtype_of(const km_cell *cell, size_t i, bool widened)
     return widened && km_dtype_epsilon(dtype) > 0 ? KM_FLOAT64 : dtype;
 }
 
-static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widened,
-                    km_torch_tensor *out, km_err *err)
+int km_input_sizes(const km_cell *cell, size_t i, int64_t *sizes, int64_t *ndim, km_err *err)
 {
     const km_list *shape = &cell->op->inputs[i].shape;
     km_variable variables[KM_EXPR_NAMES_MAX];
     size_t n = km_cell_variables(cell, variables);
-    int64_t sizes[DIMENSIONS_MAX];
     double size;
 
-    if (shape->count > DIMENSIONS_MAX)
+    if (shape->count > KM_DIMENSIONS_MAX)
         return km_fail(err, KM_ELIMIT, "input '%s' has %zu dimensions", cell->op->inputs[i].name,
                        shape->count);
     for (size_t d = 0; d < shape->count; d++) {
@@ -39,7 +38,18 @@ static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widen
                            cell->op->inputs[i].name, shape->items[d], size);
         sizes[d] = (int64_t)size;
     }
-    return km_torch_empty(t, (int64_t)shape->count, sizes, dtype_of(cell, i, widened), out, err);
+    *ndim = (int64_t)shape->count;
+    return 0;
+}
+
+static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widened,
+                    km_torch_tensor *out, km_err *err)
+{
+    int64_t sizes[KM_DIMENSIONS_MAX], ndim;
+
+    if (km_input_sizes(cell, i, sizes, &ndim, err) < 0)
+        return err->code;
+    return km_torch_empty(t, ndim, sizes, km_input_dtype(cell, i, widened), NULL, out, err);
 }
 
 int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torch_tensor *out,
@@ -74,62 +84,120 @@ static void draw(const km_suite_input *in, km_random *r, double *out, size_t cou
     }
 }
 
-/* Up to POOL values are drawn; a larger tensor consists of runs of them from random places. */
-static int fill(const km_suite_input *in, int dtype, char *data, size_t count, km_random *r,
-                km_err *err)
-{
-    size_t pool = count < POOL ? count : POOL, element = km_dtype_bytes((km_dtype)dtype);
-    double *values = malloc((pool + 1) * sizeof *values);
-    char *narrow = malloc((pool + 1) * element);
+/* Values of one distribution in its dtype, from which tensors are filled in runs from random
+ * places: drawing each value anew would take longer than measuring. */
+struct pool {
+    char *values; /* [POOL] */
+    size_t element;
+};
 
-    if (!values || !narrow) {
+static int make_pool(const km_suite_input *in, int dtype, km_random *r, struct pool *out,
+                     km_err *err)
+{
+    double *values = malloc(POOL * sizeof *values);
+
+    *out = (struct pool){ .element = km_dtype_bytes((km_dtype)dtype) };
+    out->values = malloc(POOL * out->element);
+    if (!values || !out->values) {
         free(values);
-        free(narrow);
+        free(out->values);
         return km_fail_nomem(err);
     }
-    draw(in, r, values, pool);
-    km_dtype_narrow(dtype, values, narrow, pool);
-    for (size_t at = 0; at < count;) {
-        size_t from = count > pool ? (size_t)km_random_below(r, POOL - RUN) : 0;
-        size_t n = count > pool ? RUN : pool;
-        n = count - at < n ? count - at : n;
-        memcpy(data + at * element, narrow + from * element, n * element);
-        at += n;
-    }
+    draw(in, r, values, POOL);
+    km_dtype_narrow(dtype, values, out->values, POOL);
     free(values);
-    free(narrow);
+    return 0;
+}
+
+static void fill(const struct pool *p, char *data, size_t count, km_random *r)
+{
+    for (size_t at = 0; at < count; at += RUN) {
+        size_t from = (size_t)km_random_below(r, POOL - RUN);
+        size_t n = count - at < RUN ? count - at : RUN;
+        memcpy(data + at * p->element, p->values + from * p->element, n * p->element);
+    }
+}
+
+static void *data_of(const km_torch *t, km_torch_tensor tensor, int64_t *count)
+{
+    void *data = NULL;
+
+    *count = 0;
+    t->aoti_torch_get_numel(tensor, count);
+    t->torch_get_mutable_data_ptr(tensor, &data);
+    return data;
+}
+
+static int fill_on_gpu(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs,
+                       size_t count, km_random *r, km_err *err)
+{
+    for (size_t k = 0; k < count; k++) {
+        size_t i = k % cell->op->input_count;
+        int64_t n;
+        uint64_t to = (uint64_t)(uintptr_t)data_of(t, inputs[k], &n);
+        if (km_gpu_fill(t->gpu, &cell->op->inputs[i], to, km_input_dtype(cell, i, false),
+                        (uint64_t)n, km_random_bits(r), err) < 0)
+            return err->code;
+    }
     return 0;
 }
 
 int km_inputs_fill(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs,
-                   km_random *r, km_err *err)
+                   size_t sets, km_random *r, km_err *err)
 {
-    for (size_t i = 0; i < cell->op->input_count; i++) {
-        int64_t count = 0;
-        void *data = NULL;
-        t->aoti_torch_get_numel(inputs[i], &count);
-        t->torch_get_mutable_data_ptr(inputs[i], &data);
-        if (fill(&cell->op->inputs[i], dtype_of(cell, i, false), data, (size_t)count, r, err) < 0)
-            return KM_ENOMEM;
+    size_t each = cell->op->input_count;
+
+    if (t->gpu)
+        return fill_on_gpu(t, cell, inputs, sets * each, r, err);
+    for (size_t i = 0; i < each; i++) {
+        struct pool p;
+        int rc = make_pool(&cell->op->inputs[i], km_input_dtype(cell, i, false), r, &p, err);
+        for (size_t set = 0; set < sets && rc == 0; set++) {
+            int64_t n;
+            char *to = data_of(t, inputs[set * each + i], &n);
+            fill(&p, to, (size_t)n, r);
+        }
+        if (rc < 0)
+            return rc;
+        free(p.values);
     }
     return 0;
 }
 
-void km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tensor *from,
-                     const km_torch_tensor *to)
+static int widen_on_gpu(const km_gpu *g, const km_cell *cell, size_t i, void *to, void *from,
+                        uint64_t count, km_err *err)
+{
+    int dtype = km_input_dtype(cell, i, false);
+    uint64_t target = (uint64_t)(uintptr_t)to, source = (uint64_t)(uintptr_t)from;
+
+    if (km_input_dtype(cell, i, true) == KM_FLOAT64)
+        return km_gpu_widen(g, target, source, dtype, count, err);
+    return km_gpu_check(
+        g,
+        g->cuMemcpyDtoDAsync_v2(target, source, count * km_dtype_bytes((km_dtype)dtype), g->stream),
+        "copying", err);
+}
+
+int km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tensor *from,
+                    const km_torch_tensor *to, km_err *err)
 {
     for (size_t i = 0; i < cell->op->input_count; i++) {
-        int dtype = dtype_of(cell, i, false);
+        int dtype = km_input_dtype(cell, i, false);
         void *source = NULL, *target = NULL;
         int64_t count = 0;
         t->aoti_torch_get_numel(from[i], &count);
         t->torch_get_mutable_data_ptr(from[i], &source);
         t->torch_get_mutable_data_ptr(to[i], &target);
-        if (dtype_of(cell, i, true) == KM_FLOAT64)
+        if (t->gpu && widen_on_gpu(t->gpu, cell, i, target, source, (uint64_t)count, err) < 0)
+            return err->code;
+        if (t->gpu)
+            continue;
+        if (km_input_dtype(cell, i, true) == KM_FLOAT64)
             km_dtype_widen(dtype, source, target, (size_t)count);
         else
             memcpy(target, source, (size_t)count * km_dtype_bytes((km_dtype)dtype));
     }
+    return 0;
 }
 
 void km_inputs_delete(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs)

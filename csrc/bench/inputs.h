@@ -6,19 +6,29 @@
 #include "bench/suite.h"
 #include "bench/torch_host.h"
 
+#define KM_DIMENSIONS_MAX 16
+
+/* The sizes of the cell's i-th input; `sizes` has room for KM_DIMENSIONS_MAX. Errors: KM_EFORMAT
+ * when one is no size. */
+int km_input_sizes(const km_cell *cell, size_t i, int64_t *sizes, int64_t *ndim, km_err *err);
+
+/* Its dtype; `widened`: float64 for a floating type. */
+int km_input_dtype(const km_cell *cell, size_t i, bool widened);
+
 /* New tensors for the op's inputs, in its order, without values; `out` has room for input_count.
  * With `widened`, floating types become float64. On error none is left. Errors: KM_ENOMEM,
  * KM_ELIMIT. */
 int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torch_tensor *out,
                    km_err *err);
 
-/* Values from the inputs' distributions, rounded to their dtypes. Errors: KM_ENOMEM. */
+/* Values for `sets` sets of inputs from the inputs' distributions, rounded to their dtypes. Errors:
+ * KM_ENOMEM, KM_ECHILD. */
 int km_inputs_fill(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs,
-                   km_random *r, km_err *err);
+                   size_t sets, km_random *r, km_err *err);
 
-/* The same values in wider tensors: exactly. */
-void km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tensor *from,
-                     const km_torch_tensor *to);
+/* The same values in wider tensors: exactly. On a GPU: on its stream. Errors: KM_ECHILD. */
+int km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tensor *from,
+                    const km_torch_tensor *to, km_err *err);
 
 void km_inputs_delete(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs);
 

@@ -10,30 +10,86 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_string(value > 0 ? "inf" : "nan");
 }
 
-static json_t *call_json(const km_cell_result *r, const km_call_result *c)
+static json_t *samples_json(const double *samples, size_t count)
 {
-    json_t *samples = json_array(), *call;
-    bool timed = c->median_us > 0;
+    json_t *out = json_array();
 
-    for (size_t i = 0; timed && i < r->rounds; i++)
-        json_array_append_new(samples, json_real(c->samples_us[i]));
-    call = json_pack("{s:s,s:s,s:s?,s:o,s:o}", "name", c->call->name, "state",
-                     km_call_state_names[c->state], "why", c->why, "error_ulp",
-                     number(c->error_ulp), "samples_us", samples);
-    if (call && timed)
-        json_object_set_new(call, "median_us", json_real(c->median_us));
-    if (call && timed && c->ratio.rounds) {
-        json_object_set_new(call, "ratio",
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(out, json_real(samples[i]));
+    return out;
+}
+
+static json_t *column_json(const km_cell_result *r, const km_column *c)
+{
+    json_t *column = json_pack("{s:f,s:o}", "median_us", c->median_us, "samples_us",
+                               samples_json(c->samples_us, r->rounds));
+
+    if (column && c->ratio.rounds) {
+        json_object_set_new(column, "ratio",
                             json_pack("{s:f,s:f,s:f}", "median", c->ratio.median, "low",
                                       c->ratio.low, "high", c->ratio.high));
-        json_object_set_new(call, "verdict", json_string(km_verdict_names[c->verdict]));
+        json_object_set_new(column, "verdict", json_string(km_verdict_names[c->verdict]));
     }
+    return column;
+}
+
+static json_t *call_json(const km_cell_result *r, const km_call_result *c)
+{
+    json_t *columns = json_object(), *call;
+    double light = km_cell_light_us(r), cold = c->columns[KM_COLUMN_COLD].median_us;
+
+    for (int k = 0; k < KM_COLUMN_COUNT; k++)
+        if (c->columns[k].median_us > 0)
+            json_object_set_new(columns, km_column_names[k], column_json(r, &c->columns[k]));
+    call = json_pack("{s:s,s:s,s:s?,s:s?,s:o,s:o}", "name", c->call->name, "state",
+                     km_call_state_names[c->state], "why", c->why, "note", c->note, "error_ulp",
+                     number(c->error_ulp), "columns", columns);
+    if (call && r->gpu)
+        json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
+    if (call && light > 0 && cold > 0)
+        json_object_set_new(call, "share_of_light", json_real(light / cold));
     return call;
+}
+
+static json_t *nvml_json(const km_nvml_state *s)
+{
+    return json_pack("{s:i,s:i,s:i,s:i}", "sm_mhz", s->sm_mhz, "memory_mhz", s->memory_mhz,
+                     "celsius", s->celsius, "watts", s->watts);
+}
+
+/* What a GPU's cell has beyond a CPU's. */
+static void add_gpu(json_t *cell, const km_cell_result *r)
+{
+    const km_gpu *g = r->gpu;
+    json_t *yards = json_object(), *discarded = json_array(), *gpu;
+    char driver[16];
+
+    for (int k = 0; k < KM_YARD_COUNT; k++)
+        json_object_set_new(yards, km_yard_names[k], column_json(r, &r->yards[k]));
+    for (size_t i = 0; i < r->rounds; i++)
+        if (r->discarded[i])
+            json_array_append_new(discarded, json_integer((json_int_t)i));
+    snprintf(driver, sizeof driver, "%d.%d", g->driver_version / 1000,
+             g->driver_version % 1000 / 10);
+    gpu = json_pack("{s:s,s:i,s:i,s:I,s:f,s:s}", "name", g->name, "arch", g->major * 10 + g->minor,
+                    "sm_count", g->sm_count, "l2_bytes", (json_int_t)g->l2_bytes, "pin_gb_s",
+                    g->pin_gb_s, "driver_cuda", driver);
+    if (gpu && r->most.sm_mhz) {
+        json_object_set_new(gpu, "least", nvml_json(&r->least));
+        json_object_set_new(gpu, "most", nvml_json(&r->most));
+        json_object_set_new(gpu, "throttle_reasons", json_integer((json_int_t)r->most.throttle));
+    }
+    json_object_set_new(cell, "yardsticks", yards);
+    json_object_set_new(cell, "copy_shape", json_string(r->copy_shape));
+    json_object_set_new(cell, "copy_plain_shape", json_string(r->copy_plain_shape));
+    json_object_set_new(cell, "discarded_rounds", discarded);
+    json_object_set_new(cell, "light_us", json_real(km_cell_light_us(r)));
+    json_object_set_new(cell, "gpu", gpu);
 }
 
 json_t *km_cell_json(const km_cell_result *r)
 {
-    json_t *shape = json_object(), *calls = json_array();
+    json_t *shape = json_object(), *calls = json_array(), *cell;
     const km_suite_op *op = r->cell.op;
     char seed[24];
 
@@ -42,10 +98,13 @@ json_t *km_cell_json(const km_cell_result *r)
     for (size_t i = 0; i < op->call_count; i++)
         json_array_append_new(calls, call_json(r, &r->results[i]));
     snprintf(seed, sizeof seed, "%016llx", (unsigned long long)r->seed);
-    return json_pack("{s:s,s:o,s:s,s:s,s:f,s:f,s:I,s:I,s:I,s:I,s:s,s:i,s:o}", "op", op->name,
+    cell = json_pack("{s:s,s:o,s:s,s:s,s:f,s:f,s:I,s:I,s:I,s:I,s:s,s:i,s:o}", "op", op->name,
                      "shape", shape, "dtype", km_dtype_name((km_dtype)r->cell.dtype), "device",
-                     "cpu", "bytes", r->bytes, "flops", r->flops, "sets", (json_int_t)r->sets,
-                     "cache_bytes", (json_int_t)r->cache_bytes, "rounds", (json_int_t)r->rounds,
-                     "calls_a_sample", (json_int_t)r->calls_a_sample, "seed", seed, "threads",
-                     (int)r->threads, "calls", calls);
+                     r->gpu ? "cuda" : "cpu", "bytes", r->bytes, "flops", r->flops, "sets",
+                     (json_int_t)r->sets, "cache_bytes", (json_int_t)r->cache_bytes, "rounds",
+                     (json_int_t)r->rounds, "calls_a_sample", (json_int_t)r->calls_a_sample, "seed",
+                     seed, "threads", (int)r->threads, "calls", calls);
+    if (cell && r->gpu)
+        add_gpu(cell, r);
+    return cell;
 }

@@ -9,9 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench/report.h"
+#include "bench/host.h"
 #include "core/limits.h"
-#include "core/str.h"
 
 bool km_session_wants(const km_session *s, km_arena *a, const km_cell *cell)
 {
@@ -36,75 +35,24 @@ size_t km_session_count(const km_session *s)
 
 /* ---- the child ---- */
 
-/* One line to the parent: a cell's document, or { "error": ... }. */
-static int send(int fd, json_t *document)
-{
-    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-    int rc = text && dprintf(fd, "%s\n", text) > 0 ? 0 : KM_EIO;
-
-    free(text);
-    json_decref(document);
-    return rc;
-}
-
-/* Which torch it was. */
-static json_t *with_torch(const km_torch *t, json_t *cell)
-{
-    char version[32];
-
-    snprintf(version, sizeof version, "%u.%u", t->version_major, t->version_minor);
-    if (cell)
-        json_object_set_new(cell, "torch", json_string(version));
-    return cell;
-}
-
-static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
-                       km_err *err)
-{
-    km_arena a = KM_ARENA_INIT;
-    km_cell_result result;
-    int rc = 0;
-
-    if (km_session_wants(s, &a, cell)) {
-        rc = send(fd,
-                  json_pack("{s:s+++}", "starts", cell->op->name, " ", km_cell_text(&a, cell), ""));
-        if (rc == 0)
-            rc = km_cell_measure(&a, t, cell, &s->options, &result, err);
-        if (rc == 0)
-            rc = send(fd, with_torch(t, km_cell_json(&result)));
-    }
-    km_arena_release(&a);
-    return rc;
-}
-
-static int measure_all(const km_session *s, int fd, km_err *err)
-{
-    km_torch t;
-    int rc = km_torch_open(&t, s->torch_folder, err);
-
-    for (const char *const *l = s->libraries; rc == 0 && *l; l++)
-        rc = km_torch_load(&t, *l, err);
-    for (size_t i = 0; i < s->suite->op_count && rc == 0; i++)
-        for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]) && rc == 0; j++) {
-            km_cell cell = km_suite_cell(&s->suite->ops[i], j);
-            rc = measure_one(s, &t, &cell, fd, err);
-        }
-    return rc;
-}
-
 static void run_child(const km_session *s, int fd)
 {
-    km_err err = KM_ERR_INIT;
-    int rc;
+    char number[16], *request;
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    dup2(2, 1); /* what libraries print is no result of ours */
-    rc = measure_all(s, fd, &err);
-    if (rc < 0)
-        send(fd, json_pack("{s:i,s:s,s:s}", "error", err.code ? err.code : rc, "message",
-                           err.message, "hint", err.hint));
-    _exit(0); /* torch's own exit handlers are not waited for */
+    dup2(STDERR_FILENO, STDOUT_FILENO); /* what libraries print is no result of ours */
+    if (!km_suite_has_python(s->suite)) {
+        km_host_run(s, fd, NULL);
+        _exit(0); /* torch's own exit handlers are not waited for */
+    }
+    snprintf(number, sizeof number, "%d", fd);
+    request = km_session_text(s);
+    if (request)
+        execl(s->python, s->python, s->host, s->engine, request, number, (char *)NULL);
+    dprintf(fd, "{\"error\": %d, \"message\": \"unable to start Python\", \"hint\": \"\"}\n",
+            KM_EENV);
+    _exit(1);
 }
 
 /* ---- the parent ---- */

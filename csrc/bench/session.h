@@ -14,7 +14,10 @@ typedef struct {
     const km_suite *suite;
     const char *filter;       /* cells whose "op axis=size ... dtype" holds this text; NULL: all */
     const char *torch_folder; /* of the Python package */
-    const char *const *libraries; /* files to load, ends with NULL */
+    const char *device;       /* "cpu", "cuda"; NULL: a GPU where torch and the machine have one */
+    const char *const *libraries;       /* files to load, ends with NULL */
+    const char *python, *host, *engine; /* for calls of Python: the interpreter, bench_host.py and
+                                           libkernmill_bench.so */
     km_bench_options options;
     /* Called in the parent for each cell's document, which it borrows; an error ends the session.
      */

@@ -6,9 +6,19 @@
 
 #include "bench/schema.h"
 #include "core/limits.h"
+#include "core/path.h"
 #include "core/str.h"
 
 #include <kernmill/tensor.h>
+
+bool km_suite_has_python(const km_suite *s)
+{
+    for (size_t i = 0; i < s->op_count; i++)
+        for (size_t j = 0; j < s->ops[i].call_count; j++)
+            if (s->ops[i].calls[j].python)
+                return true;
+    return false;
+}
 
 size_t km_suite_cells(const km_suite_op *op)
 {
@@ -151,11 +161,27 @@ static int read_inputs(km_suite *s, km_suite_op *op, const km_toml *table, km_er
 
 /* ---- calls ---- */
 
+/* A file counts from the suite's folder. */
+static int resolve_python(km_suite *s, const km_fields *f, const km_toml_entry *e,
+                          km_suite_call *call, km_err *err)
+{
+    const char *colon = strrchr(call->python, ':'), *folder = km_path_dir(&s->arena, s->path);
+
+    if (!colon || colon == call->python || !colon[1])
+        return km_fields_fail(f, km_toml_get(e->value, "python"), err,
+                              "'python' names no function: expected \"file.py:function\"");
+    if (!strstr(call->python, ".py:") || *call->python == '/')
+        return 0;
+    call->python = km_path_join(&s->arena, folder ? folder : ".", call->python);
+    return call->python ? 0 : km_fail_nomem(err);
+}
+
 static int read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err)
 {
     static const km_field rows[] = {
         { "library", KM_FIELD_TEXT, offsetof(km_suite_call, library), false },
-        { "schema", KM_FIELD_TEXT, offsetof(km_suite_call, schema), true },
+        { "schema", KM_FIELD_TEXT, offsetof(km_suite_call, schema), false },
+        { "python", KM_FIELD_TEXT, offsetof(km_suite_call, python), false },
         { "arguments", KM_FIELD_ARRAY, 0, true },
         KM_FIELD_END,
     };
@@ -166,7 +192,11 @@ static int read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, k
         km_fields_read(&f, e->value, rows, call, err) < 0)
         return KM_EFORMAT;
     call->arguments = km_toml_get(e->value, "arguments");
-    return 0;
+    if (!call->schema == !call->python || (call->python && call->library))
+        return km_fields_fail(&f, e->value, err,
+                              "'%s' wants a schema (with a library, or torch's own), or python",
+                              e->key);
+    return call->python ? resolve_python(s, &f, e, call, err) : 0;
 }
 
 static int read_calls(km_suite *s, km_suite_op *op, const km_toml *table, km_err *err)

@@ -20,8 +20,16 @@
  *     schema = "kernmill_rmsnorm::rms_norm(Tensor x, Tensor? weight, float eps) -> Tensor"
  *     arguments = ["x", "weight", 1e-6]
  *
- * An argument is, by its type in the schema: the name of an input (Tensor), a number or an
- * expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
+ *     [op.rms_norm.calls.liger]
+ *     python = "../peers/liger.py:rms_norm"                   # or "module:function"
+ *     arguments = ["x", "weight", 1e-6]
+ *
+ * A function of Python's takes tensors (the names of inputs), numbers (expressions, too), true,
+ * false and None ("none"), and returns a tensor or a tuple of them; a path counts from the suite's
+ * folder, and the function is called by its name with the cell's arguments in order.
+ *
+ * An argument of an operator is, by its type in the schema: the name of an input (Tensor), a number
+ * or an expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
  * optional one. Expressions: bench/expr.h. Inputs: `shape` (expressions), `dtype` (default: the
  * cell's), `values` normal (default: mean 0, deviation 1), uniform (from `low` to `high`, default 0
  * to 1) or integers (the same, both included). Everything lives in the suite's arena. */
@@ -47,6 +55,7 @@ typedef struct {
     const char *name;    /* "kernmill" */
     const char *library; /* a package, or a path with '/'; NULL: torch has it */
     const char *schema;
+    const char *python; /* "file.py:function", absolute, or "module:function"; NULL: an operator */
     const km_toml *arguments;             /* an array; one item a parameter of the schema */
     const struct km_signature *signature; /* the schema, taken apart */
 } km_suite_call;
@@ -90,6 +99,9 @@ typedef struct {
 int km_suite_read(km_suite *s, const char *path, km_err *err);
 
 void km_suite_release(km_suite *s);
+
+/* Whether any call is one of Python's. */
+bool km_suite_has_python(const km_suite *s);
 
 /* How many cells the operator has, and one of them: dtypes vary slowest. */
 size_t km_suite_cells(const km_suite_op *op);

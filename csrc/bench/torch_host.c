@@ -1,8 +1,10 @@
 #include "bench/torch_host.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/proc.h"
 #include "core/str.h"
@@ -71,22 +73,47 @@ static int find_functions(km_torch *t, const char *path, km_err *err)
     return 0;
 }
 
-int km_torch_open(km_torch *t, const char *folder, km_err *err)
+static int open_library(const char *folder, const char *name, void **out, km_err *err)
 {
     km_str path = KM_STR_INIT;
+    int rc;
+
+    km_str_printf(&path, "%s/lib/%s", folder, name);
+    rc = km_str_check(&path, err);
+    *out = rc == 0 ? dlopen(path.data, RTLD_NOW | RTLD_GLOBAL) : NULL;
+    km_str_release(&path);
+    if (rc == 0 && !*out)
+        return km_fail(err, KM_EENV, "unable to load torch: %s", dlerror());
+    return rc;
+}
+
+static int open_cuda(km_torch *t, const char *folder, km_err *err)
+{
+    void *library, *create, *delete;
+
+    if (open_library(folder, "libtorch_cuda.so", &library, err) < 0)
+        return err->code;
+    create = dlsym(library, "aoti_torch_create_cuda_stream_guard");
+    delete = dlsym(library, "aoti_torch_delete_cuda_stream_guard");
+    if (!create || !delete)
+        return km_fail(err, KM_EENV, "this torch has no CUDA stream interface");
+    memcpy(&t->create_guard, &create, sizeof create);
+    memcpy(&t->delete_guard, &delete, sizeof delete);
+    return 0;
+}
+
+int km_torch_open(km_torch *t, const char *folder, km_gpu *gpu, km_err *err)
+{
     uint64_t version;
     int rc;
 
-    *t = (km_torch){ 0 };
-    km_str_printf(&path, "%s/lib/libtorch_cpu.so", folder);
-    rc = km_str_check(&path, err);
-    if (rc == 0) {
-        t->library = dlopen(path.data, RTLD_NOW | RTLD_GLOBAL);
-        rc = t->library ? find_functions(t, path.data, err)
-                        : km_fail(err, KM_EENV, "unable to load torch: %s", dlerror());
-    }
-    km_str_release(&path);
-    if (rc < 0 || !t->aoti_torch_abi_version)
+    *t = (km_torch){ .gpu = gpu };
+    rc = open_library(folder, "libtorch_cpu.so", &t->library, err);
+    if (rc == 0)
+        rc = find_functions(t, "libtorch_cpu.so", err);
+    if (rc == 0 && gpu)
+        rc = open_cuda(t, folder, err);
+    if (rc < 0)
         return rc;
     version = t->aoti_torch_abi_version();
     t->version_major = (unsigned)(version >> 56);
@@ -158,9 +185,11 @@ static int fail(const km_torch *t, int code, const char *what, km_err *err)
     return km_fail(err, code, "%s failed: %s", what, why ? why : "torch gives no reason");
 }
 
-int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype,
+int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype, void *data,
                    km_torch_tensor *out, km_err *err)
 {
+    int32_t type = t->gpu ? t->aoti_torch_device_type_cuda() : t->aoti_torch_device_type_cpu();
+    int32_t code = km_torch_dtype_code(t, dtype), rc;
     int64_t strides[16], step = 1;
 
     if (ndim > 16)
@@ -169,10 +198,31 @@ int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dt
         strides[i] = step;
         step *= sizes[i] > 0 ? sizes[i] : 1;
     }
-    if (t->aoti_torch_empty_strided(ndim, sizes, strides, km_torch_dtype_code(t, dtype),
-                                    t->aoti_torch_device_type_cpu(), 0, out) != 0)
-        return fail(t, KM_ENOMEM, "making a tensor", err);
-    return 0;
+    rc = data ? t->aoti_torch_create_tensor_from_blob(data, ndim, sizes, strides, 0, code, type, 0,
+                                                      out)
+              : t->aoti_torch_empty_strided(ndim, sizes, strides, code, type, 0, out);
+    return rc == 0 ? 0 : fail(t, KM_ENOMEM, "making a tensor", err);
+}
+
+void km_torch_trim(const km_torch *t)
+{
+    const int64_t size = (int64_t)1 << 46, stride = 1;
+    int32_t byte = t->aoti_torch_dtype_uint8(), cuda = t->aoti_torch_device_type_cuda();
+    int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    km_torch_tensor never = NULL;
+
+    /* there is no function for it: a request beyond all memory is refused after all that is kept
+     * was given back; before torch 2.13 the refusal is printed */
+    if (nowhere >= 0)
+        dup2(nowhere, STDERR_FILENO);
+    if (t->aoti_torch_empty_strided(1, &size, &stride, byte, cuda, 0, &never) == 0)
+        t->aoti_torch_delete_tensor_object(never);
+    if (kept >= 0) {
+        dup2(kept, STDERR_FILENO);
+        close(kept);
+    }
+    if (nowhere >= 0)
+        close(nowhere);
 }
 
 int km_torch_call(const km_torch *t, const char *name, const char *overload, km_slot *stack,

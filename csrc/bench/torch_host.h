@@ -2,16 +2,17 @@
  * installed torch is opened, libraries of operators are loaded beside it, and operators are called
  * by name. An operator's arguments are encoded by the schema that the suite states.
  *
- * One torch a process; it is never closed. Not for several threads. */
+ * One torch a process; it is never closed; one GPU at most. Not for several threads. */
 #ifndef KERNMILL_BENCH_TORCH_HOST_H
 #define KERNMILL_BENCH_TORCH_HOST_H
 
 #include <kernmill/torch.h>
 
+#include "bench/gpu.h"
 #include "core/arena.h"
-#include "core/err.h"
 
 struct km_signature;
+struct km_callables;
 
 /* What a caller of operators needs beyond kernmill/torch.h
  * (torch/csrc/stable/c/shim.h). The dispatcher replaces the arguments in `stack`, which it
@@ -21,6 +22,16 @@ int32_t torch_call_dispatcher(const char *name, const char *overload, km_slot *s
 int32_t torch_new_string_handle(const char *data, size_t length, km_torch_string *out);
 int32_t torch_new_list_reserve_size(size_t size, km_torch_list *out);
 int32_t torch_list_push_back(km_torch_list list, km_slot element);
+int32_t aoti_torch_device_type_cuda(void);
+int32_t aoti_torch_create_tensor_from_blob(void *data, int64_t ndim, const int64_t *sizes,
+                                           const int64_t *strides, int64_t offset, int32_t dtype,
+                                           int32_t device_type, int32_t device_index,
+                                           km_torch_tensor *out);
+
+/* Of libtorch_cuda: while a guard lives, it is the stream that operators of this thread run on. */
+typedef struct km_torch_guard_s *km_torch_guard;
+int32_t aoti_torch_create_cuda_stream_guard(void *stream, int32_t device, km_torch_guard *out);
+int32_t aoti_torch_delete_cuda_stream_guard(km_torch_guard guard);
 
 #define KM_TORCH_HOST_FUNCTIONS(X)                                                                 \
     X(aoti_torch_dtype_float64)                                                                    \
@@ -35,6 +46,8 @@ int32_t torch_list_push_back(km_torch_list list, km_slot element);
     X(aoti_torch_dtype_bool)                                                                       \
     X(aoti_torch_device_type_cpu)                                                                  \
     X(aoti_torch_abi_version)                                                                      \
+    X(aoti_torch_device_type_cuda)                                                                 \
+    X(aoti_torch_create_tensor_from_blob)                                                          \
     X(aoti_torch_empty_strided)                                                                    \
     X(aoti_torch_new_tensor_handle)                                                                \
     X(aoti_torch_delete_tensor_object)                                                             \
@@ -56,8 +69,12 @@ typedef struct {
 #define KM_FIELD(name) __typeof__(name) *(name);
     KM_TORCH_HOST_FUNCTIONS(KM_FIELD)
 #undef KM_FIELD
-    const char *(*what)(void);      /* why the last call failed; NULL before torch 2.13 */
-    void *(*new_cell)(size_t size); /* libstdc++'s operator new, for optional arguments */
+    __typeof__(aoti_torch_create_cuda_stream_guard) *create_guard; /* with a GPU alone */
+    __typeof__(aoti_torch_delete_cuda_stream_guard) *delete_guard;
+    const struct km_callables *callables; /* Python's (bench/callables.h); NULL: no Python */
+    km_gpu *gpu;                          /* where tensors are made; NULL: in the CPU's memory */
+    const char *(*what)(void);            /* why the last call failed; NULL before torch 2.13 */
+    void *(*new_cell)(size_t size);       /* libstdc++'s operator new, for optional arguments */
     unsigned version_major, version_minor;
 } km_torch;
 
@@ -67,16 +84,21 @@ typedef struct {
 int km_torch_find(km_arena *a, const char *python, const char *const *packages, size_t count,
                   const char **folders, km_err *err);
 
-/* Opens `folder`/lib/libtorch_cpu.so, and turns the recording of gradients off. Errors: KM_EENV. */
-int km_torch_open(km_torch *t, const char *folder, km_err *err);
+/* Opens `folder`/lib/libtorch_cpu.so, with a GPU libtorch_cuda.so, too, and turns the recording of
+ * gradients off. Errors: KM_EENV. */
+int km_torch_open(km_torch *t, const char *folder, km_gpu *gpu, km_err *err);
 
 /* Loads a library of operators. Errors: KM_EENV with the loader's reason; KM_EFORMAT when its table
  * was refused (km_status). */
 int km_torch_load(km_torch *t, const char *path, km_err *err);
 
-/* A new contiguous CPU tensor, whose memory is not initialised. Errors: KM_ENOMEM. */
-int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype,
+/* A new contiguous tensor on t->gpu or the CPU: in memory of torch's, which is not initialised, or
+ * in the caller's at `data`, which must outlive it. Errors: KM_ENOMEM. */
+int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype, void *data,
                    km_torch_tensor *out, km_err *err);
+
+/* Makes torch give back the GPU memory that it keeps for later. */
+void km_torch_trim(const km_torch *t);
 
 /* The km_dtype of a tensor; 0 for one that has no name here. */
 int km_torch_dtype(const km_torch *t, km_torch_tensor tensor);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/session.h"
+#include "cli/bench_table.h"
 #include "cli/command.h"
 #include "core/file.h"
 #include "core/hash.h"
@@ -18,7 +19,7 @@
 typedef struct {
     km_common common;
     bool list;
-    const char *filter, *output, *budget, *margin;
+    const char *filter, *output, *budget, *margin, *device;
 } bench_fields;
 
 static const km_opt options[] = {
@@ -27,6 +28,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget, "time for a cell (default: 2)"),
     KM_OPT_TEXT("margin", 'm', "PERCENT", bench_fields, margin,
                 "smaller differences are none (default: 1)"),
+    KM_OPT_TEXT("device", 'd', "cpu|cuda", bench_fields, device,
+                "default: a GPU where there is one"),
     KM_OPT_TEXT("output", 'o', "FILE", bench_fields, output, "add the record to FILE (JSON Lines)"),
     KM_OPT_END,
 };
@@ -124,6 +127,9 @@ static int find_all(struct bench *b, const char *suite, km_err *err)
         return km_fail(err, KM_EENV, "no Python interpreter is found, to say where torch is");
     if (km_torch_find(&b->a, home.python, packages, n, folders, err) < 0)
         return err->code;
+    b->session.python = home.python;
+    b->session.host = home.bench_host;
+    b->session.engine = home.bench_engine;
     b->session.torch_folder = folders[0];
     b->session.libraries = libraries;
     for (size_t i = 0; i < n; i++)
@@ -141,49 +147,6 @@ static const char *text_of(const json_t *o, const char *key)
     const char *text = json_string_value(json_object_get(o, key));
 
     return text ? text : "";
-}
-
-static void print_call(const json_t *cell, const json_t *call, double best)
-{
-    double us = json_number_value(json_object_get(call, "median_us"));
-    double bytes = json_number_value(json_object_get(cell, "bytes"));
-    const json_t *ratio = json_object_get(call, "ratio"), *ulp = json_object_get(call, "error_ulp");
-
-    printf("  %-16s", text_of(call, "name"));
-    if (us > 0)
-        printf(" %10.2f us%s %8.2f GB/s", us, us == best ? " *" : "  ", bytes / us / 1e3);
-    if (ratio)
-        printf("  %.3f [%.3f, %.3f] %s", json_number_value(json_object_get(ratio, "median")),
-               json_number_value(json_object_get(ratio, "low")),
-               json_number_value(json_object_get(ratio, "high")), text_of(call, "verdict"));
-    if (strcmp(text_of(call, "state"), "right") == 0)
-        printf("  %.2f ulp\n", json_number_value(ulp));
-    else
-        printf("\n  %-16s %s: %s (%s%.2f ulp)\n", "", text_of(call, "state"), text_of(call, "why"),
-               json_is_string(ulp) ? "inf, " : "", json_number_value(ulp));
-}
-
-static void print_cell(const json_t *cell)
-{
-    const json_t *calls = json_object_get(cell, "calls"), *call, *size;
-    double best = 0;
-    const char *axis;
-    size_t i;
-
-    printf("%s", text_of(cell, "op"));
-    json_object_foreach((json_t *)(uintptr_t)json_object_get(cell, "shape"), axis, size)
-        printf(" %s=%lld", axis, json_integer_value(size));
-    printf(" %s  (%lld rounds, %lld sets)\n", text_of(cell, "dtype"),
-           json_integer_value(json_object_get(cell, "rounds")),
-           json_integer_value(json_object_get(cell, "sets")));
-    json_array_foreach(calls, i, call)
-    {
-        double us = json_number_value(json_object_get(call, "median_us"));
-        if (us > 0 && (best == 0 || us < best))
-            best = us;
-    }
-    json_array_foreach(calls, i, call) print_call(cell, call, best);
-    fflush(stdout);
 }
 
 /* One line of the file: the cell, and what it was measured on. */
@@ -211,7 +174,7 @@ static int on_cell(void *context, const json_t *cell, km_err *err)
     if (b->f->common.json)
         json_array_append(b->cells, (json_t *)(uintptr_t)cell);
     else
-        print_cell(cell);
+        km_bench_print(cell);
     return b->f->output ? append(b, cell, err) : 0;
 }
 
@@ -289,6 +252,10 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
         find_suite(b, path, &suite, err) < 0)
         return err->code;
     b->session.options.margin = percent / 100;
+    b->session.device = b->f->device;
+    if (b->f->device && strcmp(b->f->device, "cpu") != 0 && strcmp(b->f->device, "cuda") != 0)
+        return km_fail(err, KM_EUSAGE, "option '--device' wants cpu or cuda, not '%s'",
+                       b->f->device);
     if (km_suite_read(&b->suite, suite, err) < 0)
         return err->code;
     b->session.suite = &b->suite;
@@ -317,7 +284,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 extern const km_command km_cmd_bench;
 const km_command km_cmd_bench = {
     .name = "bench",
-    .help = "measure a suite on the CPU: every call in turns, and check what was timed",
+    .help = "measure a suite: every call in turns, and check what was timed",
     .args = "[PATH]",
     .more =
         "PATH is a repository with benchmarks/suite.toml, or a suite; without one, the working\n"

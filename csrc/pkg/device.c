@@ -6,11 +6,11 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/nvrtc.h"
 #include "core/path.h"
 #include "core/proc.h"
 #include "core/str.h"
 #include "pkg/includes.h"
-#include "pkg/nvrtc.h"
 
 #define OPTIONS_MAX 256
 

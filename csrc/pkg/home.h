@@ -10,10 +10,11 @@
 #include "core/err.h"
 
 typedef struct {
-    const char *program;   /* this program, absolute */
-    const char *prefix;    /* the folder above its bin/ */
-    const char *include;   /* holds kernmill/op.h */
-    const char *templates; /* holds what `init` copies */
+    const char *program;                   /* this program, absolute */
+    const char *prefix;                    /* the folder above its bin/ */
+    const char *include;                   /* holds kernmill/op.h */
+    const char *templates;                 /* holds what `init` copies */
+    const char *bench_host, *bench_engine; /* what `bench` starts Python with */
     const char *python; /* the interpreter for tests: KERNMILL_PYTHON, the one beside the program,
                            the active virtual environment's, or python3 of PATH; NULL: none */
     const char *python_package; /* the folder that holds kernmill's own Python package, in a source

@@ -78,7 +78,7 @@ def states(answer) -> dict[str, set[str]]:
 
 
 # Honest operators are not accused, beside cheats or alone, ever.
-@pytest.mark.parametrize("cheat", ["", "stale", "memo", "later", "zeroes", "small", "coarse", "raises"])
+@pytest.mark.parametrize("cheat", ["", "stale", "memo", "later", "zeroes", "small", "shapes", "coarse", "raises"])
 def test_cheats(cheat, kernmill, suite):
     names = ["honest", *([cheat] if cheat else [])]
     answer = bench(kernmill, "--json", suite(*names))
@@ -90,8 +90,9 @@ def test_cheats(cheat, kernmill, suite):
         assert answer.json["cells"][0]["calls"][2]["why"].endswith("cand::raises: not today")
     elif cheat == "zeroes":
         assert said[cheat] == {"changed its inputs"} and answer.json["cells"][0]["calls"][2]["why"] == "x"
-    elif cheat == "small":
-        assert said[cheat] == {"right", "wrong"}
+    elif cheat == "shapes":
+        whys = [cell["calls"][2]["why"] for cell in answer.json["cells"]]
+        assert said[cheat] == {"wrong"} and all(why.startswith("with another size (rows=") for why in whys)
     elif cheat:
         assert said[cheat] == {"wrong"}
 
@@ -122,7 +123,9 @@ def test_record(kernmill, suite, tmp_path):
     assert len(library) == 64 and cell["torch"] == ".".join(torch.__version__.split(".")[:2])
     assert cell["bytes"] == 2 * 64 * 33 * 4 and cell["rounds"] >= 12 and len(cell["seed"]) == 16
     first, second = cell["calls"]
-    assert "ratio" not in first and second["error_ulp"] == 0
+    assert second["error_ulp"] == 0
+    first, second = first["columns"]["call"], second["columns"]["call"]
+    assert "ratio" not in first
     assert len(first["samples_us"]) == len(second["samples_us"]) == cell["rounds"]
     assert 0 < min(first["samples_us"]) <= first["median_us"] <= max(first["samples_us"])
     ratio = second["ratio"]
@@ -166,3 +169,71 @@ def test_what_is_missing(kernmill, suite, tmp_path):
                                  'library = "no_such_package"'))  # fmt: skip
     answer = bench(kernmill, path)
     assert answer.code == 3 and "the package 'no_such_package' is neither built nor installed" in answer.err
+
+
+# ---- calls that only Python can make ----
+
+PEERS = """
+import torch
+
+def honest(x):
+    return torch.neg(x)
+
+def pair(x):
+    return torch.neg(x), x.clone()
+
+def alias(x):
+    return x
+
+def raises(x):
+    raise ValueError("not today\\nnor tomorrow")
+
+def scaled(x, rows, none, flag, text):
+    assert (rows, none, flag) == (x.shape[0], None, True) and text == 2 * rows
+    return torch.neg(x)
+"""
+
+
+def test_calls_of_python(kernmill, suite, tmp_path):
+    path = suite("honest")
+    (tmp_path / "peers.py").write_text(PEERS)
+    names = {name: f"peers.py:{name}" for name in ("honest", "pair", "alias", "raises", "scaled", "absent")}
+    names |= {"module": "torch:neg", "missing": "no_such_module:neg"}
+    more = {"scaled": ', "rows", "none", true, "2 * rows"'}
+    with path.open("a") as f:
+        for name, where in names.items():
+            f.write(f'[op.neg.calls.py_{name}]\npython = "{where}"\narguments = ["x"{more.get(name, "")}]\n')
+    answer = bench(kernmill, "--json", "--filter", "rows=64", path)
+    assert answer.code == 1, answer.err
+    (cell,) = answer.json["cells"]
+    said = {c["name"].removeprefix("py_"): (c["state"], c["why"]) for c in cell["calls"]}
+    for name in ("torch", "honest", "module", "scaled"):
+        assert said[name] == ("right", None)
+    assert said["pair"] == ("wrong", "it returns another number of results")
+    assert said["alias"] == ("failed", "it returns memory of an input")
+    assert said["raises"] == ("failed", "ValueError: not today")
+    assert said["absent"][0] == "failed" and "'absent'" in said["absent"][1]
+    assert said["missing"] == ("missing", "ModuleNotFoundError: No module named 'no_such_module'")
+
+
+@pytest.mark.parametrize("wrong", [
+    ('python = "peers"', "'python' names no function"),
+    ('python = "torch:neg"\nschema = "aten::neg(Tensor self) -> Tensor"', "wants a schema"),
+    ('python = "torch:neg"\nlibrary = "x"', "wants a schema"),
+    ("", "wants a schema"),
+])  # fmt: skip
+def test_a_call_of_two_kinds(kernmill, suite, wrong):
+    path = suite()
+    with path.open("a") as f:
+        f.write(f'[op.neg.calls.peer]\n{wrong[0]}\narguments = ["x"]\n')
+    answer = bench(kernmill, "--list", path)
+    assert answer.code == 4 and wrong[1] in answer.err and "suite.toml:" in answer.err
+
+
+def test_a_reference_in_python(kernmill, suite):
+    path = suite("honest")
+    with path.open("a") as f:
+        f.write('[op.neg.calls.peer]\npython = "torch:neg"\narguments = ["x"]\n')
+    replace(path, 'reference = "torch"', 'reference = "peer"')
+    answer = bench(kernmill, "--list", path)
+    assert answer.code == 4 and "the reference is an operator, not 'peer'" in answer.err

@@ -23,7 +23,7 @@ commands:
   check      find what is wrong with a kernel repository, library, wheel or Hub folder
   build      compile a kernel repository: libraries, Python packages, Hub folders
   test       build, and run the kernel's own tests on the built files
-  bench      measure a suite on the CPU: every call in turns, and check what was timed
+  bench      measure a suite: every call in turns, and check what was timed
   pack       build, check, and write the wheel and the Hub layout with its card
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK

@@ -151,3 +151,33 @@ def test_a_library_without_warnings(compiler, optimise, tmp_path):
     for source in [*building.EVERYTHING, building.HERE / "launches.c"]:
         flags = ["-std=c17", "-fPIC", optimise, *WARNINGS, '-DKM_NAMESPACE="w"', "-I", building.SDK]
         building.must(compiler, *flags, "-c", source, "-o", tmp_path / "w.o")
+
+
+# ---- the bench's own driver ----
+
+BENCH = ["-I", CUDA_INCLUDE, "-I", building.SDK.parent]
+
+
+@pytest.mark.parametrize("std", ["c++17", "c++20"])
+def test_driver_h_is_that_of_nvidia(std):
+    done = compile_cc("upstream_driver.cc", building.SDK, *BENCH, std=std)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_difference_of_driver_h_is_found(tmp_path):
+    text = (building.SDK.parent / "bench/driver.h").read_text()
+    functions = set(re.findall(r"^int (cu\w+)\(", text, re.M))
+    codes = set(re.findall(r"(KM_CU_\w+) = \d+", text))
+    assert len(functions) == text.count("    X(cu") and len(codes) == 9
+    folder = tmp_path / "bench"
+    folder.mkdir()
+
+    def failed(pattern: str, to: str) -> set[str]:
+        (folder / "driver.h").write_text(re.sub(pattern, to, text, flags=re.M))
+        done = compile_cc("upstream_driver.cc", building.SDK, "-I", tmp_path, *BENCH)
+        return set(re.findall(r"static assertion failed: ([\w.]+)", done.stderr))
+
+    without = failed(r"^(int cu\w+)\(void\)", r"\1(char more)")
+    assert without | failed(r"^(int cu\w+\()(?!void\))", r"\1char more, ") == functions
+    assert failed(r"(KM_CU_\w+ = )(\d+)", r"\g<1>1\2") == codes
+    assert failed(r"unsigned grid_x", "char shift[8];\n    unsigned grid_x") >= {"grid_x", "context"}

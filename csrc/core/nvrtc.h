@@ -1,7 +1,7 @@
-/* pkg/nvrtc.h: NVIDIA's run-time compiler, opened by name: no header or library of CUDA's is needed
- * to build kernmill. */
-#ifndef KERNMILL_PKG_NVRTC_H
-#define KERNMILL_PKG_NVRTC_H
+/* core/nvrtc.h: NVIDIA's run-time compiler, opened by name: no header or library of CUDA's is
+ * needed to build kernmill. */
+#ifndef KERNMILL_CORE_NVRTC_H
+#define KERNMILL_CORE_NVRTC_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "pkg/nvrtc.h"
+#include "core/nvrtc.h"
 
 #include <dlfcn.h>
 #include <limits.h>

@@ -1,0 +1,49 @@
+/* bench/cell_internal.h: what the parts of a cell's measurement share; bench/cell.h is the
+ * interface. */
+#ifndef KERNMILL_BENCH_CELL_INTERNAL_H
+#define KERNMILL_BENCH_CELL_INTERNAL_H
+
+#include "bench/arguments.h"
+#include "bench/cell.h"
+#include "bench/random.h"
+#include "bench/walk.h"
+
+/* Microseconds of a clock that nobody sets. */
+double km_now_us(void);
+
+/* The first reason is kept. `why` may have several lines, of which the first is kept. */
+void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why);
+
+/* Whether the call takes part: it neither fails nor spoils what the others are given. */
+bool km_takes_part(const km_call_result *c);
+
+/* km_prepare for a call that is measured; one of Python's that cannot be made ready costs its own
+ * state alone. */
+int km_prepare_for(km_arena *a, const km_torch *t, const km_cell *cell, km_call_result *c,
+                   const km_torch_tensor *inputs, km_prepared *out, km_err *err);
+
+/* The call that the suite's `reference` names. */
+const km_suite_call *km_reference_of(const km_suite_op *op);
+
+/* A cell under measurement on a GPU. */
+typedef struct {
+    km_arena *a;
+    const km_torch *t;
+    const km_gpu *g;
+    const km_cell *cell;
+    const km_bench_options *o;
+    km_cell_result *out;
+    km_random random;
+    km_sets sets;
+    uint64_t input_hashes[KM_GPU_INPUTS_MAX];
+    km_prepared *prepared; /* [calls][sets] */
+    km_walker *walkers;    /* [calls] */
+    km_yardsticks yardsticks;
+    km_nvml nvml;
+    double *again_us; /* [rounds]: cold samples of values that were seen, of the last call asked */
+} km_gpu_cell;
+
+int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
+                        const km_bench_options *o, km_cell_result *out, km_err *err);
+
+#endif

@@ -1,0 +1,168 @@
+#include "bench/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/report.h"
+#include "core/file.h"
+#include "core/str.h"
+
+/* One line to the parent: a cell's document, or { "error": ... }. */
+static int send(int fd, json_t *document)
+{
+    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+    int rc = text && dprintf(fd, "%s\n", text) > 0 ? 0 : KM_EIO;
+
+    free(text);
+    json_decref(document);
+    return rc;
+}
+
+/* Which torch it was. */
+static json_t *with_torch(const km_torch *t, json_t *cell)
+{
+    char version[32];
+
+    snprintf(version, sizeof version, "%u.%u", t->version_major, t->version_minor);
+    if (cell)
+        json_object_set_new(cell, "torch", json_string(version));
+    return cell;
+}
+
+static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
+                       km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    km_cell_result result;
+    int rc = 0;
+
+    if (km_session_wants(s, &a, cell)) {
+        rc = send(fd,
+                  json_pack("{s:s+++}", "starts", cell->op->name, " ", km_cell_text(&a, cell), ""));
+        if (rc == 0)
+            rc = km_cell_measure(&a, t, cell, &s->options, &result, err);
+        if (rc == 0)
+            rc = send(fd, with_torch(t, km_cell_json(&result)));
+    }
+    km_arena_release(&a);
+    return rc;
+}
+
+/* Whether to measure on a GPU; never asked before the fork, which the driver does not survive. */
+static bool wants_gpu(const km_session *s)
+{
+    km_str path = KM_STR_INIT;
+    bool has_cuda;
+
+    if (s->device)
+        return strcmp(s->device, "cuda") == 0;
+    km_str_printf(&path, "%s/lib/libtorch_cuda.so", s->torch_folder);
+    has_cuda = km_str_check(&path, NULL) == 0 && km_file_exists(path.data);
+    km_str_release(&path);
+    return has_cuda && km_gpu_exists();
+}
+
+static int open_torch(const km_session *s, km_torch *t, km_gpu *gpu, km_err *err)
+{
+    bool with_gpu = wants_gpu(s);
+
+    if (with_gpu && km_gpu_open(gpu, s->torch_folder, err) < 0)
+        return err->code;
+    return km_torch_open(t, s->torch_folder, with_gpu ? gpu : NULL, err);
+}
+
+static int measure_all(const km_session *s, int fd, const struct km_callables *callables,
+                       km_err *err)
+{
+    km_torch t;
+    km_gpu gpu;
+    int rc = open_torch(s, &t, &gpu, err);
+
+    t.callables = callables;
+    for (const char *const *l = s->libraries; rc == 0 && *l; l++)
+        rc = km_torch_load(&t, *l, err);
+    for (size_t i = 0; i < s->suite->op_count && rc == 0; i++)
+        for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]) && rc == 0; j++) {
+            km_cell cell = km_suite_cell(&s->suite->ops[i], j);
+            rc = measure_one(s, &t, &cell, fd, err);
+        }
+    return rc;
+}
+
+void km_host_run(const km_session *s, int fd, const struct km_callables *callables)
+{
+    km_err err = KM_ERR_INIT;
+    int rc = measure_all(s, fd, callables, &err);
+
+    if (rc < 0)
+        send(fd, json_pack("{s:i,s:s,s:s}", "error", err.code ? err.code : rc, "message",
+                           err.message, "hint", err.hint));
+}
+
+/* ---- a session as a text ---- */
+
+char *km_session_text(const km_session *s)
+{
+    json_t *libraries = json_array(), *o;
+    char *text;
+
+    for (const char *const *l = s->libraries; *l; l++)
+        json_array_append_new(libraries, json_string(*l));
+    o = json_pack("{s:s,s:s?,s:s,s:s?,s:o,s:f,s:f}", "suite", s->suite->path, "filter", s->filter,
+                  "torch", s->torch_folder, "device", s->device, "libraries", libraries, "budget_s",
+                  s->options.budget_s, "margin", s->options.margin);
+    text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return text;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    return json_string_value(json_object_get(o, key));
+}
+
+static int serve(const json_t *o, int fd, const struct km_callables *callables, km_arena *a,
+                 km_err *err)
+{
+    const json_t *libraries = json_object_get(o, "libraries"), *library;
+    const char **paths = km_arena_array(a, json_array_size(libraries) + 1, sizeof *paths);
+    const char *suite_path = text_of(o, "suite");
+    km_suite suite;
+    km_session s = {
+        .suite = &suite,
+        .filter = text_of(o, "filter"),
+        .torch_folder = text_of(o, "torch"),
+        .device = text_of(o, "device"),
+        .libraries = paths,
+        .options = { .budget_s = json_number_value(json_object_get(o, "budget_s")),
+                     .margin = json_number_value(json_object_get(o, "margin")) },
+    };
+    size_t i;
+
+    if (!paths)
+        return km_fail_nomem(err);
+    if (!suite_path || !s.torch_folder)
+        return km_fail(err, KM_EFORMAT, "the request names no suite or no torch");
+    json_array_foreach(libraries, i, library) paths[i] = json_string_value(library);
+    if (km_suite_read(&suite, suite_path, err) < 0)
+        return err->code;
+    km_host_run(&s, fd, callables);
+    km_suite_release(&suite);
+    return 0;
+}
+
+int km_bench_serve(const char *request, int fd, const struct km_callables *callables)
+{
+    json_t *o = json_loads(request, 0, NULL);
+    km_arena a = KM_ARENA_INIT;
+    km_err err = KM_ERR_INIT;
+    int rc = o ? serve(o, fd, callables, &a, &err)
+               : km_fail(&err, KM_EFORMAT, "the request is no JSON");
+
+    if (rc < 0)
+        send(fd, json_pack("{s:i,s:s,s:s}", "error", rc, "message", err.message, "hint", err.hint));
+    km_arena_release(&a);
+    json_decref(o);
+    return rc;
+}

@@ -1,0 +1,27 @@
+/* bench/host.h: the measuring process: opens torch and the libraries, measures the cells of a
+ * session, and writes a line of JSON for each.
+ *
+ * It is a fork of the program, with no Python in it, or, where a suite has calls that only Python
+ * can make, a Python process that loads libkernmill_bench.so and calls km_bench_serve. */
+#ifndef KERNMILL_BENCH_HOST_H
+#define KERNMILL_BENCH_HOST_H
+
+#include <jansson.h>
+
+#include "bench/callables.h"
+#include "bench/session.h"
+
+/* Measures; lines go to `fd`: { "starts": cell }, the cell's document, or { "error": ... }, which
+ * is the last. `callables` may be NULL. */
+void km_host_run(const km_session *s, int fd, const struct km_callables *callables);
+
+/* A session as a text, and back: `suite` is read from the file that the text names. The result is
+ * the caller's (free), NULL when memory ends. */
+char *km_session_text(const km_session *s);
+
+/* Exported by libkernmill_bench.so: runs the session that `request` (km_session_text) describes.
+ * Returns 0, or a negative number when the request is not understood. */
+__attribute__((visibility("default"))) int km_bench_serve(const char *request, int fd,
+                                                          const struct km_callables *callables);
+
+#endif

@@ -1,0 +1,158 @@
+#include "bench/walk.h"
+
+#include <string.h>
+
+#include "bench/gpu_values.h"
+#include "bench/verify.h"
+
+#include <kernmill/tensor.h>
+
+enum { FEW = 64, HOT_CALLS = 256 };
+
+static size_t kept_sets(const km_sets *s, km_walk_kind kind)
+{
+    if (kind == KM_WALK_HOT)
+        return 1;
+    return kind == KM_WALK_SETS64 && s->count > FEW ? FEW : s->count;
+}
+
+int km_walker_make(km_arena *a, const km_torch *t, const km_sets *sets, const km_prepared *prepared,
+                   km_walker *out, km_err *err)
+{
+    *out = (km_walker){ .t = t, .sets = sets, .prepared = prepared };
+    for (int k = 0; k < KM_WALK_COUNT; k++) {
+        km_walk *w = &out->walks[k];
+        w->sets = kept_sets(sets, k);
+        w->results = km_arena_array(a, w->sets * KM_RETURNS_MAX + 1, sizeof *w->results);
+        if (!w->results)
+            return km_fail_nomem(err);
+        if (km_gpu_check(t->gpu, t->gpu->cuStreamCreate(&w->stream, KM_CU_STREAM_NON_BLOCKING),
+                         "making a stream", err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
+km_torch_tensor *km_walker_results(const km_walker *w, km_walk_kind kind, size_t set)
+{
+    return &w->walks[kind].results[set % w->walks[kind].sets * KM_RETURNS_MAX];
+}
+
+static void drop(const km_torch *t, km_torch_tensor *results)
+{
+    for (int i = 0; i < KM_RETURNS_MAX; i++)
+        if (results[i]) {
+            t->aoti_torch_delete_tensor_object(results[i]);
+            results[i] = NULL;
+        }
+}
+
+/* One call on the current stream. Of a hot walk the results before are given back first: each call
+ * then finds the same memory. */
+static int call_on(km_walker *w, km_walk_kind kind, size_t set, km_err *err)
+{
+    km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = km_walker_results(w, kind, set);
+
+    if (kind == KM_WALK_HOT)
+        drop(w->t, kept);
+    if (km_prepared_call(&w->prepared[set], w->t, fresh, err) < 0)
+        return err->code;
+    drop(w->t, kept);
+    memcpy(kept, fresh, sizeof fresh);
+    return 0;
+}
+
+static int enter(const km_walker *w, km_walk_kind kind, km_torch_guard *out, km_err *err)
+{
+    if (w->t->create_guard(w->walks[kind].stream, 0, out) != 0)
+        return km_fail(err, KM_ECHILD, "torch does not take our stream");
+    return 0;
+}
+
+int km_walker_call(km_walker *w, km_walk_kind kind, size_t set, km_err *err)
+{
+    km_torch_guard guard;
+    int rc = enter(w, kind, &guard, err);
+
+    if (rc < 0)
+        return rc;
+    rc = call_on(w, kind, set, err);
+    w->t->delete_guard(guard);
+    return rc;
+}
+
+/* What an enqueued call belongs to. */
+struct step {
+    km_walker *w;
+    km_walk_kind kind;
+};
+
+static int enqueue(void *context, size_t i, km_err *err)
+{
+    const struct step *s = context;
+    size_t set = s->kind == KM_WALK_HOT ? 0 : i;
+
+    if (s->kind == KM_WALK_CHAINED &&
+        km_sets_write(s->w->t->gpu, s->w->sets, set, s->w->walks[s->kind].stream, err) < 0)
+        return err->code;
+    return call_on(s->w, s->kind, set, err);
+}
+
+int km_walker_capture(km_arena *a, km_walker *w, km_walk_kind kind, km_err *err)
+{
+    struct step s = { w, kind };
+    km_walk *walk = &w->walks[kind];
+    size_t hot = w->sets->count < HOT_CALLS ? w->sets->count : HOT_CALLS;
+    km_torch_guard guard;
+    int rc = enter(w, kind, &guard, err);
+
+    if (rc < 0)
+        return rc;
+    rc = km_graph_capture(a, w->t->gpu, walk->stream, kind == KM_WALK_HOT ? hot : walk->sets,
+                          enqueue, &s, &walk->graph, err);
+    w->t->delete_guard(guard);
+    return rc;
+}
+
+/* Values that look like results. */
+static int disguise(const km_gpu *g, const km_view *v, uint64_t seed, km_err *err)
+{
+    const km_suite_input normal = { .values = KM_VALUES_NORMAL };
+
+    return km_gpu_fill(g, &normal, (uint64_t)(uintptr_t)v->data, v->dtype, (uint64_t)v->count, seed,
+                       err);
+}
+
+int km_walker_poison(const km_walker *w, km_walk_kind kind, uint64_t seed, km_err *err)
+{
+    const km_gpu *g = w->t->gpu;
+
+    for (size_t k = 0; k < w->walks[kind].sets * KM_RETURNS_MAX; k++) {
+        km_torch_tensor result = w->walks[kind].results[k];
+        km_view v;
+        if (!result)
+            continue;
+        v = km_view_of(w->t, result);
+        if (!km_view_is_dense(&v))
+            continue; /* km_verify refuses it */
+        if (seed ? disguise(g, &v, seed + k, err) < 0
+                 : km_gpu_check(g,
+                                g->cuMemsetD8Async((uint64_t)(uintptr_t)v.data, 0xff,
+                                                   km_view_bytes(&v), g->stream),
+                                "poisoning results", err) < 0)
+            return err->code;
+    }
+    return km_gpu_wait(g, err);
+}
+
+void km_walker_release(km_walker *w)
+{
+    for (int k = 0; k < KM_WALK_COUNT; k++) {
+        km_walk *walk = &w->walks[k];
+        km_graph_release(w->t->gpu, &walk->graph);
+        for (size_t i = 0; walk->results && i < walk->sets; i++)
+            drop(w->t, &walk->results[i * KM_RETURNS_MAX]);
+        if (walk->stream)
+            w->t->gpu->cuStreamDestroy_v2(walk->stream);
+    }
+}

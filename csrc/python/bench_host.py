@@ -1,0 +1,114 @@
+"""The process in which kernmill bench measures calls that only Python can make.
+
+Python finds the functions and calls them; everything else is libkernmill_bench.so's, which this process
+loads and which calls back (csrc/bench/callables.h): capture, replay, clock, check and statistics.
+
+usage: python bench_host.py libkernmill_bench.so REQUEST FD
+"""
+
+import ctypes
+import functools
+import importlib
+import importlib.util
+import json
+import os
+import sys
+
+import torch
+
+MISSING, FAILED = -1, -2
+PREPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+class Callables(ctypes.Structure):
+    _fields_ = [("prepare", PREPARE), ("call", CALL)]
+
+
+def say(why: int, room: int, error: BaseException) -> None:
+    """Writes the exception's first line, without cutting a character."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0].encode()[: room - 1]
+    text = text.decode(errors="ignore").encode()
+    ctypes.memmove(why, text + b"\0", len(text) + 1)
+
+
+@functools.cache
+def find(name: str):
+    """The function of "file.py:name" or "module:name"."""
+    where, function = name.rsplit(":", 1)
+    if not where.endswith(".py"):
+        return getattr(importlib.import_module(where), function)
+    stem = os.path.splitext(os.path.basename(where))[0]
+    spec = importlib.util.spec_from_file_location(f"kernmill_bench_{stem}", where)
+    if not os.path.exists(where):
+        raise ModuleNotFoundError(f"there is no {where}")
+    module = sys.modules.get(spec.name)
+    if module is None:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[spec.name] = module
+    return getattr(module, function)
+
+
+# torch passes the handles of its C interface in capsules without a name
+api = ctypes.pythonapi
+api.PyCapsule_New.restype = ctypes.py_object
+api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+def tensor_of(handle: int) -> torch.Tensor:
+    """The tensor of a handle, which is consumed."""
+    return torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr(api.PyCapsule_New(handle, None, None))
+
+
+def handle_of(tensor: torch.Tensor) -> int:
+    """A new handle of the tensor."""
+    return api.PyCapsule_GetPointer(torch._C._aoti.unsafe_alloc_void_ptr_from_tensor(tensor), None)
+
+
+prepared = []
+
+
+def prepare(function: bytes, arguments: bytes, why: int, room: int) -> int:
+    try:
+        given = [tensor_of(*a) if isinstance(a, list) else a for a in json.loads(arguments)]
+        prepared.append((find(function.decode()), given))
+        return len(prepared) - 1
+    except ImportError as e:
+        say(why, room, e)
+        return MISSING
+    except Exception as e:  # whatever a peer raises is its own state in the record
+        say(why, room, e)
+        return FAILED
+
+
+def call(number: int, results: int, why: int, room: int) -> int:
+    try:
+        function, arguments = prepared[number]
+        out = function(*arguments)
+        handles = [handle_of(t) for t in ([out] if torch.is_tensor(out) else out)]
+        array = (ctypes.c_void_p * len(handles))(*handles)
+        ctypes.memmove(results, array, ctypes.sizeof(array))
+        return len(handles)
+    except Exception as e:
+        say(why, room, e)
+        return FAILED
+
+
+def main() -> int:
+    library, request, fd = sys.argv[1:]
+    engine = ctypes.PyDLL(library)  # the interpreter's lock is kept: nobody else wants it
+    engine.km_bench_serve.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(Callables)]
+    callables = Callables(PREPARE(prepare), CALL(call))
+    if torch.cuda.is_available():
+        torch.cuda.init()
+    status = engine.km_bench_serve(request.encode(), int(fd), ctypes.byref(callables))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0 if status == 0 else 1)  # torch's own exit handlers are not waited for
+
+
+if __name__ == "__main__":
+    main()
