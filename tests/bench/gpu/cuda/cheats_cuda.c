@@ -1,0 +1,276 @@
+#define _GNU_SOURCE
+#include "../cheats.h"
+
+#include <kernmill/launch.h>
+
+#include <dlfcn.h>
+#include <string.h>
+
+enum { KEPT_MAX = 1 << 14 };
+
+KM_IMAGE(cheats)
+static km_function negate = KM_FUNCTION("negate"), negate_early = KM_FUNCTION("negate_early"),
+                   negate_before = KM_FUNCTION("negate_before"),
+                   negate_nan = KM_FUNCTION("negate_nan"), negate_memo = KM_FUNCTION("negate_memo"),
+                   copy = KM_FUNCTION("copy"), negate_until = KM_FUNCTION("negate_until"),
+                   negate_beside = KM_FUNCTION("negate_beside"),
+                   negate_zeroes = KM_FUNCTION("negate_zeroes"), nothing = KM_FUNCTION("nothing"),
+                   negate_coarse = KM_FUNCTION("negate_coarse"),
+                   negate_all = KM_FUNCTION("negate_all"),
+                   negate_slowly = KM_FUNCTION("negate_slowly");
+
+/* A function of the driver or of torch that the headers have no need of. */
+static void *find(const char *library, const char *name)
+{
+    void *handle = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
+
+    return handle ? dlsym(handle, name) : NULL;
+}
+
+static int call_driver(const char *name, void *a, void *b, void *d)
+{
+    void *found = find("libcuda.so.1", name);
+    int (*function)(void *, void *, void *);
+
+    if (!found)
+        return -1;
+    memcpy(&function, &found, sizeof found);
+    return function(a, b, d);
+}
+
+static int launch(km_call *c, km_function *f, bool programmatic, const km_tensor *x, void **extra,
+                  const km_tensor *y)
+{
+    void *to = y->data, *from = x->data;
+    int64_t n = x->numel;
+    km_launch how = { .grid = { (unsigned)((n + 255) / 256), 1, 1 },
+                      .block = { 256, 1, 1 },
+                      .programmatic = programmatic };
+    void *arguments[] = { &to, &from, &n, extra ? extra[0] : NULL };
+
+    return km_launch_kernel(c, &cheats_image, f, &how, arguments);
+}
+
+/* ---- honest ---- */
+
+int honest_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate, false, x, NULL, y);
+}
+
+/* With programmatic launch, and a wait before the first access. */
+int early_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_early, true, x, NULL, y);
+}
+
+/* Two kernels and memory between them, which is given back at once. */
+int twice_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    km_tensor *between = km_empty_like(c, x);
+
+    if (!between || launch(c, &copy, false, x, NULL, between) < 0)
+        return KM_FAILED;
+    return launch(c, &negate, false, between, NULL, y);
+}
+
+/* ---- other ---- */
+
+/* Reads what its predecessor is still writing. */
+int races_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_before, true, x, NULL, y);
+}
+
+/* Works only where somebody poisoned the result. */
+int sniffs_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_nan, false, x, NULL, y);
+}
+
+/* Memory for each x. */
+static uint64_t kept_for(const km_tensor *x, bool *fresh)
+{
+    static struct {
+        const void *x;
+        uint64_t memory;
+    } kept[KEPT_MAX];
+    int i = 0;
+
+    while (i < KEPT_MAX - 1 && kept[i].x && kept[i].x != x->data)
+        i++;
+    *fresh = !kept[i].x;
+    if (*fresh) {
+        kept[i].x = x->data;
+        call_driver("cuMemAlloc_v2", &kept[i].memory, (void *)(uintptr_t)(x->numel * 8), NULL);
+    }
+    return kept[i].memory;
+}
+
+/* Keeps values and their answers on the GPU. */
+int remembers_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    bool fresh;
+    uint64_t kept = kept_for(x, &fresh);
+    void *extra[] = { &kept };
+
+    return launch(c, &negate_memo, false, x, extra, y);
+}
+
+/* Keeps the answer to a pointer. */
+int replays_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    bool fresh;
+    uint64_t kept = kept_for(x, &fresh);
+    km_tensor memory = *y;
+
+    memory.data = (void *)(uintptr_t)kept;
+    if (fresh && launch(c, &negate, false, x, NULL, &memory) < 0)
+        return KM_FAILED;
+    return launch(c, &copy, false, &memory, NULL, y);
+}
+
+/* Works as long as somebody may be looking. */
+int tires_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    uint64_t most = 1000000;
+    void *extra[] = { &most };
+
+    return launch(c, &negate_until, false, x, extra, y);
+}
+
+int spills_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_beside, false, x, NULL, y);
+}
+
+/* Makes the question easy: zeros are their own negatives. */
+int zeroes_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_zeroes, false, x, NULL, y);
+}
+
+/* A kernel that fails to do anything: what the allocator gives back may hold an old answer. */
+int nothing_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &nothing, false, x, NULL, y);
+}
+
+int coarse_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &negate_coarse, false, x, NULL, y);
+}
+
+/* Knows the sizes that are measured. */
+int shapes_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, x->sizes[0] % 8 ? &nothing : &negate, false, x, NULL, y);
+}
+
+/* Every second call enqueues the work of two. */
+int batches_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    static km_tensor kept_x, kept_y;
+    static bool pending;
+
+    pending = !pending;
+    if (pending) {
+        kept_x = *x;
+        kept_y = *y;
+        return 0;
+    }
+    return launch(c, &negate, false, &kept_x, NULL, &kept_y) < 0
+               ? KM_FAILED
+               : launch(c, &negate, false, x, NULL, y);
+}
+
+/* The stream that is being captured, or NULL. */
+static void *capturing_stream(void)
+{
+    int32_t (*current)(int32_t, void **);
+    void *found = find("libtorch_cuda.so", "aoti_torch_get_current_cuda_stream"), *stream = NULL;
+    int status = 0;
+
+    if (!found)
+        return NULL;
+    memcpy(&current, &found, sizeof found);
+    current(0, &stream);
+    call_driver("cuStreamIsCapturing", stream, &status, NULL);
+    return status == 1 ? stream : NULL;
+}
+
+/* Each call leaves a kernel in the graph, and the first of them does the work of all. */
+int skips_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    struct entry {
+        const void *x;
+        void *y;
+    };
+    static struct entry *list;
+    static uint64_t *end, first, next;
+    static void *was_capturing;
+    void *capturing = capturing_stream();
+    km_launch how = { .grid = { (unsigned)((x->numel + 255) / 256), 1, 1 },
+                      .block = { 256, 1, 1 } };
+    uint64_t index;
+    int64_t n = x->numel;
+    void *arguments[] = { &list, &end, &first, &index, &n };
+
+    if (!list &&
+        call_driver("cuMemHostAlloc", &list, (void *)((1u << 20) * sizeof *list), (void *)2) != 0)
+        return km_error(c, "no memory of the host");
+    if (!end && call_driver("cuMemHostAlloc", &end, (void *)(1u << 23), (void *)2) != 0)
+        return km_error(c, "no memory of the host");
+    index = next++ & 0xfffff;
+    if (!capturing || capturing != was_capturing) {
+        first = index;
+        end++; /* a count of its own for each batch */
+    }
+    was_capturing = capturing;
+    list[index] = (struct entry){ x->data, y->data };
+    *end = index + 1;
+    return km_launch_kernel(c, &cheats_image, &negate_all, &how, arguments);
+}
+
+/* Works on a stream that nobody waits for. */
+int aside_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    static void *stream;
+    int32_t (*create)(void *, int32_t, void **), (*release)(void *);
+    void *create_found = find("libtorch_cuda.so", "aoti_torch_create_cuda_stream_guard");
+    void *release_found = find("libtorch_cuda.so", "aoti_torch_delete_cuda_stream_guard");
+    void *guard = NULL;
+    int rc;
+
+    if (!create_found || !release_found)
+        return km_error(c, "no streams");
+    memcpy(&create, &create_found, sizeof create_found);
+    memcpy(&release, &release_found, sizeof release_found);
+    if (!stream)
+        call_driver("cuStreamCreate", &stream, (void *)1, NULL);
+    create(stream, 0, &guard);
+    rc = launch(c, &negate_slowly, false, x, NULL, y);
+    release(guard);
+    return rc;
+}
+
+/* The same, behind a kernel that is seen. */
+int decoy_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return launch(c, &nothing, false, x, NULL, y) < 0 ? KM_FAILED : aside_cuda(c, x, y);
+}
+
+int leaks_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    uint64_t lost;
+
+    call_driver("cuMemAlloc_v2", &lost, (void *)(1u << 20), NULL);
+    return launch(c, &negate, false, x, NULL, y);
+}
+
+/* Keeps a part of the cache from being emptied. */
+int persists_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    call_driver("cuCtxSetLimit", (void *)6, (void *)(8u << 20), NULL);
+    return launch(c, &negate, false, x, NULL, y);
+}

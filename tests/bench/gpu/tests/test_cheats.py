@@ -1,0 +1,102 @@
+"""kernmill bench on a GPU: who is caught, by which name, and that honest operators are not accused.
+
+KERNMILL names the program; the library is the one that is installed as kernmill_cheats, or built here."""
+
+import importlib.util
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+SUITE = """
+name = "neg"
+[op.neg]
+axes = { rows = [64], columns = [4096] }
+dtypes = ["float32"]
+bytes = "2 * rows * columns * size"
+reference = "torch"
+tolerance = 1
+[op.neg.inputs]
+x = { shape = ["rows", "columns"] }
+[op.neg.calls.torch]
+schema = "aten::neg(Tensor self) -> Tensor"
+arguments = ["x"]
+"""
+
+CAUGHT = {
+    "races": ("wrong", "in a chain"),  # reads before its predecessor has written
+    "sniffs": ("wrong", "beyond the tolerance"),  # works where a result was poisoned
+    "remembers": ("cheats", "faster with values that it has seen"),
+    "replays": ("wrong", "beyond the tolerance"),  # keeps answers to pointers
+    "tires": ("wrong", "beyond the tolerance"),  # works for the first launches
+    "spills": ("changed its inputs", "memory beside an input"),
+    "zeroes": ("changed its inputs", "x"),
+    "nothing": ("wrong", "beyond the tolerance"),
+    "coarse": ("wrong", "beyond the tolerance"),
+    "shapes": ("wrong", "with another size"),
+    "batches": ("cheats", "different numbers of kernels"),
+    "skips": ("cheats", "computes the results of other calls"),
+    "aside": ("cheats", "leaves no kernel in a graph"),
+    "decoy": ("wrong", "beyond the tolerance"),
+    "leaks": ("cheats", "keeps memory"),
+    "persists": ("cheats", "a part of the cache aside"),
+}
+
+
+def library():
+    spec = importlib.util.find_spec("kernmill_cheats")
+    here = (
+        Path(spec.submodule_search_locations[0])
+        if spec
+        else Path(__file__).parents[1] / "build/wheel/kernmill_cheats"
+    )
+    return next(here.glob("lib*.so"))
+
+
+def bench(path, *names):
+    """The calls of the one cell, by name, and the exit code."""
+    calls = "".join(
+        f'[op.neg.calls.{name}]\nlibrary = "{library()}"\n'
+        f'schema = "kernmill_cheats::{name}(Tensor x) -> Tensor"\narguments = ["x"]\n'
+        for name in names
+    )
+    suite = path / "suite.toml"
+    suite.write_text(SUITE + calls)
+    program = os.environ.get("KERNMILL", "kernmill")
+    done = subprocess.run(
+        [program, "bench", suite, "--json", "--device", "cuda", "--budget", "0.5"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    return {call["name"]: call for call in cell["calls"]}, done.returncode
+
+
+@needs_gpu
+def test_honest_operators_are_not_accused(tmp_path):
+    calls, code = bench(tmp_path, "honest", "early", "twice")
+    assert {name: (c["state"], c["why"]) for name, c in calls.items()} == dict.fromkeys(
+        calls, ("right", None)
+    )
+    assert code == 0
+    assert calls["twice"]["kernels"] == 2
+    assert all(
+        c["columns"].keys() >= {"cold", "chained", "hot", "stream", "host", "latency"} for c in calls.values()
+    )
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", CAUGHT)
+def test_is_caught(tmp_path, name):
+    calls, code = bench(tmp_path, name)
+    state, why = CAUGHT[name]
+    assert (calls[name]["state"], why in calls[name]["why"]) == (state, True), calls[name]["why"]
+    assert code == 1
+    if state != "changed its inputs":  # then nobody's time is believed
+        assert calls["torch"]["state"] == "right"

@@ -1,0 +1,47 @@
+/* The operators of kernmill_cheats: schemas and argument checks. */
+#include "../cheats.h"
+
+static int run(km_call *c, km_cheat *cheat)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+    km_tensor *y;
+
+    KM_EXPECT(c, 0, x->dtype == KM_FLOAT32 && km_is_contiguous(x), "a contiguous float32 tensor");
+    y = km_empty_like(c, x);
+    if (!y || cheat(c, x, y) < 0)
+        return KM_FAILED;
+    return km_return(c, 0, y);
+}
+
+#define CHEATS(X)                                                                                  \
+    X(honest)                                                                                      \
+    X(early)                                                                                       \
+    X(twice)                                                                                       \
+    X(races)                                                                                       \
+    X(sniffs)                                                                                      \
+    X(remembers)                                                                                   \
+    X(replays)                                                                                     \
+    X(tires)                                                                                       \
+    X(spills)                                                                                      \
+    X(zeroes)                                                                                      \
+    X(nothing)                                                                                     \
+    X(coarse)                                                                                      \
+    X(shapes)                                                                                      \
+    X(batches)                                                                                     \
+    X(skips)                                                                                       \
+    X(aside)                                                                                       \
+    X(decoy)                                                                                       \
+    X(leaks)                                                                                       \
+    X(persists)
+
+#define DEFINE(name)                                                                               \
+    static int name(km_call *c)                                                                    \
+    {                                                                                              \
+        return run(c, name##_cuda);                                                                \
+    }                                                                                              \
+    KM_KERNEL(name)
+CHEATS(DEFINE)
+
+#define ROW(name) { #name "(Tensor x) -> Tensor", .cuda = &name##_kernel },
+static const km_op ops[] = { CHEATS(ROW) };
+KM_OPS(ops)
