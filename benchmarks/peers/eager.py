@@ -1,0 +1,25 @@
+"""Transformers' formula in eager torch, and torch.compile of it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    h = x.float()
+    h = h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps)
+    return weight * h.to(x.dtype)
+
+
+def rms_norm_single(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Rounded once, at the end, as the other peers do."""
+    h = x.float()
+    return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
+
+
+def f_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+rms_norm_compiled = torch.compile(rms_norm_single, dynamic=False)
+torch._dynamo.config.cache_size_limit = 1024  # a compilation for each shape, as a model of that shape has it
