@@ -40,6 +40,7 @@ typedef struct {
     const char *note; /* what a reader should know though it is right; NULL: nothing */
     double error_ulp; /* the largest, in units in the last place of the result's dtype */
     size_t nodes;     /* that a call leaves in a graph */
+    double first_s;   /* the first call on a GPU, with what was compiled for it */
     km_column columns[KM_COLUMN_COUNT];
 } km_call_result;
 

@@ -2,12 +2,13 @@
 
 #include "bench/gpu_checks.h"
 #include "bench/heldout.h"
+#include "bench/inputs.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
 #include <kernmill/op.h>
 
-enum { STREAM_CALLS = 64, HOST_CALLS = 5, SETS_BYTES_MIN = 1000000000 };
+enum { STREAM_CALLS = 64, HOST_CALLS = 5, SETS_MIN = 8, SETS_BYTES_MIN = 1000000000 };
 
 static km_call_result *result_of(km_gpu_cell *r, size_t call)
 {
@@ -16,21 +17,109 @@ static km_call_result *result_of(km_gpu_cell *r, size_t call)
 
 /* ---- set-up ---- */
 
-/* As many as exceed four times the cache and make a replay long against its start; all that is made
- * of them stays below 60 % of the free memory. */
-static size_t choose_sets(const km_gpu *g, double bytes, size_t calls)
+/* A kernel that fails ends all that the process can do on the GPU. */
+static int wait_for(km_gpu_cell *r, size_t call, km_err *err)
 {
-    double wanted = 4.0 * (double)g->l2_bytes, most;
+    km_err why = KM_ERR_INIT;
+
+    if (km_gpu_wait(r->g, &why) == 0)
+        return 0;
+    return km_fail(err, KM_ECHILD, "'%s': a kernel of its own failed: %s",
+                   r->cell->op->calls[call].name, why.message);
+}
+
+/* One call before any set is made, alone on the GPU: how much memory it takes with its results, and
+ * how much of that are results. What Python compiles, it compiles here. */
+static int probe_call(km_gpu_cell *r, size_t call, const km_torch_tensor *inputs, double *takes,
+                      double *returns, km_err *err)
+{
+    km_torch_tensor results[KM_RETURNS_MAX] = { NULL };
+    km_call_result *c = result_of(r, call);
+    size_t before = 0, after = 0, total;
+    km_prepared prepared;
+    km_err why = KM_ERR_INIT;
+    double start = km_now_us();
+    int rc;
+
+    if (km_prepare_for(r->a, r->t, r->cell, c, inputs, &prepared, err) < 0)
+        return err->code;
+    if (!km_takes_part(c))
+        return 0;
+    r->g->cuMemGetInfo_v2(&before, &total);
+    if (km_prepared_call(&prepared, r->t, results, &why) < 0)
+        km_set_state(r->a, c, KM_CALL_FAILED, why.message);
+    rc = wait_for(r, call, err);
+    c->first_s = (km_now_us() - start) / 1e6;
+    r->g->cuMemGetInfo_v2(&after, &total);
+    *takes = before > after ? (double)(before - after) : 0;
+    for (int i = 0; i < KM_RETURNS_MAX && results[i]; i++) {
+        km_view v = km_view_of(r->t, results[i]);
+        *returns += (double)km_view_bytes(&v);
+        r->t->aoti_torch_delete_tensor_object(results[i]);
+    }
+    km_torch_trim(r->t);
+    return rc;
+}
+
+/* The memory that all calls take beside the sets, and a set of all. */
+static int probe(km_gpu_cell *r, double *fixed, double *each, km_err *err)
+{
+    km_torch_tensor *inputs = km_arena_array(r->a, r->cell->op->input_count + 1,
+                                             sizeof(km_torch_tensor));
+    int rc = inputs ? km_inputs_make(r->t, r->cell, false, inputs, err) : km_fail_nomem(err);
+
+    if (rc < 0)
+        return rc;
+    *fixed = 6.0 * (double)r->g->l2_bytes;
+    *each = 2 * r->out->bytes; /* inputs and their sources at most, the copy */
+    rc = km_inputs_fill(r->t, r->cell, inputs, 1, &r->random, err);
+    for (size_t i = 0; i < r->cell->op->call_count && rc == 0; i++) {
+        double takes = 0, returns = 0;
+        rc = probe_call(r, i, inputs, &takes, &returns, err);
+        *fixed += KM_WALK_COUNT * (takes > returns ? takes : returns);
+        *each += 2 * returns; /* of the cold walk and of the chain */
+    }
+    km_inputs_delete(r->t, r->cell, inputs);
+    km_torch_trim(r->t);
+    return rc;
+}
+
+/* As many as exceed four times the cache and make a replay long against its start. All that is made
+ * of them must fit: when torch runs out of memory it gives back what no tensor holds, graphs or
+ * not. */
+static int choose_sets(km_gpu_cell *r, km_err *err)
+{
+    double wanted = 4.0 * (double)r->g->l2_bytes, fixed = 0, each = 0, most;
+    double bytes = r->out->bytes > 1 ? r->out->bytes : 1;
     size_t free_bytes = 0, total;
 
-    g->cuMemGetInfo_v2(&free_bytes, &total);
-    wanted = wanted > SETS_BYTES_MIN ? wanted : SETS_BYTES_MIN;
-    bytes = bytes > 1 ? bytes : 1;
-    wanted = wanted / bytes + 1;
-    most = 0.6 * (double)free_bytes / (bytes * (2.0 + (double)calls));
+    if (probe(r, &fixed, &each, err) < 0)
+        return err->code;
+    r->g->cuMemGetInfo_v2(&free_bytes, &total);
+    most = (0.9 * (double)free_bytes - fixed) / each;
+    if (most < 2)
+        return km_fail(err, KM_ENOMEM,
+                       "the GPU has %zu MB free; two sets of inputs and all results take %.0f MB",
+                       free_bytes >> 20, (fixed + 2 * each) / 0x1p20);
+    wanted = (wanted > SETS_BYTES_MIN ? wanted : SETS_BYTES_MIN) / bytes + 1;
+    wanted = wanted < SETS_MIN ? SETS_MIN : wanted;
     wanted = wanted > most ? most : wanted;
     wanted = wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : wanted;
-    return wanted < 2 ? 2 : (size_t)wanted;
+    r->out->sets = (size_t)wanted;
+    return 0;
+}
+
+static int allocate_results(km_gpu_cell *r, km_err *err)
+{
+    size_t calls = r->cell->op->call_count;
+
+    r->out->results = km_arena_array(r->a, calls, sizeof *r->out->results);
+    r->out->discarded = km_arena_array(r->a, KM_BENCH_ROUNDS_MAX, sizeof *r->out->discarded);
+    if (!r->out->results || !r->out->discarded)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < calls; i++)
+        r->out->results[i].call = &r->cell->op->calls[i];
+    return 0;
 }
 
 static int allocate(km_gpu_cell *r, km_err *err)
@@ -39,13 +128,9 @@ static int allocate(km_gpu_cell *r, km_err *err)
 
     r->prepared = km_arena_array(r->a, calls * r->out->sets, sizeof *r->prepared);
     r->walkers = km_arena_array(r->a, calls, sizeof *r->walkers);
-    r->out->results = km_arena_array(r->a, calls, sizeof *r->out->results);
-    r->out->discarded = km_arena_array(r->a, KM_BENCH_ROUNDS_MAX, sizeof *r->out->discarded);
     r->again_us = km_arena_array(r->a, calls * KM_BENCH_ROUNDS_MAX, sizeof *r->again_us);
-    if (!r->prepared || !r->walkers || !r->out->results || !r->out->discarded || !r->again_us)
+    if (!r->prepared || !r->walkers || !r->again_us)
         return km_fail_nomem(err);
-    for (size_t i = 0; i < calls; i++)
-        r->out->results[i].call = &r->cell->op->calls[i];
     return 0;
 }
 
@@ -69,23 +154,12 @@ static int prepare(km_gpu_cell *r, km_err *err)
     return 0;
 }
 
-/* A kernel that fails ends all that the process can do on the GPU. */
-static int wait_for(km_gpu_cell *r, size_t call, km_err *err)
-{
-    km_err why = KM_ERR_INIT;
-
-    if (km_gpu_wait(r->g, &why) == 0)
-        return 0;
-    return km_fail(err, KM_ECHILD, "'%s': a kernel of its own failed: %s",
-                   r->cell->op->calls[call].name, why.message);
-}
-
 /* The first calls: on each stream that it will be captured on, so that torch has memory there. */
 static int try_call(km_gpu_cell *r, size_t call, km_err *err)
 {
     km_err why = KM_ERR_INIT;
 
-    for (int kind = 0; kind < KM_WALK_COUNT; kind++) {
+    for (km_walk_kind kind = 0; kind < KM_WALK_COUNT; kind++) {
         if (km_walker_call(&r->walkers[call], kind, 0, &why) < 0) {
             km_set_state(r->a, result_of(r, call), KM_CALL_FAILED, why.message);
             return 0;
@@ -106,7 +180,7 @@ static int capture_call(km_gpu_cell *r, size_t call, km_err *err)
     km_call_result *c = result_of(r, call);
     km_err why = KM_ERR_INIT;
 
-    for (int kind = 0; kind < KM_WALK_LOOSE; kind++) {
+    for (km_walk_kind kind = 0; kind < KM_WALK_LOOSE; kind++) {
         km_graph *graph = &r->walkers[call].walks[kind].graph;
         if (kind == KM_WALK_SETS64 && r->sets.count <= 64)
             continue;
@@ -396,7 +470,8 @@ static int measure(km_gpu_cell *r, km_err *err)
 {
     size_t calls = r->cell->op->call_count;
 
-    if (allocate(r, err) < 0 || prepare(r, err) < 0)
+    if (allocate_results(r, err) < 0 || choose_sets(r, err) < 0 || allocate(r, err) < 0 ||
+        prepare(r, err) < 0)
         return err->code;
     for (size_t i = 0; i < calls; i++)
         if (km_takes_part(result_of(r, i)) && try_call(r, i, err) < 0)
@@ -426,7 +501,6 @@ int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
     r.g->cuCtxSetLimit(KM_CU_LIMIT_PERSISTING_L2, 0);
     out->cache_bytes = r.g->l2_bytes;
     out->calls_a_sample = 1;
-    out->sets = choose_sets(r.g, out->bytes, cell->op->call_count);
     rc = measure(&r, err);
     r.g->cuCtxSynchronize();
     for (size_t i = 0; r.walkers && i < cell->op->call_count; i++)

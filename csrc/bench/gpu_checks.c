@@ -10,7 +10,7 @@
 
 enum { WIDE = 0, FIRST_RESULT = KM_RETURNS_MAX };
 
-static size_t word_of(size_t call, int kind, int result)
+static size_t word_of(size_t call, km_walk_kind kind, int result)
 {
     return FIRST_RESULT + (call * KM_WALK_COUNT + (size_t)kind) * KM_RETURNS_MAX + (size_t)result;
 }
@@ -57,7 +57,7 @@ static void drop(km_gpu_cell *r, struct wide *w)
 }
 
 /* Enqueues the comparison of one call's results in one walk. */
-static int compare(km_gpu_cell *r, const struct wide *w, size_t call, int kind, size_t set,
+static int compare(km_gpu_cell *r, const struct wide *w, size_t call, km_walk_kind kind, size_t set,
                    km_err *err)
 {
     km_call_result *c = &r->out->results[call];
@@ -89,7 +89,7 @@ static const char *const where[KM_WALK_COUNT] = {
     "a result is beyond the tolerance outside a graph"
 };
 
-static void take(km_gpu_cell *r, size_t call, int kind, uint64_t bits)
+static void take(km_gpu_cell *r, size_t call, size_t kind, uint64_t bits)
 {
     km_call_result *c = &r->out->results[call];
     double error;
@@ -115,15 +115,15 @@ static int check_set(km_gpu_cell *r, unsigned kinds, size_t only, size_t set, km
         rc = km_gpu_squares(r->g, (uint64_t)(uintptr_t)v.data, (uint64_t)v.count, (size_t)i, err);
     }
     for (size_t call = 0; call < calls; call++)
-        for (int kind = 0; kind < KM_WALK_COUNT && rc == 0; kind++)
+        for (km_walk_kind kind = 0; kind < KM_WALK_COUNT && rc == 0; kind++)
             if ((only == KM_ANY_CALL || only == call) && km_takes_part(&r->out->results[call]) &&
                 kinds >> kind & 1 && set < r->walkers[call].walks[kind].sets)
                 rc = compare(r, &w, call, kind, set, err);
     if (rc == 0)
         rc = km_gpu_read_scratch(r->g, words, word_of(calls, 0, 0), err);
     for (size_t call = 0; call < calls && rc == 0; call++)
-        for (int k = 0; k < KM_WALK_COUNT * KM_RETURNS_MAX; k++)
-            take(r, call, k / KM_RETURNS_MAX, words[word_of(call, 0, k)]);
+        for (size_t k = 0; k < KM_WALK_COUNT * KM_RETURNS_MAX; k++)
+            take(r, call, k / KM_RETURNS_MAX, words[word_of(call, 0, (int)k)]);
     drop(r, &w);
     km_arena_release(&a);
     return rc;
@@ -209,13 +209,15 @@ static int check_renewed(km_gpu_cell *r, uint64_t seed, km_err *err)
                                 err);
 }
 
+/* Of the results of the sets that every walk keeps but the hot one. */
 static int hash_of(km_gpu_cell *r, size_t call, km_walk_kind kind, uint64_t *out, km_err *err)
 {
     const km_walk *w = &r->walkers[call].walks[kind];
+    size_t sets = r->walkers[call].walks[KM_WALK_LOOSE].sets;
 
     if (km_gpu_clear_scratch(r->g, err) < 0)
         return err->code;
-    for (size_t k = 0; k < w->sets * KM_RETURNS_MAX; k++) {
+    for (size_t k = 0; k < sets * KM_RETURNS_MAX; k++) {
         km_view v;
         if (!w->results[k])
             continue;

@@ -45,7 +45,7 @@ int km_input_sizes(const km_cell *cell, size_t i, int64_t *sizes, int64_t *ndim,
 static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widened,
                     km_torch_tensor *out, km_err *err)
 {
-    int64_t sizes[KM_DIMENSIONS_MAX], ndim;
+    int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
 
     if (km_input_sizes(cell, i, sizes, &ndim, err) < 0)
         return err->code;
@@ -100,7 +100,6 @@ static int make_pool(const km_suite_input *in, int dtype, km_random *r, struct p
     out->values = malloc(POOL * out->element);
     if (!values || !out->values) {
         free(values);
-        free(out->values);
         return km_fail_nomem(err);
     }
     draw(in, r, values, POOL);
@@ -157,9 +156,9 @@ int km_inputs_fill(const km_torch *t, const km_cell *cell, const km_torch_tensor
             char *to = data_of(t, inputs[set * each + i], &n);
             fill(&p, to, (size_t)n, r);
         }
+        free(p.values);
         if (rc < 0)
             return rc;
-        free(p.values);
     }
     return 0;
 }

@@ -15,7 +15,7 @@ static json_t *samples_json(const double *samples, size_t count)
     json_t *out = json_array();
 
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, json_real(samples[i]));
+        json_array_append_new(out, json_real(round(samples[i] * 1e4) / 1e4)); /* 0.1 ns */
     return out;
 }
 
@@ -46,6 +46,8 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
                      number(c->error_ulp), "columns", columns);
     if (call && r->gpu)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
+    if (call && r->gpu)
+        json_object_set_new(call, "first_s", json_real(c->first_s));
     if (call && light > 0 && cold > 0)
         json_object_set_new(call, "share_of_light", json_real(light / cold));
     return call;

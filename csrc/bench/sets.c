@@ -22,7 +22,7 @@ static size_t at(const km_sets *s, size_t set, size_t input)
 
 static int measure_inputs(km_sets *s, km_err *err)
 {
-    int64_t sizes[KM_DIMENSIONS_MAX], ndim;
+    int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
 
     if (s->inputs > KM_GPU_INPUTS_MAX)
         return km_fail(err, KM_ELIMIT, "an operator has %zu inputs; on a GPU at most %d", s->inputs,
@@ -65,7 +65,7 @@ static int place(const km_torch *t, km_sets *s, km_err *err)
 
     for (size_t set = 0; set < s->count; set++)
         for (size_t i = 0; i < s->inputs; i++) {
-            int64_t sizes[KM_DIMENSIONS_MAX], ndim;
+            int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
             size_t k = at(s, set, i);
             offset += GUARD_BYTES;
             s->addresses[k] = s->memory + offset;

@@ -113,7 +113,7 @@ int km_torch_open(km_torch *t, const char *folder, km_gpu *gpu, km_err *err)
         rc = find_functions(t, "libtorch_cpu.so", err);
     if (rc == 0 && gpu)
         rc = open_cuda(t, folder, err);
-    if (rc < 0)
+    if (rc < 0 || !t->aoti_torch_abi_version)
         return rc;
     version = t->aoti_torch_abi_version();
     t->version_major = (unsigned)(version >> 56);

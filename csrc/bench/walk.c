@@ -13,14 +13,16 @@ static size_t kept_sets(const km_sets *s, km_walk_kind kind)
 {
     if (kind == KM_WALK_HOT)
         return 1;
-    return kind == KM_WALK_SETS64 && s->count > FEW ? FEW : s->count;
+    if ((kind == KM_WALK_SETS64 || kind == KM_WALK_LOOSE) && s->count > FEW)
+        return FEW;
+    return s->count;
 }
 
 int km_walker_make(km_arena *a, const km_torch *t, const km_sets *sets, const km_prepared *prepared,
                    km_walker *out, km_err *err)
 {
     *out = (km_walker){ .t = t, .sets = sets, .prepared = prepared };
-    for (int k = 0; k < KM_WALK_COUNT; k++) {
+    for (km_walk_kind k = 0; k < KM_WALK_COUNT; k++) {
         km_walk *w = &out->walks[k];
         w->sets = kept_sets(sets, k);
         w->results = km_arena_array(a, w->sets * KM_RETURNS_MAX + 1, sizeof *w->results);

@@ -18,7 +18,7 @@ typedef enum {
     KM_WALK_SETS64,  /* each of the first 64 */
     KM_WALK_CHAINED, /* each set once, its inputs written before each call */
     KM_WALK_HOT,     /* the first set, again and again */
-    KM_WALK_LOOSE,   /* no graph */
+    KM_WALK_LOOSE,   /* no graph; each of the first 64 */
     KM_WALK_COUNT
 } km_walk_kind;
 

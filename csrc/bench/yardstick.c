@@ -29,7 +29,8 @@ struct copy {
 static int launch_copy(const struct copy *c, size_t set, km_err *err)
 {
     uint32_t tile = c->shape.threads * c->shape.vectors, mask = 0;
-    uint64_t stride = (uint64_t)c->count * 16, from = c->from + set * (stride + c->weights * 16u);
+    uint64_t stride = (uint64_t)c->count * 16,
+             from = c->from + set * (stride + (uint64_t)c->weights * 16);
     uint64_t to = c->to + set * stride, weight = from + stride;
     int ahead = c->shape.ahead, streaming = c->shape.streaming;
     uint32_t count = c->count, weights = c->weights;

@@ -200,7 +200,7 @@ static int list_cells(struct bench *b, km_err *err)
     return 0;
 }
 
-/* What was measured: the libraries' files with their hashes, and where torch is. */
+/* What was measured: the libraries' files with their hashes. */
 static int describe(struct bench *b, km_err *err)
 {
     json_t *files = json_object();
@@ -213,10 +213,9 @@ static int describe(struct bench *b, km_err *err)
             return err->code;
         }
         km_hash_hex(&hash, hex);
-        json_object_set_new(files, *l, json_string(hex));
+        json_object_set_new(files, km_path_base(*l), json_string(hex));
     }
     json_object_set_new(b->environment, "libraries", files);
-    json_object_set_new(b->environment, "torch", json_string(b->session.torch_folder));
     return 0;
 }
 

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import sys
+from pathlib import Path
 
 import torch
 
@@ -38,10 +39,10 @@ def find(name: str):
     where, function = name.rsplit(":", 1)
     if not where.endswith(".py"):
         return getattr(importlib.import_module(where), function)
-    stem = os.path.splitext(os.path.basename(where))[0]
-    spec = importlib.util.spec_from_file_location(f"kernmill_bench_{stem}", where)
-    if not os.path.exists(where):
+    file = Path(where)
+    if not file.exists():
         raise ModuleNotFoundError(f"there is no {where}")
+    spec = importlib.util.spec_from_file_location(f"kernmill_bench_{file.stem}", file)
     module = sys.modules.get(spec.name)
     if module is None:
         module = importlib.util.module_from_spec(spec)

@@ -78,7 +78,9 @@ def states(answer) -> dict[str, set[str]]:
 
 
 # Honest operators are not accused, beside cheats or alone, ever.
-@pytest.mark.parametrize("cheat", ["", "stale", "memo", "later", "zeroes", "small", "shapes", "coarse", "raises"])
+@pytest.mark.parametrize(
+    "cheat", ["", "stale", "memo", "later", "zeroes", "small", "shapes", "coarse", "raises"]
+)
 def test_cheats(cheat, kernmill, suite):
     names = ["honest", *([cheat] if cheat else [])]
     answer = bench(kernmill, "--json", suite(*names))

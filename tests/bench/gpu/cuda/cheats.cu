@@ -122,16 +122,25 @@ struct entry {
     float *y;
 };
 
-// The first of a batch does the work of all of it.
+// The first, or the last, of a batch does the work of all of it.
 extern "C" __global__ void negate_all(const struct entry *list, const u64 *end, u64 first,
-                                      u64 index, long long n)
+                                      u64 index, long long n, int late)
 {
-    if (index != first)
-        return;
     u64 last = *end;
+    if (index != (late ? last - 1 : first))
+        return;
     for (u64 k = first; k < last; k++)
         for (long long i = here(); i < n; i += gridDim.x * (long long)blockDim.x)
             list[k].y[i] = -list[k].x[i];
+}
+
+extern "C" __global__ void negate_spin(float *y, const float *x, long long n, long long cycles)
+{
+    long long start = clock64();
+    if (here() < n)
+        y[here()] = -x[here()];
+    while (clock64() - start < cycles)
+        ;
 }
 
 extern "C" __global__ void negate_slowly(float *y, const float *x, long long n)

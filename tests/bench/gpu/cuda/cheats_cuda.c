@@ -16,7 +16,7 @@ static km_function negate = KM_FUNCTION("negate"), negate_early = KM_FUNCTION("n
                    negate_beside = KM_FUNCTION("negate_beside"),
                    negate_zeroes = KM_FUNCTION("negate_zeroes"), nothing = KM_FUNCTION("nothing"),
                    negate_coarse = KM_FUNCTION("negate_coarse"),
-                   negate_all = KM_FUNCTION("negate_all"),
+                   negate_all = KM_FUNCTION("negate_all"), negate_spin = KM_FUNCTION("negate_spin"),
                    negate_slowly = KM_FUNCTION("negate_slowly");
 
 /* A function of the driver or of torch that the headers have no need of. */
@@ -72,6 +72,13 @@ int twice_cuda(km_call *c, const km_tensor *x, km_tensor *y)
     if (!between || launch(c, &copy, false, x, NULL, between) < 0)
         return KM_FAILED;
     return launch(c, &negate, false, between, NULL, y);
+}
+
+int spins_cuda(km_call *c, const km_tensor *x, km_tensor *y, int64_t cycles)
+{
+    void *extra[] = { &cycles };
+
+    return launch(c, &negate_spin, false, x, extra, y);
 }
 
 /* ---- other ---- */
@@ -167,23 +174,6 @@ int shapes_cuda(km_call *c, const km_tensor *x, km_tensor *y)
     return launch(c, x->sizes[0] % 8 ? &nothing : &negate, false, x, NULL, y);
 }
 
-/* Every second call enqueues the work of two. */
-int batches_cuda(km_call *c, const km_tensor *x, km_tensor *y)
-{
-    static km_tensor kept_x, kept_y;
-    static bool pending;
-
-    pending = !pending;
-    if (pending) {
-        kept_x = *x;
-        kept_y = *y;
-        return 0;
-    }
-    return launch(c, &negate, false, &kept_x, NULL, &kept_y) < 0
-               ? KM_FAILED
-               : launch(c, &negate, false, x, NULL, y);
-}
-
 /* The stream that is being captured, or NULL. */
 static void *capturing_stream(void)
 {
@@ -199,8 +189,27 @@ static void *capturing_stream(void)
     return status == 1 ? stream : NULL;
 }
 
-/* Each call leaves a kernel in the graph, and the first of them does the work of all. */
-int skips_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+/* In a graph every second call enqueues the work of two. */
+int batches_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    static km_tensor kept_x, kept_y;
+    static bool pending;
+
+    if (!capturing_stream())
+        return honest_cuda(c, x, y);
+    pending = !pending;
+    if (pending) {
+        kept_x = *x;
+        kept_y = *y;
+        return 0;
+    }
+    return launch(c, &negate, false, &kept_x, NULL, &kept_y) < 0
+               ? KM_FAILED
+               : launch(c, &negate, false, x, NULL, y);
+}
+
+/* Each call leaves a kernel in the graph, and one of them does the work of all. */
+static int do_all(km_call *c, const km_tensor *x, km_tensor *y, int late)
 {
     struct entry {
         const void *x;
@@ -214,7 +223,7 @@ int skips_cuda(km_call *c, const km_tensor *x, km_tensor *y)
                       .block = { 256, 1, 1 } };
     uint64_t index;
     int64_t n = x->numel;
-    void *arguments[] = { &list, &end, &first, &index, &n };
+    void *arguments[] = { &list, &end, &first, &index, &n, &late };
 
     if (!list &&
         call_driver("cuMemHostAlloc", &list, (void *)((1u << 20) * sizeof *list), (void *)2) != 0)
@@ -230,6 +239,18 @@ int skips_cuda(km_call *c, const km_tensor *x, km_tensor *y)
     list[index] = (struct entry){ x->data, y->data };
     *end = index + 1;
     return km_launch_kernel(c, &cheats_image, &negate_all, &how, arguments);
+}
+
+/* The first does it, at the others' expense. */
+int skips_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return do_all(c, x, y, 0);
+}
+
+/* The last one does it. */
+int defers_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    return do_all(c, x, y, 1);
 }
 
 /* Works on a stream that nobody waits for. */

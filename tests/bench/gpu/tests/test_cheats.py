@@ -32,7 +32,7 @@ CAUGHT = {
     "races": ("wrong", "in a chain"),  # reads before its predecessor has written
     "sniffs": ("wrong", "beyond the tolerance"),  # works where a result was poisoned
     "remembers": ("cheats", "faster with values that it has seen"),
-    "replays": ("wrong", "beyond the tolerance"),  # keeps answers to pointers
+    "replays": ("cheats", "different numbers of kernels"),  # keeps answers to pointers
     "tires": ("wrong", "beyond the tolerance"),  # works for the first launches
     "spills": ("changed its inputs", "memory beside an input"),
     "zeroes": ("changed its inputs", "x"),
@@ -40,7 +40,11 @@ CAUGHT = {
     "coarse": ("wrong", "beyond the tolerance"),
     "shapes": ("wrong", "with another size"),
     "batches": ("cheats", "different numbers of kernels"),
-    "skips": ("cheats", "computes the results of other calls"),
+    "skips": (
+        "wrong",
+        "in a chain",
+    ),  # the first call does the work of all, before the others' inputs are there
+    "defers": ("cheats", "runs alone does not compute its results"),
     "aside": ("cheats", "leaves no kernel in a graph"),
     "decoy": ("wrong", "beyond the tolerance"),
     "leaks": ("cheats", "keeps memory"),

@@ -28,6 +28,7 @@ static int run(km_call *c, km_cheat *cheat)
     X(coarse)                                                                                      \
     X(shapes)                                                                                      \
     X(batches)                                                                                     \
+    X(defers)                                                                                      \
     X(skips)                                                                                       \
     X(aside)                                                                                       \
     X(decoy)                                                                                       \
@@ -42,6 +43,22 @@ static int run(km_call *c, km_cheat *cheat)
     KM_KERNEL(name)
 CHEATS(DEFINE)
 
+/* Honest, and as long as it is told. */
+static int spins(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+    km_tensor *y;
+
+    KM_EXPECT(c, 0, x->dtype == KM_FLOAT32 && km_is_contiguous(x), "a contiguous float32 tensor");
+    y = km_empty_like(c, x);
+    if (!y || spins_cuda(c, x, y, km_arg_int(c, 1)) < 0)
+        return KM_FAILED;
+    return km_return(c, 0, y);
+}
+KM_KERNEL(spins)
+
 #define ROW(name) { #name "(Tensor x) -> Tensor", .cuda = &name##_kernel },
-static const km_op ops[] = { CHEATS(ROW) };
+static const km_op ops[] = {
+    CHEATS(ROW){ "spins(Tensor x, int cycles) -> Tensor", .cuda = &spins_kernel },
+};
 KM_OPS(ops)
