@@ -109,8 +109,9 @@ char *km_session_text(const km_session *s)
 
     for (const char *const *l = s->libraries; *l; l++)
         json_array_append_new(libraries, json_string(*l));
-    o = json_pack("{s:s,s:s?,s:s,s:s?,s:o,s:f,s:f}", "suite", s->suite->path, "filter", s->filter,
-                  "torch", s->torch_folder, "device", s->device, "libraries", libraries, "budget_s",
+    o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f}", "incumbent", s->incumbent,
+                  "candidate", s->candidate, "suite", s->suite->path, "filter", s->filter, "torch",
+                  s->torch_folder, "device", s->device, "libraries", libraries, "budget_s",
                   s->options.budget_s, "margin", s->options.margin);
     text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
@@ -131,6 +132,8 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
     km_suite suite;
     km_session s = {
         .suite = &suite,
+        .incumbent = text_of(o, "incumbent"),
+        .candidate = text_of(o, "candidate"),
         .filter = text_of(o, "filter"),
         .torch_folder = text_of(o, "torch"),
         .device = text_of(o, "device"),
@@ -139,6 +142,7 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
                      .margin = json_number_value(json_object_get(o, "margin")) },
     };
     size_t i;
+    int rc;
 
     if (!paths)
         return km_fail_nomem(err);
@@ -147,9 +151,11 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
     json_array_foreach(libraries, i, library) paths[i] = json_string_value(library);
     if (km_suite_read(&suite, suite_path, err) < 0)
         return err->code;
-    km_host_run(&s, fd, callables);
+    rc = s.candidate ? km_suite_narrow(&suite, s.incumbent, s.candidate, err) : 0;
+    if (rc == 0)
+        km_host_run(&s, fd, callables);
     km_suite_release(&suite);
-    return 0;
+    return rc;
 }
 
 int km_bench_serve(const char *request, int fd, const struct km_callables *callables)

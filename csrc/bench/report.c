@@ -106,6 +106,8 @@ json_t *km_cell_json(const km_cell_result *r)
                      (json_int_t)r->sets, "cache_bytes", (json_int_t)r->cache_bytes, "rounds",
                      (json_int_t)r->rounds, "calls_a_sample", (json_int_t)r->calls_a_sample, "seed",
                      seed, "threads", (int)r->threads, "calls", calls);
+    if (cell)
+        json_object_set_new(cell, "reference", json_string(op->reference));
     if (cell && r->gpu)
         add_gpu(cell, r);
     return cell;

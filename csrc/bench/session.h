@@ -12,6 +12,7 @@
 
 typedef struct {
     const km_suite *suite;
+    const char *incumbent, *candidate; /* the suite was narrowed to these; NULL: it was not */
     const char *filter;       /* cells whose "op axis=size ... dtype" holds this text; NULL: all */
     const char *torch_folder; /* of the Python package */
     const char *device;       /* "cpu", "cuda"; NULL: a GPU where torch and the machine have one */

@@ -11,6 +11,32 @@
 
 #include <kernmill/tensor.h>
 
+/* Moves the call of that name to position `to`; false when there is none from there on. */
+static bool bring(km_suite_op *op, const char *name, size_t to)
+{
+    for (size_t i = to; i < op->call_count; i++) {
+        km_suite_call call = op->calls[i];
+        if (strcmp(call.name, name) != 0)
+            continue;
+        op->calls[i] = op->calls[to];
+        op->calls[to] = call;
+        return true;
+    }
+    return false;
+}
+
+int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, km_err *err)
+{
+    for (size_t i = 0; i < s->op_count; i++) {
+        km_suite_op *op = &s->ops[i];
+        if (!bring(op, incumbent, 0) || !bring(op, candidate, 1))
+            return km_fail(err, KM_EUSAGE, "'%s' has no two calls '%s' and '%s'", op->name,
+                           incumbent, candidate);
+        op->call_count = bring(op, op->reference, 2) ? 3 : 2;
+    }
+    return 0;
+}
+
 bool km_suite_has_python(const km_suite *s)
 {
     for (size_t i = 0; i < s->op_count; i++)

@@ -100,6 +100,10 @@ int km_suite_read(km_suite *s, const char *path, km_err *err);
 
 void km_suite_release(km_suite *s);
 
+/* Leaves two calls in every operator, the incumbent first, and the reference. Errors: KM_EUSAGE
+ * when an operator lacks one of them. */
+int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, km_err *err);
+
 /* Whether any call is one of Python's. */
 bool km_suite_has_python(const km_suite *s);
 

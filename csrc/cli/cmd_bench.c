@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench/session.h"
+#include "cli/bench_judge.h"
 #include "cli/bench_table.h"
 #include "cli/command.h"
+#include "cli/compare_table.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/limits.h"
@@ -19,7 +22,8 @@
 typedef struct {
     km_common common;
     bool list;
-    const char *filter, *output, *budget, *margin, *device;
+    const char *filter, *output, *budget, *margin, *device, *baseline, *gate;
+    const char *candidate, *incumbent;
 } bench_fields;
 
 static const km_opt options[] = {
@@ -31,6 +35,13 @@ static const km_opt options[] = {
     KM_OPT_TEXT("device", 'd', "cpu|cuda", bench_fields, device,
                 "default: a GPU where there is one"),
     KM_OPT_TEXT("output", 'o', "FILE", bench_fields, output, "add the record to FILE (JSON Lines)"),
+    KM_OPT_TEXT("candidate", 'c', "CALL", bench_fields, candidate,
+                "one line of JSON: is CALL faster than the incumbent, and right?"),
+    KM_OPT_TEXT("incumbent", 'i', "CALL", bench_fields, incumbent,
+                "what the candidate must beat (default: the suite's first call)"),
+    KM_OPT_TEXT("baseline", 0, "FILE", bench_fields, baseline,
+                "compare with a record; exit 1 when a call became slower"),
+    KM_OPT_TEXT("gate", 0, "PERCENT", bench_fields, gate, "the change that counts (default: 2%)"),
     KM_OPT_END,
 };
 
@@ -40,7 +51,9 @@ struct bench {
     km_arena a;
     km_suite suite;
     km_session session;
-    json_t *environment, *cells;
+    json_t *environment, *cells, *before;
+    km_comparison comparison;
+    double gate;
     bool wrong; /* a call that is not right */
 };
 
@@ -171,9 +184,8 @@ static int on_cell(void *context, const json_t *cell, km_err *err)
     size_t i;
 
     json_array_foreach(calls, i, call) b->wrong |= strcmp(text_of(call, "state"), "right") != 0;
-    if (b->f->common.json)
-        json_array_append(b->cells, (json_t *)(uintptr_t)cell);
-    else
+    json_array_append(b->cells, (json_t *)(uintptr_t)cell);
+    if (!b->f->common.json && !b->f->candidate)
         km_bench_print(cell);
     return b->f->output ? append(b, cell, err) : 0;
 }
@@ -219,8 +231,37 @@ static int describe(struct bench *b, km_err *err)
     return 0;
 }
 
+/* Everything as one document. */
+static int print_all(struct bench *b, km_err *err)
+{
+    json_t *document = json_pack("{s:i,s:O,s:s,s:O}", "schema", KM_JSON_SCHEMA, "environment",
+                                 b->environment, "suite", b->suite.name, "cells", b->cells);
+
+    if (document && b->before)
+        json_object_set_new(document, "comparison", km_compare_json(&b->comparison, b->gate));
+    return document ? km_print_json(document, err) : km_fail_nomem(err);
+}
+
+/* The answer to --candidate, on one line. */
+static int print_judgement(struct bench *b, time_t start, km_err *err)
+{
+    bool accepted;
+    json_t *answer = km_bench_judge(b->cells, b->f->candidate, b->session.incumbent,
+                                    difftime(time(NULL), start), &accepted);
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+
+    json_decref(answer);
+    if (!text)
+        return km_fail_nomem(err);
+    puts(text);
+    free(text);
+    b->wrong = !accepted;
+    return 0;
+}
+
 static int measure(struct bench *b, const char *suite, km_err *err)
 {
+    time_t start = time(NULL);
     int rc = find_all(b, suite, err);
 
     if (rc < 0)
@@ -234,11 +275,28 @@ static int measure(struct bench *b, const char *suite, km_err *err)
     b->session.on_cell = on_cell;
     b->session.context = b;
     rc = km_session_run(&b->session, err);
-    if (rc == 0 && b->f->common.json)
-        rc = km_print_json(json_pack("{s:i,s:O,s:s,s:O}", "schema", KM_JSON_SCHEMA, "environment",
-                                     b->environment, "suite", b->suite.name, "cells", b->cells),
-                           err);
-    return rc;
+    if (rc == 0 && b->before)
+        rc = km_record_compare(&b->a, b->before, b->cells, b->gate, &b->comparison, err);
+    if (rc == 0 && b->f->candidate)
+        return print_judgement(b, start, err);
+    if (rc == 0 && b->before && !b->f->common.json) {
+        printf("\nbeside %s:\n", b->f->baseline);
+        km_compare_print(&b->comparison, b->gate);
+    }
+    return rc == 0 && b->f->common.json ? print_all(b, err) : rc;
+}
+
+/* The suite of --candidate: two calls, and the reference. */
+static int narrow(struct bench *b, km_err *err)
+{
+    const km_suite_op *op = &b->suite.ops[0];
+    const char *incumbent = b->f->incumbent ? b->f->incumbent : op->calls[0].name;
+
+    if (strcmp(incumbent, b->f->candidate) == 0)
+        return km_fail(err, KM_EUSAGE, "candidate and incumbent are both '%s'", incumbent);
+    b->session.incumbent = incumbent;
+    b->session.candidate = b->f->candidate;
+    return km_suite_narrow(&b->suite, incumbent, b->f->candidate, err);
 }
 
 static int carry_out(struct bench *b, const char *path, km_err *err)
@@ -248,7 +306,9 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
 
     if (number(b->f->budget, "budget", 2, &b->session.options.budget_s, err) < 0 ||
         number(b->f->margin, "margin", 1, &percent, err) < 0 ||
-        find_suite(b, path, &suite, err) < 0)
+        km_compare_gate(b->f->gate, "gate", &b->gate, err) < 0 ||
+        find_suite(b, path, &suite, err) < 0 ||
+        (b->f->baseline && km_record_read(b->f->baseline, &b->before, err) < 0))
         return err->code;
     b->session.options.margin = percent / 100;
     b->session.device = b->f->device;
@@ -258,6 +318,8 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
     if (km_suite_read(&b->suite, suite, err) < 0)
         return err->code;
     b->session.suite = &b->suite;
+    if (b->f->candidate && narrow(b, err) < 0)
+        return err->code;
     b->session.filter = b->f->filter;
     if (!km_session_count(&b->session)) {
         km_fail(err, KM_EUSAGE, "no cell of '%s' holds '%s'", suite, b->f->filter);
@@ -275,6 +337,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = carry_out(&b, arg_count ? args[0] : ".", err);
     json_decref(b.environment);
     json_decref(b.cells);
+    json_decref(b.before);
+    b.wrong |= km_comparison_regressions(&b.comparison) > 0;
     km_suite_release(&b.suite);
     km_arena_release(&b.a);
     return rc == 0 && b.wrong ? KM_EXIT_NO : rc;

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from program import PROGRAM, ROOT, replace, stamps
 
-COMMANDS = ["init", "check", "build", "test", "bench", "pack", "doctor", "version", "help"]
+COMMANDS = ["init", "check", "build", "test", "bench", "compare", "pack", "doctor", "version", "help"]
 
 
 # ---- help ----
@@ -24,6 +24,7 @@ commands:
   build      compile a kernel repository: libraries, Python packages, Hub folders
   test       build, and run the kernel's own tests on the built files
   bench      measure a suite: every call in turns, and check what was timed
+  compare    find what became slower, or wrong, between two records of bench
   pack       build, check, and write the wheel and the Hub layout with its card
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK

@@ -1,0 +1,82 @@
+#include "cli/bench_judge.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+
+    return text ? text : "";
+}
+
+/* How many cells ended how. */
+struct tally {
+    size_t faster, slower, same, undecided, wrong;
+    char reason[256];
+};
+
+static const json_t *find_call(const json_t *cell, const char *name)
+{
+    const json_t *calls = json_object_get(cell, "calls"), *call;
+    size_t i;
+
+    json_array_foreach(calls, i, call) if (strcmp(text_of(call, "name"), name) == 0) return call;
+    return NULL;
+}
+
+/* One cell: the column that counts, its ratio and verdict. */
+static json_t *judge_cell(const json_t *cell, const char *candidate, struct tally *t)
+{
+    const json_t *call = find_call(cell, candidate);
+    const char *name = strcmp(text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
+    json_t *column = json_object_get(json_object_get(call, "columns"), name);
+    const char *verdict = text_of(column, "verdict");
+    bool right = strcmp(text_of(call, "state"), "right") == 0;
+
+    if (!right) {
+        if (!t->wrong++)
+            snprintf(t->reason, sizeof t->reason, "%s: %s", text_of(call, "state"),
+                     text_of(call, "why"));
+        verdict = "wrong";
+    }
+    t->faster += strcmp(verdict, "faster") == 0;
+    t->slower += strcmp(verdict, "slower") == 0;
+    t->same += strcmp(verdict, "same") == 0;
+    t->undecided += strcmp(verdict, "undecided") == 0 || !*verdict;
+    return json_pack("{s:s,s:O,s:s,s:s,s:s,s:O?}", "op", text_of(cell, "op"), "shape",
+                     json_object_get(cell, "shape"), "dtype", text_of(cell, "dtype"), "column",
+                     name, "verdict", *verdict ? verdict : "undecided", "ratio",
+                     json_object_get(column, "ratio"));
+}
+
+static const char *verdict_of(const struct tally *t)
+{
+    if (t->wrong)
+        return "wrong";
+    if (t->faster && t->slower)
+        return "mixed";
+    if (t->slower)
+        return "slower";
+    if (t->faster)
+        return "faster";
+    return t->undecided ? "undecided" : "same";
+}
+
+json_t *km_bench_judge(const json_t *cells, const char *candidate, const char *incumbent,
+                       double seconds, bool *accepted)
+{
+    struct tally t = { 0 };
+    json_t *rows = json_array();
+    const json_t *cell;
+    size_t i;
+
+    json_array_foreach(cells, i, cell) json_array_append_new(rows, judge_cell(cell, candidate, &t));
+    if (!t.wrong)
+        snprintf(t.reason, sizeof t.reason, "%zu cells faster, %zu slower, %zu same, %zu undecided",
+                 t.faster, t.slower, t.same, t.undecided);
+    *accepted = strcmp(verdict_of(&t), "faster") == 0;
+    return json_pack("{s:s,s:s,s:s,s:s,s:f,s:o}", "verdict", verdict_of(&t), "reason", t.reason,
+                     "candidate", candidate, "incumbent", incumbent, "seconds", seconds, "cells",
+                     rows);
+}
