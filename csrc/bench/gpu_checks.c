@@ -122,7 +122,7 @@ static int check_set(km_gpu_cell *r, unsigned kinds, size_t only, size_t set, km
     if (rc == 0)
         rc = km_gpu_read_scratch(r->g, words, word_of(calls, 0, 0), err);
     for (size_t call = 0; call < calls && rc == 0; call++)
-        for (size_t k = 0; k < KM_WALK_COUNT * KM_RETURNS_MAX; k++)
+        for (size_t k = 0; k < (size_t)KM_WALK_COUNT * KM_RETURNS_MAX; k++)
             take(r, call, k / KM_RETURNS_MAX, words[word_of(call, 0, (int)k)]);
     drop(r, &w);
     km_arena_release(&a);
