@@ -49,8 +49,7 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
     return rc;
 }
 
-/* Whether to measure on a GPU; never asked before the fork, which the driver does not survive. */
-static bool wants_gpu(const km_session *s)
+bool km_host_wants_gpu(const km_session *s)
 {
     km_str path = KM_STR_INIT;
     bool has_cuda;
@@ -65,7 +64,7 @@ static bool wants_gpu(const km_session *s)
 
 static int open_torch(const km_session *s, km_torch *t, km_gpu *gpu, km_err *err)
 {
-    bool with_gpu = wants_gpu(s);
+    bool with_gpu = km_host_wants_gpu(s);
 
     if (with_gpu && km_gpu_open(gpu, s->torch_folder, err) < 0)
         return err->code;

@@ -15,6 +15,9 @@
  * is the last. `callables` may be NULL. */
 void km_host_run(const km_session *s, int fd, const struct km_callables *callables);
 
+/* Whether it measures on a GPU; never asked before a fork, which the driver does not survive. */
+bool km_host_wants_gpu(const km_session *s);
+
 /* A session as a text, and back: `suite` is read from the file that the text names. The result is
  * the caller's (free), NULL when memory ends. */
 char *km_session_text(const km_session *s);

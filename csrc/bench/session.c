@@ -42,6 +42,8 @@ static void run_child(const km_session *s, int fd)
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     dup2(STDERR_FILENO, STDOUT_FILENO); /* what libraries print is no result of ours */
+    if (!km_host_wants_gpu(s))
+        setenv("OMP_PROC_BIND", "true", 0); /* torch's threads stay where they are */
     if (!km_suite_has_python(s->suite)) {
         km_host_run(s, fd, NULL);
         _exit(0); /* torch's own exit handlers are not waited for */

@@ -389,6 +389,7 @@ static int read_document(km_suite *s, const km_toml *document, km_err *err)
 {
     static const km_field rows[] = {
         { "name", KM_FIELD_TEXT, offsetof(km_suite, name), true },
+        { "packages", KM_FIELD_LIST, offsetof(km_suite, packages), false },
         { "op", KM_FIELD_TABLE, 0, true },
         KM_FIELD_END,
     };

@@ -1,6 +1,7 @@
 /* bench/suite.h: what is to be measured, as data: benchmarks/suite.toml of a kernel.
  *
  *     name = "rmsnorm"
+ *     packages = ["torch", "liger-kernel"]    # distributions whose versions the record states
  *
  *     [op.rms_norm]
  *     axes = { rows = [1, 512, 32768], columns = [4096] }     # every combination
@@ -82,6 +83,7 @@ typedef struct {
     km_arena arena;
     const char *path;
     const char *name;
+    km_list packages;
     km_suite_op *ops;
     size_t op_count;
 } km_suite;

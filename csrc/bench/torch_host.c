@@ -6,50 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/proc.h"
 #include "core/str.h"
 
 #include <kernmill/tensor.h>
 
 #define TORCH_CONVENTIONS 0x020a000000000000ULL /* of torch 2.10, which this is written for */
-
-int km_torch_find(km_arena *a, const char *python, const char *const *packages, size_t count,
-                  const char **folders, km_err *err)
-{
-    static const char script[] =
-        "import importlib.util, sys\n"
-        "def folder(name):\n"
-        "    try: spec = importlib.util.find_spec(name)\n"
-        "    except (ImportError, ValueError): return ''\n"
-        "    return next(iter(spec.submodule_search_locations or []), '') if spec else ''\n"
-        "for name in ['torch', *sys.argv[1:]]: print(folder(name))\n";
-    const char **argv = km_arena_array(a, count + 4, sizeof *argv);
-    km_proc p = { .argv = argv, .timeout_ms = 60000 };
-    km_proc_result r = KM_PROC_RESULT_INIT;
-    const char *line;
-    int rc;
-
-    if (!argv)
-        return km_fail_nomem(err);
-    argv[0] = python;
-    argv[1] = "-c";
-    argv[2] = script;
-    for (size_t i = 0; i < count; i++)
-        argv[3 + i] = packages[i];
-    rc = km_proc_check(&p, &r, err);
-    line = r.out.data;
-    for (size_t i = 0; rc == 0 && i <= count; i++) {
-        size_t n = strcspn(line, "\n");
-        folders[i] = n ? km_arena_strndup(a, line, n) : NULL;
-        line += n + (line[n] == '\n');
-    }
-    km_proc_result_release(&r);
-    if (rc == 0 && !folders[0]) {
-        km_fail(err, KM_EENV, "'%s' has no torch", python);
-        rc = km_hint(err, "pip install 'torch>=2.10', or name another Python in KERNMILL_PYTHON");
-    }
-    return rc;
-}
 
 static int find_functions(km_torch *t, const char *path, km_err *err)
 {

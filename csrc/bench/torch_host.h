@@ -78,12 +78,6 @@ typedef struct {
     unsigned version_major, version_minor;
 } km_torch;
 
-/* Asks Python, without importing them, where torch and the packages of operators are: `folders`
- * gets torch's folder and one for each of the `count` names, NULL for those that are not installed.
- * Errors: KM_EENV with the line to type when there is no torch or no Python. */
-int km_torch_find(km_arena *a, const char *python, const char *const *packages, size_t count,
-                  const char **folders, km_err *err);
-
 /* Opens `folder`/lib/libtorch_cpu.so, with a GPU libtorch_cuda.so, too, and turns the recording of
  * gradients off. Errors: KM_EENV. */
 int km_torch_open(km_torch *t, const char *folder, km_gpu *gpu, km_err *err);

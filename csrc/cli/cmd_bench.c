@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/packages.h"
 #include "bench/session.h"
 #include "cli/bench_judge.h"
 #include "cli/bench_table.h"
@@ -138,7 +139,7 @@ static int find_all(struct bench *b, const char *suite, km_err *err)
         return err->code;
     if (!home.python)
         return km_fail(err, KM_EENV, "no Python interpreter is found, to say where torch is");
-    if (km_torch_find(&b->a, home.python, packages, n, folders, err) < 0)
+    if (km_packages_find(&b->a, home.python, packages, n, folders, err) < 0)
         return err->code;
     b->session.python = home.python;
     b->session.host = home.bench_host;
@@ -212,7 +213,26 @@ static int list_cells(struct bench *b, km_err *err)
     return 0;
 }
 
-/* What was measured: the libraries' files with their hashes. */
+/* The versions of the packages that the suite names. */
+static int describe_packages(struct bench *b, km_err *err)
+{
+    const km_list *names = &b->suite.packages;
+    const char **versions = km_arena_array(&b->a, names->count + 1, sizeof *versions);
+    json_t *packages = json_object();
+
+    json_object_set_new(b->environment, "packages", packages);
+    if (!versions)
+        return km_fail_nomem(err);
+    if (names->count && km_packages_versions(&b->a, b->session.python, names->items, names->count,
+                                             versions, err) < 0)
+        return err->code;
+    for (size_t i = 0; i < names->count; i++)
+        json_object_set_new(packages, names->items[i],
+                            versions[i] ? json_string(versions[i]) : json_null());
+    return 0;
+}
+
+/* What was measured: the libraries' files with their hashes, and packages with their versions. */
 static int describe(struct bench *b, km_err *err)
 {
     json_t *files = json_object();
@@ -228,7 +248,7 @@ static int describe(struct bench *b, km_err *err)
         json_object_set_new(files, km_path_base(*l), json_string(hex));
     }
     json_object_set_new(b->environment, "libraries", files);
-    return 0;
+    return describe_packages(b, err);
 }
 
 /* Everything as one document. */

@@ -112,9 +112,11 @@ def test_a_candidate_that_crashes(kernmill, suite):
 
 
 def test_record(kernmill, suite, tmp_path):
+    path = suite("honest")
+    replace(path, 'name = "neg"', 'name = "neg"\npackages = ["torch", "no-such-package"]')
     record = tmp_path / "record.jsonl"
     record.write_text('{"cut": ')
-    answer = bench(kernmill, "--filter", "rows=64", "--output", record, suite("honest"))
+    answer = bench(kernmill, "--filter", "rows=64", "--output", record, path)
     assert answer.code == 0 and answer.out.startswith("neg rows=64 columns=33 float32  (")
     cut, line = record.read_text().splitlines()
     assert cut == '{"cut": '
@@ -122,6 +124,7 @@ def test_record(kernmill, suite, tmp_path):
     assert cell["schema"] == 1 and cell["environment"]["cores"] >= 1
     assert (cell["op"], cell["shape"], cell["dtype"]) == ("neg", {"rows": 64, "columns": 33}, "float32")
     (library,) = cell["environment"]["libraries"].values()
+    assert cell["environment"]["packages"] == {"torch": torch.__version__, "no-such-package": None}
     assert len(library) == 64 and cell["torch"] == ".".join(torch.__version__.split(".")[:2])
     assert cell["bytes"] == 2 * 64 * 33 * 4 and cell["rounds"] >= 12 and len(cell["seed"]) == 16
     first, second = cell["calls"]
