@@ -10,7 +10,19 @@ import subprocess
 import pytest
 from program import PROGRAM, ROOT, replace, stamps
 
-COMMANDS = ["init", "check", "build", "test", "bench", "compare", "pack", "doctor", "version", "help"]
+COMMANDS = [
+    "init",
+    "check",
+    "build",
+    "test",
+    "bench",
+    "compare",
+    "report",
+    "pack",
+    "doctor",
+    "version",
+    "help",
+]
 
 
 # ---- help ----
@@ -25,6 +37,7 @@ commands:
   test       build, and run the kernel's own tests on the built files
   bench      measure a suite: every call in turns, and check what was timed
   compare    find what became slower, or wrong, between two records of bench
+  report     draw a record of bench: plots, and one HTML file
   pack       build, check, and write the wheel and the Hub layout with its card
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK
