@@ -33,6 +33,44 @@ static json_t *column_json(const km_cell_result *r, const km_column *c)
     return column;
 }
 
+/* SOL-ExecBench's score of a time: 0.5 at the baseline's, 1 at the speed of light
+ * (arXiv 2603.19173). */
+static double score(double us, double baseline_us, double light_us)
+{
+    if (baseline_us <= light_us)
+        return us <= light_us ? 1 : 0;
+    return 1 / (1 + (us - light_us) / (baseline_us - light_us));
+}
+
+/* The best cold time among the other calls that are right; 0 where there is none. */
+static double best_peer_us(const km_cell_result *r, const km_call_result *c)
+{
+    double best = 0;
+
+    for (size_t i = 0; i < r->cell.op->call_count; i++) {
+        double us = r->results[i].columns[KM_COLUMN_COLD].median_us;
+        if (&r->results[i] != c && r->results[i].state == KM_CALL_RIGHT && us > 0 &&
+            (best == 0 || us < best))
+            best = us;
+    }
+    return best;
+}
+
+/* Both of the score's: with an empty kernel as the least time, and by the memory's pins alone. */
+static void add_score(json_t *call, const km_cell_result *r, const km_call_result *c)
+{
+    double cold = c->columns[KM_COLUMN_COLD].median_us, peer = best_peer_us(r, c);
+    double pins = r->gpu && r->gpu->pin_gb_s > 0 ? r->bytes / r->gpu->pin_gb_s / 1e3 : 0;
+    double empty = r->yards[KM_YARD_EMPTY_EARLY].median_us, light = pins > empty ? pins : empty;
+
+    if (cold <= 0 || peer <= 0 || pins <= 0)
+        return;
+    json_object_set_new(call, "sol",
+                        json_pack("{s:f,s:f,s:f,s:f,s:f}", "baseline_us", peer, "light_us", light,
+                                  "score", score(cold, peer, light), "light_without_floor_us", pins,
+                                  "score_without_floor", score(cold, peer, pins)));
+}
+
 static json_t *call_json(const km_cell_result *r, const km_call_result *c)
 {
     json_t *columns = json_object(), *call;
@@ -48,6 +86,8 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
     if (call && r->gpu)
         json_object_set_new(call, "first_s", json_real(c->first_s));
+    if (call)
+        add_score(call, r, c);
     if (call && light > 0 && cold > 0)
         json_object_set_new(call, "share_of_light", json_real(light / cold));
     return call;

@@ -1,14 +1,8 @@
 #include "cli/bench_judge.h"
+#include "formats/json.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
 
 /* How many cells ended how. */
 struct tally {
@@ -21,7 +15,8 @@ static const json_t *find_call(const json_t *cell, const char *name)
     const json_t *calls = json_object_get(cell, "calls"), *call;
     size_t i;
 
-    json_array_foreach(calls, i, call) if (strcmp(text_of(call, "name"), name) == 0) return call;
+    json_array_foreach(calls, i,
+                       call) if (strcmp(km_json_text_of(call, "name"), name) == 0) return call;
     return NULL;
 }
 
@@ -29,24 +24,24 @@ static const json_t *find_call(const json_t *cell, const char *name)
 static json_t *judge_cell(const json_t *cell, const char *candidate, struct tally *t)
 {
     const json_t *call = find_call(cell, candidate);
-    const char *name = strcmp(text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
+    const char *name = strcmp(km_json_text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
     json_t *column = json_object_get(json_object_get(call, "columns"), name);
-    const char *verdict = text_of(column, "verdict");
-    bool right = strcmp(text_of(call, "state"), "right") == 0;
+    const char *verdict = km_json_text_of(column, "verdict");
+    bool right = strcmp(km_json_text_of(call, "state"), "right") == 0;
 
     if (!right) {
         if (!t->wrong++)
-            snprintf(t->reason, sizeof t->reason, "%s: %s", text_of(call, "state"),
-                     text_of(call, "why"));
+            snprintf(t->reason, sizeof t->reason, "%s: %s", km_json_text_of(call, "state"),
+                     km_json_text_of(call, "why"));
         verdict = "wrong";
     }
     t->faster += strcmp(verdict, "faster") == 0;
     t->slower += strcmp(verdict, "slower") == 0;
     t->same += strcmp(verdict, "same") == 0;
     t->undecided += strcmp(verdict, "undecided") == 0 || !*verdict;
-    return json_pack("{s:s,s:O,s:s,s:s,s:s,s:O?}", "op", text_of(cell, "op"), "shape",
-                     json_object_get(cell, "shape"), "dtype", text_of(cell, "dtype"), "column",
-                     name, "verdict", *verdict ? verdict : "undecided", "ratio",
+    return json_pack("{s:s,s:O,s:s,s:s,s:s,s:O?}", "op", km_json_text_of(cell, "op"), "shape",
+                     json_object_get(cell, "shape"), "dtype", km_json_text_of(cell, "dtype"),
+                     "column", name, "verdict", *verdict ? verdict : "undecided", "ratio",
                      json_object_get(column, "ratio"));
 }
 

@@ -1,21 +1,10 @@
 #include "cli/bench_table.h"
+#include "formats/json.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
-
-static double number_of(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
 
 static const json_t *column_of(const json_t *call, const char *name)
 {
@@ -24,12 +13,12 @@ static const json_t *column_of(const json_t *call, const char *name)
 
 static double median_of(const json_t *call, const char *column)
 {
-    return number_of(column_of(call, column), "median_us");
+    return km_json_number_of(column_of(call, column), "median_us");
 }
 
 static bool is_right(const json_t *call)
 {
-    return strcmp(text_of(call, "state"), "right") == 0;
+    return strcmp(km_json_text_of(call, "state"), "right") == 0;
 }
 
 /* A time in microseconds, in `width` characters. */
@@ -46,8 +35,9 @@ static void print_ratio(const json_t *column)
     const json_t *ratio = json_object_get(column, "ratio");
 
     if (ratio)
-        printf("  %5.3f [%5.3f, %5.3f] %-9s", number_of(ratio, "median"), number_of(ratio, "low"),
-               number_of(ratio, "high"), text_of(column, "verdict"));
+        printf("  %5.3f [%5.3f, %5.3f] %-9s", km_json_number_of(ratio, "median"),
+               km_json_number_of(ratio, "low"), km_json_number_of(ratio, "high"),
+               km_json_text_of(column, "verdict"));
     else
         printf("%33s", "");
 }
@@ -55,9 +45,10 @@ static void print_ratio(const json_t *column)
 static void print_faults(const json_t *call)
 {
     if (!is_right(call))
-        printf("  %-12.12s %s: %s\n", "", text_of(call, "state"), text_of(call, "why"));
-    if (*text_of(call, "note"))
-        printf("  %-12.12s note: %s\n", "", text_of(call, "note"));
+        printf("  %-12.12s %s: %s\n", "", km_json_text_of(call, "state"),
+               km_json_text_of(call, "why"));
+    if (*km_json_text_of(call, "note"))
+        printf("  %-12.12s note: %s\n", "", km_json_text_of(call, "note"));
 }
 
 static void print_error(const json_t *call)
@@ -87,8 +78,8 @@ static void print_on_gpu(const json_t *cell)
     }
     json_array_foreach(calls, i, call)
     {
-        double us = median_of(call, "cold"), share = number_of(call, "share_of_light");
-        printf("  %-12.12s ", text_of(call, "name"));
+        double us = median_of(call, "cold"), share = km_json_number_of(call, "share_of_light");
+        printf("  %-12.12s ", km_json_text_of(call, "name"));
         print_us(us, 7);
         printf(us > 0 && us == best ? "* " : "  ");
         if (share > 0)
@@ -106,7 +97,7 @@ static void print_on_gpu(const json_t *cell)
 static void print_on_cpu(const json_t *cell)
 {
     const json_t *calls = json_object_get(cell, "calls"), *call;
-    double best = 0, bytes = number_of(cell, "bytes");
+    double best = 0, bytes = km_json_number_of(cell, "bytes");
     size_t i;
 
     printf("  %-16s %10s  %8s  %-32s%6s\n", "", "us", "GB/s", "ratio, 95 %", "ulp");
@@ -119,7 +110,7 @@ static void print_on_cpu(const json_t *cell)
     json_array_foreach(calls, i, call)
     {
         double us = median_of(call, "call");
-        printf("  %-16.16s ", text_of(call, "name"));
+        printf("  %-16.16s ", km_json_text_of(call, "name"));
         print_us(us, 10);
         printf(us > 0 && us == best ? "* " : "  ");
         if (us > 0)
@@ -134,20 +125,20 @@ static void print_on_cpu(const json_t *cell)
 
 void km_bench_print(const json_t *cell)
 {
-    bool gpu = strcmp(text_of(cell, "device"), "cuda") == 0;
+    bool gpu = strcmp(km_json_text_of(cell, "device"), "cuda") == 0;
     const json_t *yards = json_object_get(cell, "yardsticks"), *size;
     const char *axis;
 
-    printf("%s", text_of(cell, "op"));
+    printf("%s", km_json_text_of(cell, "op"));
     json_object_foreach((json_t *)(uintptr_t)json_object_get(cell, "shape"), axis, size)
         printf(" %s=%lld", axis, json_integer_value(size));
-    printf(" %s  (%lld rounds, %lld sets", text_of(cell, "dtype"),
+    printf(" %s  (%lld rounds, %lld sets", km_json_text_of(cell, "dtype"),
            json_integer_value(json_object_get(cell, "rounds")),
            json_integer_value(json_object_get(cell, "sets")));
     if (gpu)
         printf("; copy %.2f us, empty kernel %.2f us",
-               number_of(json_object_get(yards, "copy"), "median_us"),
-               number_of(json_object_get(yards, "empty_early"), "median_us"));
+               km_json_number_of(json_object_get(yards, "copy"), "median_us"),
+               km_json_number_of(json_object_get(yards, "empty_early"), "median_us"));
     printf(")\n");
     if (gpu)
         print_on_gpu(cell);

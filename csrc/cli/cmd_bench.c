@@ -156,13 +156,6 @@ static int find_all(struct bench *b, const char *suite, km_err *err)
 
 /* ---- results ---- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
-
 /* One line of the file: the cell, and what it was measured on. */
 static int append(const struct bench *b, const json_t *cell, km_err *err)
 {
@@ -184,7 +177,8 @@ static int on_cell(void *context, const json_t *cell, km_err *err)
     const json_t *calls = json_object_get(cell, "calls"), *call;
     size_t i;
 
-    json_array_foreach(calls, i, call) b->wrong |= strcmp(text_of(call, "state"), "right") != 0;
+    json_array_foreach(calls, i, call)
+        b->wrong |= strcmp(km_json_text_of(call, "state"), "right") != 0;
     json_array_append(b->cells, (json_t *)(uintptr_t)cell);
     if (!b->f->common.json && !b->f->candidate)
         km_bench_print(cell);

@@ -192,3 +192,15 @@ int km_json_array_optional(const json_t *object, const char *key, json_t **out, 
 {
     return container_member(object, key, JSON_ARRAY, false, out, name, err);
 }
+
+const char *km_json_text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+
+    return text ? text : "";
+}
+
+double km_json_number_of(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}

@@ -53,4 +53,8 @@ int km_json_object_optional(const json_t *object, const char *key, json_t **out,
 int km_json_array_optional(const json_t *object, const char *key, json_t **out, const char *name,
                            km_err *err);
 
+/* A member's text, "" when it is none; a member's number, 0 when it is none. */
+const char *km_json_text_of(const json_t *o, const char *key);
+double km_json_number_of(const json_t *o, const char *key);
+
 #endif

@@ -4,22 +4,16 @@
 
 #include "core/file.h"
 #include "core/limits.h"
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
+#include "formats/json.h"
 
 /* ---- reading ---- */
 
 /* What is the same in two measurements of one cell. */
 static bool same_cell(const json_t *a, const json_t *b)
 {
-    return strcmp(text_of(a, "op"), text_of(b, "op")) == 0 &&
-           strcmp(text_of(a, "dtype"), text_of(b, "dtype")) == 0 &&
-           strcmp(text_of(a, "device"), text_of(b, "device")) == 0 &&
+    return strcmp(km_json_text_of(a, "op"), km_json_text_of(b, "op")) == 0 &&
+           strcmp(km_json_text_of(a, "dtype"), km_json_text_of(b, "dtype")) == 0 &&
+           strcmp(km_json_text_of(a, "device"), km_json_text_of(b, "device")) == 0 &&
            json_equal(json_object_get(a, "shape"), json_object_get(b, "shape"));
 }
 
@@ -83,13 +77,14 @@ static const json_t *find_call(const json_t *cell, const char *name)
     const json_t *calls = json_object_get(cell, "calls"), *call;
     size_t i;
 
-    json_array_foreach(calls, i, call) if (strcmp(text_of(call, "name"), name) == 0) return call;
+    json_array_foreach(calls, i,
+                       call) if (strcmp(km_json_text_of(call, "name"), name) == 0) return call;
     return NULL;
 }
 
 static const char *column_name(const json_t *cell)
 {
-    return strcmp(text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
+    return strcmp(km_json_text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
 }
 
 static const json_t *column_of(const json_t *cell, const json_t *call)
@@ -103,7 +98,7 @@ static const json_t *yardstick_of(const json_t *cell)
     const json_t *yards = json_object_get(cell, "yardsticks");
 
     return yards ? json_object_get(yards, "copy_plain")
-                 : column_of(cell, find_call(cell, text_of(cell, "reference")));
+                 : column_of(cell, find_call(cell, km_json_text_of(cell, "reference")));
 }
 
 static bool is_discarded(const json_t *cell, size_t round)
@@ -134,30 +129,30 @@ static bool relative(const json_t *cell, const json_t *column, km_interval *out)
 
 static const char *cell_text(km_arena *a, const json_t *cell)
 {
-    const char *axis, *text = text_of(cell, "op");
+    const char *axis, *text = km_json_text_of(cell, "op");
     json_t *shape = json_object_get(cell, "shape"), *size;
 
     json_object_foreach(shape, axis, size)
         text = km_arena_printf(a, "%s %s=%lld", text ? text : "", axis, json_integer_value(size));
-    return km_arena_printf(a, "%s %s %s", text ? text : "", text_of(cell, "dtype"),
-                           text_of(cell, "device"));
+    return km_arena_printf(a, "%s %s %s", text ? text : "", km_json_text_of(cell, "dtype"),
+                           km_json_text_of(cell, "device"));
 }
 
 /* False when the two have nothing to compare. */
 static bool compare_call(km_arena *a, const json_t *old_cell, const json_t *new_cell,
                          const json_t *call, double gate, km_change *out)
 {
-    const json_t *before = find_call(old_cell, text_of(call, "name"));
+    const json_t *before = find_call(old_cell, km_json_text_of(call, "name"));
     const json_t *old_column = column_of(old_cell, before), *now = column_of(new_cell, call);
-    bool was_right = before && strcmp(text_of(before, "state"), "right") == 0;
+    bool was_right = before && strcmp(km_json_text_of(before, "state"), "right") == 0;
     km_interval old_times, new_times;
 
     *out = (km_change){ .cell = cell_text(a, new_cell),
-                        .call = text_of(call, "name"),
+                        .call = km_json_text_of(call, "name"),
                         .column = column_name(new_cell),
                         .old_us = json_number_value(json_object_get(old_column, "median_us")),
                         .new_us = json_number_value(json_object_get(now, "median_us")) };
-    out->broken = was_right && strcmp(text_of(call, "state"), "right") != 0;
+    out->broken = was_right && strcmp(km_json_text_of(call, "state"), "right") != 0;
     if (now == yardstick_of(new_cell) || !relative(old_cell, old_column, &old_times) ||
         !relative(new_cell, now, &new_times))
         return out->broken;

@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/str.h"
+#include "formats/json.h"
 
 static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 "
@@ -14,18 +15,6 @@ static const char style[] =
     "th,td{padding:2px 8px;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left}.best{font-weight:700}.bad{color:#b00}"
     ".wide{overflow-x:auto}svg{max-width:100%;height:auto}h2{margin-top:2em}";
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
-
-static double number_of(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
 
 static void add_escaped(km_str *s, const char *text)
 {
@@ -63,13 +52,13 @@ static void add_environment(km_str *s, const json_t *cell)
     const char *name;
 
     km_str_add(s, "<table>\n");
-    add_row(s, "date", text_of(e, "date"));
-    add_row(s, "system", text_of(e, "system"));
-    add_row(s, "CPU", text_of(e, "cpu"));
+    add_row(s, "date", km_json_text_of(e, "date"));
+    add_row(s, "system", km_json_text_of(e, "system"));
+    add_row(s, "CPU", km_json_text_of(e, "cpu"));
     if (gpu)
-        add_row(s, "GPU", text_of(gpu, "name"));
-    add_row(s, "torch", text_of(cell, "torch"));
-    add_row(s, "kernmill", text_of(e, "kernmill"));
+        add_row(s, "GPU", km_json_text_of(gpu, "name"));
+    add_row(s, "torch", km_json_text_of(cell, "torch"));
+    add_row(s, "kernmill", km_json_text_of(e, "kernmill"));
     json_object_foreach(packages, name, version)
         add_row(s, name, json_is_string(version) ? json_string_value(version) : "not installed");
     km_str_add(s, "</table>\n");
@@ -77,7 +66,7 @@ static void add_environment(km_str *s, const json_t *cell)
 
 static const json_t *column_of(const json_t *cell, const json_t *call)
 {
-    bool gpu = strcmp(text_of(cell, "device"), "cuda") == 0;
+    bool gpu = strcmp(km_json_text_of(cell, "device"), "cuda") == 0;
 
     return json_object_get(json_object_get(call, "columns"), gpu ? "cold" : "call");
 }
@@ -90,8 +79,9 @@ static double best_of(const json_t *cell)
 
     json_array_foreach(json_object_get(cell, "calls"), i, call)
     {
-        double us = number_of(column_of(cell, call), "median_us");
-        if (us > 0 && strcmp(text_of(call, "state"), "right") == 0 && (best == 0 || us < best))
+        double us = km_json_number_of(column_of(cell, call), "median_us");
+        if (us > 0 && strcmp(km_json_text_of(call, "state"), "right") == 0 &&
+            (best == 0 || us < best))
             best = us;
     }
     return best;
@@ -100,16 +90,17 @@ static double best_of(const json_t *cell)
 static void add_call(km_str *s, const json_t *cell, const json_t *call, double best)
 {
     const json_t *column = column_of(cell, call), *ratio = json_object_get(column, "ratio");
-    double us = number_of(column, "median_us"), share = number_of(call, "share_of_light");
-    bool right = strcmp(text_of(call, "state"), "right") == 0;
+    double us = km_json_number_of(column, "median_us"),
+           share = km_json_number_of(call, "share_of_light");
+    bool right = strcmp(km_json_text_of(call, "state"), "right") == 0;
 
     km_str_printf(s, "<tr%s><td>", right && us == best ? " class=\"best\"" : "");
-    add_escaped(s, text_of(call, "name"));
+    add_escaped(s, km_json_text_of(call, "name"));
     km_str_printf(s, "</td><td>%.2f</td>", us);
     if (ratio)
-        km_str_printf(s, "<td>%.3f [%.3f, %.3f]</td><td>%s</td>", number_of(ratio, "median"),
-                      number_of(ratio, "low"), number_of(ratio, "high"),
-                      text_of(column, "verdict"));
+        km_str_printf(s, "<td>%.3f [%.3f, %.3f]</td><td>%s</td>",
+                      km_json_number_of(ratio, "median"), km_json_number_of(ratio, "low"),
+                      km_json_number_of(ratio, "high"), km_json_text_of(column, "verdict"));
     else
         km_str_add(s, "<td></td><td></td>");
     if (share > 0)
@@ -117,10 +108,10 @@ static void add_call(km_str *s, const json_t *cell, const json_t *call, double b
     else
         km_str_add(s, "<td></td>");
     km_str_printf(s, "<td%s>", right ? "" : " class=\"bad\"");
-    add_escaped(s, text_of(call, "state"));
+    add_escaped(s, km_json_text_of(call, "state"));
     if (!right) {
         km_str_add(s, ": ");
-        add_escaped(s, text_of(call, "why"));
+        add_escaped(s, km_json_text_of(call, "why"));
     }
     km_str_add(s, "</td></tr>\n");
 }
@@ -134,7 +125,7 @@ static void add_cell(km_str *s, const json_t *cell)
     size_t i;
 
     km_str_add(s, "<h3>");
-    add_escaped(s, text_of(cell, "op"));
+    add_escaped(s, km_json_text_of(cell, "op"));
     json_object_foreach(shape, axis, size)
     {
         km_str_add_char(s, ' ');
@@ -144,7 +135,7 @@ static void add_cell(km_str *s, const json_t *cell)
     km_str_printf(s,
                   " %s</h3>\n<div class=\"wide\"><table>\n<tr><th></th><th>us</th>"
                   "<th>ratio, 95 %%</th><th>verdict</th><th>SOL</th><th>state</th></tr>\n",
-                  text_of(cell, "dtype"));
+                  km_json_text_of(cell, "dtype"));
     json_array_foreach(json_object_get(cell, "calls"), i, call) add_call(s, cell, call, best);
     km_str_add(s, "</table></div>\n");
 }
@@ -176,7 +167,7 @@ int km_page_write(const json_t *cells, const km_plots *plots, const char *path, 
     km_str_printf(&s,
                   "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                   "<meta name=\"viewport\" content=\"width=device-width\"><title>kernmill bench: ");
-    add_escaped(&s, text_of(first, "op"));
+    add_escaped(&s, km_json_text_of(first, "op"));
     km_str_printf(&s, "</title>\n<style>%s</style></head><body>\n<h1>kernmill bench</h1>\n", style);
     add_environment(&s, first);
     km_str_add(&s, "<h2>Plots</h2>\n");

@@ -9,21 +9,10 @@
 #include "core/path.h"
 #include "core/proc.h"
 #include "core/str.h"
+#include "formats/json.h"
 #include "record/interval.h"
 
 #define OPS_MAX 64
-
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
-
-static double number_of(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
 
 /* The cells of one operator, ascending by bytes. */
 struct series {
@@ -34,8 +23,8 @@ struct series {
 
 static int by_bytes(const void *a, const void *b)
 {
-    double x = number_of(*(const json_t *const *)a, "bytes");
-    double y = number_of(*(const json_t *const *)b, "bytes");
+    double x = km_json_number_of(*(const json_t *const *)a, "bytes");
+    double y = km_json_number_of(*(const json_t *const *)b, "bytes");
 
     return (x > y) - (x < y);
 }
@@ -46,11 +35,11 @@ static struct series cells_of(km_arena *a, const json_t *cells, const char *op)
     const json_t *cell;
     size_t i;
 
-    json_array_foreach(cells, i, cell) if (s.cells && strcmp(text_of(cell, "op"), op) == 0)
+    json_array_foreach(cells, i, cell) if (s.cells && strcmp(km_json_text_of(cell, "op"), op) == 0)
         s.cells[s.count++] = cell;
     if (s.count) {
         qsort(s.cells, s.count, sizeof *s.cells, by_bytes);
-        s.gpu = strcmp(text_of(s.cells[0], "device"), "cuda") == 0;
+        s.gpu = strcmp(km_json_text_of(s.cells[0], "device"), "cuda") == 0;
     }
     return s;
 }
@@ -103,14 +92,14 @@ static bool point_of(const struct series *s, plot_kind kind, size_t cell, size_t
                      km_interval *out)
 {
     const json_t *column = column_at(s, cell, call), *ratio = json_object_get(column, "ratio");
-    double light = number_of(s->cells[cell], "light_us");
+    double light = km_json_number_of(s->cells[cell], "light_us");
 
-    if (strcmp(text_of(call_at(s, cell, call), "state"), "right") != 0)
+    if (strcmp(km_json_text_of(call_at(s, cell, call), "state"), "right") != 0)
         return false;
     if (kind == PLOT_RATIO && ratio) {
-        *out = (km_interval){ .median = number_of(ratio, "median"),
-                              .low = number_of(ratio, "low"),
-                              .high = number_of(ratio, "high") };
+        *out = (km_interval){ .median = km_json_number_of(ratio, "median"),
+                              .low = km_json_number_of(ratio, "low"),
+                              .high = km_json_number_of(ratio, "high") };
         return true;
     }
     if (kind == PLOT_RATIO || !interval_of(column, out))
@@ -218,7 +207,7 @@ static void add_plot(km_str *script, const struct series *s, plot_kind kind, con
             km_str_printf(script,
                           "%s$%s%zu using 1:2:3:4 with yerrorlines lc %zu pt 7 ps 0.6 title ",
                           between, names[kind], i, i + 1);
-            add_quoted(script, text_of(call_at(s, 0, i), "name"));
+            add_quoted(script, km_json_text_of(call_at(s, 0, i), "name"));
             km_str_add(script, " noenhanced");
             between = ", \\\n  ";
         }
@@ -239,10 +228,10 @@ static size_t list_ops(const json_t *cells, const char **ops)
     json_array_foreach(cells, i, cell)
     {
         size_t k = 0;
-        while (k < n && strcmp(ops[k], text_of(cell, "op")) != 0)
+        while (k < n && strcmp(ops[k], km_json_text_of(cell, "op")) != 0)
             k++;
         if (k == n && n < OPS_MAX)
-            ops[n++] = text_of(cell, "op");
+            ops[n++] = km_json_text_of(cell, "op");
     }
     return n;
 }
@@ -260,8 +249,9 @@ static int add_op(km_arena *a, km_str *script, const json_t *cells, const char *
         if ((kind == PLOT_SHARE && !s.gpu) || !has_lines(&s, kind))
             continue;
         plot->title = km_arena_printf(
-            a, "%s %s, %s: %s", op, text_of(s.cells[0], "dtype"),
-            s.gpu ? text_of(json_object_get(s.cells[0], "gpu"), "name") : "CPU", titles[kind]);
+            a, "%s %s, %s: %s", op, km_json_text_of(s.cells[0], "dtype"),
+            s.gpu ? km_json_text_of(json_object_get(s.cells[0], "gpu"), "name") : "CPU",
+            titles[kind]);
         plot->svg = km_arena_printf(a, "%s/%s-%s.svg", folder, file, names[kind]);
         plot->png = km_arena_printf(a, "%s/%s-%s.png", folder, file, names[kind]);
         if (!plot->title || !plot->svg || !plot->png)
