@@ -4,10 +4,11 @@
  * small cell may stay in it, and the record has both numbers), which are walked in turn. In each
  * round every call is timed once in every column (bench/judge.h), in random order.
  *
- * On the CPU a sample is the time of one call, argument handling, allocation of results and their
- * release included, as a C caller has it. On a GPU inputs get new values before each round, the
- * cache is emptied before each cold sample, and the yardsticks are timed among the calls; rounds in
- * which the copy moved by more than two parts in a hundred are kept in the record and not counted.
+ * On the CPU torch's threads are bound to their cores (OMP_PROC_BIND), and a sample is the time of
+ * one call, argument handling, allocation of results and their release included, as a C caller has
+ * it. On a GPU inputs get new values before each round, the cache is emptied before each cold
+ * sample, and the yardsticks are timed among the calls; rounds in which the copy moved by more than
+ * two parts in a hundred are kept in the record and not counted.
  *
  * Afterwards the results that the last round left (and those of a round that nobody knows before)
  * are compared with a reference computed in float64 from a private copy of the inputs; then the

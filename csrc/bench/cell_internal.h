@@ -40,7 +40,7 @@ typedef struct {
     km_walker *walkers;    /* [calls] */
     km_yardsticks yardsticks;
     km_nvml nvml;
-    double *again_us; /* [rounds]: cold samples of values that were seen, of the last call asked */
+    double *again_us; /* [calls][KM_BENCH_ROUNDS_MAX]: cold samples of values that were seen */
 } km_gpu_cell;
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,

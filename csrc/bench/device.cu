@@ -287,13 +287,3 @@ extern "C" __global__ void km_write(const __grid_constant__ struct parts p)
     for (int k = 0; k < 8; k++)
         FOR_EACH(i, p.count[k]) p.to[k][i] = load_coherent(p.from[k] + i);
 }
-
-// Runs for a given time by the GPU's own clock.
-extern "C" __global__ void km_spin(u64 ns)
-{
-    u64 start, now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(start));
-    do
-        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    while (now - start < ns);
-}

@@ -15,7 +15,7 @@
 static const char *const function_names[KM_DEVICE_COUNT] = { "km_fill",    "km_widen", "km_squares",
                                                              "km_compare", "km_hash",  "km_copy1",
                                                              "km_copy2",   "km_copy4", "km_empty",
-                                                             "km_write",   "km_spin" };
+                                                             "km_write" };
 
 bool km_gpu_exists(void)
 {

@@ -4,13 +4,14 @@
  *     packages = ["torch", "liger-kernel"]    # distributions whose versions the record states
  *
  *     [op.rms_norm]
- *     axes = { rows = [1, 512, 32768], columns = [4096] }     # every combination
- *     shapes = [{ rows = 65536, columns = 1024 }]             # and these
- *     dtypes = ["bfloat16", "float32"]                        # each shape in each
- *     bytes = "(2 * rows + 1) * columns * size"               # moved, by the axes; size: of the
- * dtype flops = "4 * rows * columns" reference = "torch"                                     # the
- * call made on float64 inputs tolerance = 2.0                                         # in units in
- * the last place
+ *     axes = { rows = [1, 512, 32768], columns = [4096] }    # every combination
+ *     shapes = [{ rows = 65536, columns = 1024 }]            # and these
+ *     dtypes = ["bfloat16", "float32"]                       # each shape in each
+ *     # moved, by the axes and size, which is the dtype's
+ *     bytes = "(2 * rows + 1) * columns * size"
+ *     flops = "4 * rows * columns"
+ *     reference = "torch"                                    # repeated on float64 inputs
+ *     tolerance = 2.0                                        # in units in the last place
  *
  *     [op.rms_norm.inputs]
  *     x = { shape = ["rows", "columns"] }

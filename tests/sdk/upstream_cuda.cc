@@ -15,23 +15,7 @@
 #define km_cu_context_s  CUctx_st
 #include <kernmill/cuda.h>
 
-// NVIDIA's type as we write it.
-template <class T, class = void> struct ours {
-    using type = T;
-};
-template <class T> struct ours<T, std::enable_if_t<std::is_enum_v<T>>> {
-    static_assert(sizeof(T) == sizeof(int), "an enumeration is passed as an int");
-    using type = int;
-};
-template <> struct ours<CUlaunchConfig> {
-    using type = km_cu_config;
-};
-template <class T> struct ours<const T> {
-    using type = const typename ours<T>::type;
-};
-template <class T> struct ours<T *> {
-    using type = typename ours<T>::type *;
-};
+#include "upstream_types.h"
 
 template <class Ours, class Theirs>
 constexpr bool fits = std::is_same_v<Ours, typename ours<Theirs>::type> ||

@@ -25,25 +25,10 @@ namespace ours_declared
 }
 using namespace ours_declared;
 
-// NVIDIA's type as we write it.
-template <class T, class = void> struct ours {
-    using type = T;
-};
-template <class T> struct ours<T, std::enable_if_t<std::is_enum_v<T>>> {
-    static_assert(sizeof(T) == sizeof(int), "an enumeration is passed as an int");
-    using type = int;
-};
-template <> struct ours<CUlaunchConfig> {
-    using type = km_cu_config;
-};
+#include "upstream_types.h"
+
 template <> struct ours<CUDA_KERNEL_NODE_PARAMS_v2> {
     using type = km_cu_kernel_node;
-};
-template <class T> struct ours<const T> {
-    using type = const typename ours<T>::type;
-};
-template <class T> struct ours<T *> {
-    using type = typename ours<T>::type *;
 };
 
 // uint64_t is unsigned long here, NVIDIA's 64-bit words are unsigned long long: the same to a call.
