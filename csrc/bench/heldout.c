@@ -28,10 +28,14 @@ static int call(km_arena *a, const km_torch *t, const km_cell *cell, const km_su
                 bool widened, struct tensors *s, km_err *err)
 {
     km_prepared prepared;
+    int rc;
 
-    if (km_prepare(a, t, cell, which, s->inputs, widened, &prepared, err) < 0 ||
-        km_prepared_call(&prepared, t, s->results, err) < 0)
+    if (km_prepare(a, t, cell, which, s->inputs, widened, &prepared, err) < 0)
         return err->code;
+    rc = km_prepared_call(&prepared, t, s->results, err);
+    km_prepared_release(&prepared, t);
+    if (rc < 0)
+        return rc;
     s->count = km_results_count(s->results);
     return 0;
 }
