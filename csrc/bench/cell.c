@@ -7,6 +7,7 @@
 
 #include "bench/heldout.h"
 #include "bench/inputs.h"
+#include "bench/trace_rule.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
@@ -425,6 +426,8 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     }
     if (rc == 0)
         rc = km_heldout_check(a, t, &r.random, out, err);
+    if (rc == 0)
+        rc = km_rule_check(a, t, &r.random, out, err);
     release(&r);
     return rc;
 }

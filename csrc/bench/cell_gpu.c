@@ -3,6 +3,7 @@
 #include "bench/gpu_checks.h"
 #include "bench/heldout.h"
 #include "bench/inputs.h"
+#include "bench/trace_rule.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
@@ -486,9 +487,10 @@ static int measure(km_gpu_cell *r, km_err *err)
     r->out->copy_shape = km_arena_strdup(r->a, r->yardsticks.copy_shape);
     r->out->copy_plain_shape = km_arena_strdup(r->a, r->yardsticks.copy_plain_shape);
     check_times(r);
-    if (km_gpu_check_all(r, err) < 0)
+    if (km_gpu_check_all(r, err) < 0 ||
+        km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
         return err->code;
-    return km_heldout_check(r->a, r->t, &r->random, r->out, err);
+    return km_rule_check(r->a, r->t, &r->random, r->out, err);
 }
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/schema.h"
+#include "bench/trace.h"
 #include "core/limits.h"
 #include "core/path.h"
 #include "core/str.h"
@@ -362,10 +363,12 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
         { "tolerance", KM_FIELD_ANY, 0, false },
         { "inputs", KM_FIELD_TABLE, 0, true },
         { "calls", KM_FIELD_TABLE, 0, true },
+        { "trace", KM_FIELD_TABLE, 0, false },
         KM_FIELD_END,
     };
     km_fields f = { &s->arena, s->path, km_arena_printf(&s->arena, "[op.%s]", e->key) };
     struct op_keys keys = { .bytes = NULL };
+    const km_toml *trace = km_toml_get(e->value, "trace");
 
     op->name = e->key;
     op->place = e->value;
@@ -377,7 +380,8 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
             0 ||
         read_dtypes(&f, op, &keys.dtypes, err) < 0 ||
         read_inputs(s, op, km_toml_get(e->value, "inputs"), err) < 0 ||
-        read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0)
+        read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0 ||
+        (trace && km_trace_read(s, op, trace, err) < 0))
         return KM_EFORMAT;
     op->bytes = keys.bytes;
     op->flops = keys.flops;

@@ -30,6 +30,8 @@
  * false and None ("none"), and returns a tensor or a tuple of them; a path counts from the suite's
  * folder, and the function is called by its name with the cell's arguments in order.
  *
+ * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
+ *
  * An argument of an operator is, by its type in the schema: the name of an input (Tensor), a number
  * or an expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
  * optional one. Expressions: bench/expr.h. Inputs: `shape` (expressions), `dtype` (default: the
@@ -77,6 +79,7 @@ typedef struct {
     size_t input_count;
     km_suite_call *calls;
     size_t call_count;
+    const struct km_trace *trace; /* what it was imported from (bench/trace.h); NULL: nothing */
     const km_toml *place;
 } km_suite_op;
 
