@@ -203,7 +203,7 @@ static int resolve_python(km_suite *s, const km_fields *f, const km_toml_entry *
     return call->python ? 0 : km_fail_nomem(err);
 }
 
-static int read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err)
+int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err)
 {
     static const km_field rows[] = {
         { "library", KM_FIELD_TEXT, offsetof(km_suite_call, library), false },
@@ -238,8 +238,8 @@ static int read_calls(km_suite *s, km_suite_op *op, const km_toml *table, km_err
     if (!op->calls)
         return km_fail_nomem(err);
     for (; op->call_count < n; op->call_count++)
-        if (read_call(s, &table->table.entries[op->call_count], &op->calls[op->call_count], err) <
-            0)
+        if (km_suite_read_call(s, &table->table.entries[op->call_count],
+                               &op->calls[op->call_count], err) < 0)
             return KM_EFORMAT;
     return 0;
 }

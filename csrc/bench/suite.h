@@ -106,6 +106,10 @@ int km_suite_read(km_suite *s, const char *path, km_err *err);
 
 void km_suite_release(km_suite *s);
 
+/* Reads one call, as a suite has it, at its place in the document of s->path; its arguments are
+ * checked by bench/schema.h. Errors: KM_EFORMAT with the place. */
+int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err);
+
 /* Leaves two calls in every operator, the incumbent first, and the reference. Errors: KM_EUSAGE
  * when an operator lacks one of them. */
 int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, km_err *err);
