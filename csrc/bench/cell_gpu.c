@@ -487,8 +487,7 @@ static int measure(km_gpu_cell *r, km_err *err)
     r->out->copy_shape = km_arena_strdup(r->a, r->yardsticks.copy_shape);
     r->out->copy_plain_shape = km_arena_strdup(r->a, r->yardsticks.copy_plain_shape);
     check_times(r);
-    if (km_gpu_check_all(r, err) < 0 ||
-        km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
+    if (km_gpu_check_all(r, err) < 0 || km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
         return err->code;
     return km_rule_check(r->a, r->t, &r->random, r->out, err);
 }

@@ -238,8 +238,8 @@ static int read_calls(km_suite *s, km_suite_op *op, const km_toml *table, km_err
     if (!op->calls)
         return km_fail_nomem(err);
     for (; op->call_count < n; op->call_count++)
-        if (km_suite_read_call(s, &table->table.entries[op->call_count],
-                               &op->calls[op->call_count], err) < 0)
+        if (km_suite_read_call(s, &table->table.entries[op->call_count], &op->calls[op->call_count],
+                               err) < 0)
             return KM_EFORMAT;
     return 0;
 }

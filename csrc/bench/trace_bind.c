@@ -25,8 +25,7 @@ static int check_entry(const km_fields *document, const km_toml_entry *e, km_err
     km_fields f = { document->arena, document->path,
                     km_arena_printf(document->arena, "[bind.%.12s...]", e->key) };
 
-    if (strlen(e->key) != KM_SHA256_HEX_BYTES - 1 ||
-        e->key[strspn(e->key, "0123456789abcdef")])
+    if (strlen(e->key) != KM_SHA256_HEX_BYTES - 1 || e->key[strspn(e->key, "0123456789abcdef")])
         return km_fields_fail(document, e->value, err,
                               "'%s' is no sha256: expected 64 digits, lower-case", e->key);
     if (km_fields_want(&f, e->key, e->value, KM_TOML_TABLE, err) < 0)
@@ -67,8 +66,8 @@ void km_bindings_release(km_bindings *b)
 
 /* The definition as an operator with one shape, in which its numbers are axes, too: so that the
  * suite's own check finds what an argument names. */
-static int describe(km_arena *a, const km_trace_problem *p, const json_t *workload,
-                    km_suite_op *op, km_err *err)
+static int describe(km_arena *a, const km_trace_problem *p, const json_t *workload, km_suite_op *op,
+                    km_err *err)
 {
     size_t n = p->axis_count + p->input_count;
 

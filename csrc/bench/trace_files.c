@@ -91,9 +91,9 @@ static int take_line(km_trace_problems *p, km_trace_problem *of, const json_t *l
         return json_array_append(of->workloads, (json_t *)(uintptr_t)workload) == 0
                    ? 0
                    : km_fail_nomem(err);
-    return json_array_append_new(p->strays, json_pack("{s:s,s:s}", "definition", definition,
-                                                      "workload",
-                                                      km_json_text_of(workload, "uuid"))) == 0
+    return json_array_append_new(p->strays,
+                                 json_pack("{s:s,s:s}", "definition", definition, "workload",
+                                           km_json_text_of(workload, "uuid"))) == 0
                ? 0
                : km_fail_nomem(err);
 }

@@ -25,9 +25,8 @@ struct import {
 static int leave_out(struct import *m, const char *definition, const char *workload,
                      const char *why, km_err *err)
 {
-    return json_array_append_new(m->left_out,
-                                 json_pack("{s:s,s:s?,s:s}", "definition", definition, "workload",
-                                           workload, "why", why)) == 0
+    return json_array_append_new(m->left_out, json_pack("{s:s,s:s?,s:s}", "definition", definition,
+                                                        "workload", workload, "why", why)) == 0
                ? 0
                : km_fail_nomem(err);
 }
@@ -42,8 +41,8 @@ static char *numbers_of(const km_trace_problem *p, const json_t *workload)
 
     for (size_t i = 0; i < p->input_count; i++)
         if (!p->inputs[i].shape)
-            json_array_append(numbers, (json_t *)(uintptr_t)km_trace_scalar(workload,
-                                                                            p->inputs[i].name));
+            json_array_append(numbers,
+                              (json_t *)(uintptr_t)km_trace_scalar(workload, p->inputs[i].name));
     text = json_dumps(numbers, JSON_COMPACT);
     json_decref(numbers);
     return text;
@@ -72,8 +71,7 @@ static int group(struct import *m, const km_trace_problem *p, json_t *groups, km
             rc = leave_out(m, p->name, json_string_value(json_object_get(workload, "uuid")), why,
                            err);
         else
-            rc = json_array_append(of, (json_t *)(uintptr_t)workload) == 0 ? 0
-                                                                           : km_fail_nomem(err);
+            rc = json_array_append(of, (json_t *)(uintptr_t)workload) == 0 ? 0 : km_fail_nomem(err);
         if (rc < 0)
             return rc;
     }
@@ -129,11 +127,11 @@ static int add_problem(struct import *m, const km_trace_problem *p, km_err *err)
     if (rc == 0 && !json_array_size(p->workloads))
         rc = leave_out(m, p->name, NULL, "it has no workloads", err);
     if (rc == 0 && number)
-        json_array_append_new(
-            m->definitions,
-            json_pack("{s:s,s:s,s:I,s:I,s:O,s:o}", "name", p->name, "sha256", p->sha256,
-                      "operators", (json_int_t)number, "cells", (json_int_t)(m->cells - before),
-                      "calls", calls, "binding", binding_lines(p, json_array_size(calls) > 0)));
+        json_array_append_new(m->definitions,
+                              json_pack("{s:s,s:s,s:I,s:I,s:O,s:o}", "name", p->name, "sha256",
+                                        p->sha256, "operators", (json_int_t)number, "cells",
+                                        (json_int_t)(m->cells - before), "calls", calls, "binding",
+                                        binding_lines(p, json_array_size(calls) > 0)));
     json_decref(groups);
     json_decref(calls);
     return rc;
@@ -276,9 +274,9 @@ static int import(struct import *m, json_t **out, km_err *err)
         km_bindings_read(&m->bindings, m->o->bind, err) < 0 || start(m, err) < 0 ||
         add_all(m, err) < 0 || (m->operators && write_all(m, suite, err) < 0))
         return err->code;
-    *out = json_pack("{s:s,s:I,s:I,s:O,s:O}", "suite", suite, "operators",
-                     (json_int_t)m->operators, "cells", (json_int_t)m->cells, "definitions",
-                     m->definitions, "left_out", m->left_out);
+    *out = json_pack("{s:s,s:I,s:I,s:O,s:O}", "suite", suite, "operators", (json_int_t)m->operators,
+                     "cells", (json_int_t)m->cells, "definitions", m->definitions, "left_out",
+                     m->left_out);
     return *out ? 0 : km_fail_nomem(err);
 }
 

@@ -153,8 +153,8 @@ static void check_shape(km_arena *a, km_trace_problem *p, const km_trace_tensor 
                                       name ? name : "(no text)"));
     }
     if (json_array_size(t->shape) > KM_DIMENSIONS_MAX)
-        refuse(p, km_arena_printf(a, "'%s' has %zu dimensions", t->name,
-                                  json_array_size(t->shape)));
+        refuse(p,
+               km_arena_printf(a, "'%s' has %zu dimensions", t->name, json_array_size(t->shape)));
 }
 
 static int read_tensor(km_arena *a, km_trace_problem *p, const char *name, const json_t *spec,
@@ -211,8 +211,8 @@ static void check(km_arena *a, km_trace_problem *p)
         refuse(p, km_arena_printf(a, "it has %zu tensors as inputs; 1 to %d can be drawn", tensors,
                                   KM_GPU_INPUTS_MAX));
     if (!p->output_count || p->output_count > KM_RETURNS_MAX)
-        refuse(p, km_arena_printf(a, "it has %zu results; 1 to %d can be compared",
-                                  p->output_count, KM_RETURNS_MAX));
+        refuse(p, km_arena_printf(a, "it has %zu results; 1 to %d can be compared", p->output_count,
+                                  KM_RETURNS_MAX));
     if (p->input_count > KM_ARGS_MAX)
         refuse(p, km_arena_printf(a, "it has %zu inputs", p->input_count));
     if (p->op_type && strcmp(p->op_type, "sampling") == 0)

@@ -1,9 +1,9 @@
-/* bench/trace_problem.h: a definition with its workloads, as FlashInfer Trace sets and SOL-ExecBench
- * problems have them.
+/* bench/trace_problem.h: a definition with its workloads, as FlashInfer Trace sets and
+ * SOL-ExecBench problems have them.
  *
  * A set is a folder with definitions/ (JSON) and workloads/ (JSON Lines, joined by the definition's
- * name); a SOL problem is a folder with definition.json and workload.jsonl; a folder of such folders,
- * however deep, is read, too.
+ * name); a SOL problem is a folder with definition.json and workload.jsonl; a folder of such
+ * folders, however deep, is read, too.
  *
  * A definition's meaning is its axes (type, value, expression), its inputs and outputs in their
  * order (name, shape, dtype) and its reference. It is hashed as compact JSON with sorted keys,
@@ -64,8 +64,8 @@ int km_trace_problems_read(km_trace_problems *p, const char *folder, km_err *err
 void km_trace_problems_release(km_trace_problems *p);
 
 /* Fills a problem from its document; `file` is for errors. Errors: KM_EFORMAT. */
-int km_trace_problem_parse(km_arena *a, const char *file, km_trace_format format,
-                           json_t *document, km_trace_problem *out, km_err *err);
+int km_trace_problem_parse(km_arena *a, const char *file, km_trace_format format, json_t *document,
+                           km_trace_problem *out, km_err *err);
 
 /* Why a suite cannot have this workload, in the arena; NULL: it can. */
 const char *km_trace_workload_problem(km_arena *a, const km_trace_problem *p,

@@ -293,6 +293,25 @@ int km_rule_check(km_arena *a, const km_torch *t, km_random *r, km_cell_result *
     return rc;
 }
 
+bool km_rule_without_reference(km_arena *a, km_cell_result *out, const char *why)
+{
+    const km_suite_op *op = out->cell.op;
+    km_rule_result *rules = km_arena_array(a, op->call_count, sizeof *rules);
+
+    if (!op->trace || !out->results || !rules)
+        return false;
+    for (size_t i = 0; i < op->call_count; i++) {
+        km_call_result *c = &out->results[i];
+        rules[i] = (km_rule_result){ .verdict = KM_RULE_UNTRIED,
+                                     .why = km_arena_strndup(a, why, strcspn(why, "\n")),
+                                     .ours = c->state,
+                                     .ours_why = c->why };
+        c->rule = &rules[i];
+        km_set_state(a, c, KM_CALL_FAILED, km_arena_printf(a, "the reference failed: %s", why));
+    }
+    return true;
+}
+
 /* ---- as JSON ---- */
 
 static json_t *number(double value)
@@ -306,11 +325,11 @@ json_t *km_rule_json(const km_call_result *c, double tolerance)
     json_t *ours = json_pack("{s:s,s:s?,s:o,s:f}", "state", km_call_state_names[r->ours], "why",
                              r->ours_why, "error_ulp", number(c->error_ulp), "tolerance_ulp",
                              tolerance);
-    json_t *theirs = json_pack(
-        "{s:s,s:s?,s:o,s:o,s:f,s:b,s:b,s:i}", "state", km_rule_verdict_names[r->verdict], "why",
-        r->why, "max_absolute_error", number(r->max_absolute), "max_relative_error",
-        number(r->max_relative), "matched_ratio", r->matched, "nan", r->nan, "inf", r->inf,
-        "trials", r->trials);
+    json_t *theirs = json_pack("{s:s,s:s?,s:o,s:o,s:f,s:b,s:b,s:i}", "state",
+                               km_rule_verdict_names[r->verdict], "why", r->why,
+                               "max_absolute_error", number(r->max_absolute), "max_relative_error",
+                               number(r->max_relative), "matched_ratio", r->matched, "nan", r->nan,
+                               "inf", r->inf, "trials", r->trials);
 
     return json_pack("{s:o,s:o}", "float64", ours, "trace", theirs);
 }

@@ -63,6 +63,10 @@ bool km_rule_holds(const km_rule_sum *s, km_trace_format format, const km_trace_
  * On either device. Errors: KM_ENOMEM, KM_ECHILD when a kernel failed. */
 int km_rule_check(km_arena *a, const km_torch *t, km_random *r, km_cell_result *out, km_err *err);
 
+/* What is left of a cell of an imported operator whose reference failed: no call can be judged, and
+ * each says why. False for another cell, or when the failure came before any call. */
+bool km_rule_without_reference(km_arena *a, km_cell_result *out, const char *why);
+
 /* { "float64": { "state", "why", "error_ulp", "tolerance_ulp" },
  *   "trace": { "state", "why", "max_absolute_error", "max_relative_error", "matched_ratio", "nan",
  *              "inf", "trials" } } */

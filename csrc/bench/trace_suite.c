@@ -240,8 +240,8 @@ static void add_argument(km_str *s, const km_trace_operator *o, const km_toml *a
     } else if (text && number_named(o, at->string.data) &&
                (!parameter || parameter->type != KM_TYPE_TEXT)) {
         add_number(s, number_named(o, at->string.data));
-    } else if (text && (!parameter || parameter->type == KM_TYPE_INT ||
-                        parameter->type == KM_TYPE_FLOAT)) {
+    } else if (text &&
+               (!parameter || parameter->type == KM_TYPE_INT || parameter->type == KM_TYPE_FLOAT)) {
         add_expression(&expression, o, at->string.data);
         km_toml_add_text(s, expression.data);
     } else {
@@ -330,7 +330,8 @@ void km_trace_binding_text(km_str *s, const km_trace_problem *p)
 {
     km_str_printf(s, "[bind.%s]\nname = ", p->sha256);
     km_toml_add_text(s, p->name);
-    km_str_printf(s, "\n[bind.%s.calls.NAME]\nlibrary = \"PACKAGE\"\nschema = \"...\"\narguments = [",
+    km_str_printf(s,
+                  "\n[bind.%s.calls.NAME]\nlibrary = \"PACKAGE\"\nschema = \"...\"\narguments = [",
                   p->sha256);
     for (size_t i = 0; i < p->input_count; i++) {
         km_str_add(s, i ? ", " : "");
