@@ -7,7 +7,7 @@
 
 #include "bench/heldout.h"
 #include "bench/inputs.h"
-#include "bench/trace_rule.h"
+#include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 

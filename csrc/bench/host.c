@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "bench/report.h"
-#include "bench/trace_rule.h"
+#include "bench/trace_check.h"
 #include "core/file.h"
 #include "core/str.h"
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bench/trace_rule.h"
+#include "bench/trace_check.h"
 
 #include <kernmill/tensor.h>
 

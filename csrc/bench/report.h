@@ -13,7 +13,7 @@
  * "high": 1 }, "verdict": "same", "samples_us": [ ... ] } ] }
  *
  * A cell that was imported has its "trace" (bench/trace.h), and each call its "rules"
- * (bench/trace_rule.h). The first call has neither ratio nor verdict: the others are compared with
+ * (bench/trace_check.h). The first call has neither ratio nor verdict: the others are compared with
  * it. New reference, or NULL when out of memory. */
 json_t *km_cell_json(const km_cell_result *r);
 

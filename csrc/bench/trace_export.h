@@ -7,7 +7,7 @@
  *         "performance": { "latency_ms", "reference_latency_ms", "speedup_factor" } } }
  *
  * Times are medians of the coldest column that both calls have: cold, else stream, else latency on
- * a GPU; call on a CPU. PASSED: our rule and theirs hold (bench/trace_rule.h). What the format has
+ * a GPU; call on a CPU. PASSED: our rule and theirs hold (bench/trace_check.h). What the format has
  * no place for stands in correctness.extra.kernmill: both verdicts, intervals, clocks, seed,
  * hashes; of a status that has no correctness, the reason is the log. A cheat is REWARD_HACK of
  * SOL-ExecBench, RUNTIME_ERROR of FlashInfer Trace, which has no word for it. */

@@ -432,7 +432,7 @@ def test_broken_sets(bench, tmp_path):
 
 
 @pytest.mark.parametrize("keys, said", [
-    ({**TORCH, "arguments": ["input", ["h"], "w", 1e-6]}, "4:14: 'call', argument 'input': there is no input 'input'"),
+    ({**TORCH, "arguments": ["input", ["h"], "w", 1e-6]}, "4:14: error: 'call', argument 'input': there is no input 'input'"),
     ({**TORCH, "arguments": ["x", ["hidden"], "w", 1e-6]}, "there is no 'hidden'"),
     ({**TORCH, "arguments": ["x", ["h"], "w"]}, "'call' has 3 arguments, its schema 4"),
     ({"schema": "aten::f(Tensor x) -> (Tensor, Tensor)", "arguments": ["x"]}, "'call' returns 2 results, 'rms' 1"),
