@@ -10,7 +10,7 @@
  *     # moved, by the axes and size, which is the dtype's
  *     bytes = "(2 * rows + 1) * columns * size"
  *     flops = "4 * rows * columns"
- *     reference = "torch"                                    # repeated on float64 inputs
+ *     reference = "torch"                       # one of the calls, repeated on float64 inputs
  *     tolerance = 2.0                                        # in units in the last place
  *
  *     [op.rms_norm.inputs]
@@ -28,7 +28,8 @@
  *
  * A function of Python's takes tensors (the names of inputs), numbers (expressions, too), true,
  * false and None ("none"), and returns a tensor or a tuple of them; a path counts from the suite's
- * folder, and the function is called by its name with the cell's arguments in order.
+ * folder, and the function is called by its name with the cell's arguments in order. One that is the
+ * reference may compute and return other types than float64: its results are widened.
  *
  * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
  *

@@ -39,11 +39,12 @@ static int read_format(const km_fields *f, const km_toml *table, const char *nam
 
     while (km_trace_formats[i] && strcmp(km_trace_formats[i], name) != 0)
         i++;
+    if (!km_trace_formats[i]) {
+        km_fields_fail(f, km_toml_get(table, "format"), err, "there is no format '%s'", name);
+        return km_fields_hint_names(km_trace_formats, err);
+    }
     t->format = (km_trace_format)i;
-    if (km_trace_formats[i])
-        return 0;
-    km_fields_fail(f, km_toml_get(table, "format"), err, "there is no format '%s'", name);
-    return km_fields_hint_names(km_trace_formats, err);
+    return 0;
 }
 
 static int read_outputs(const km_fields *f, const km_list *names, km_trace *t, km_err *err)

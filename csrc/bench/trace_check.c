@@ -10,7 +10,7 @@
 
 #include <kernmill/op.h>
 
-enum { CHUNK = 1 << 16, LARGE = 1 << 24 };
+enum { CHUNK = 1 << 16, ELEMENT_BYTES_MAX = 8, LARGE = 1 << 24 };
 
 const char *const km_rule_verdict_names[] = { "right", "numerical", "shape",
                                               "dtype", "failed",    "untried" };
@@ -24,8 +24,8 @@ struct trial {
     const km_trace_bounds *bounds;
     km_torch_tensor *inputs;
     km_torch_tensor want[KM_RETURNS_MAX];
-    char *raw;
-    double *got, *wanted; /* [CHUNK], like raw's elements */
+    char *raw;            /* as they stand on a GPU */
+    double *got, *wanted; /* [CHUNK] */
 };
 
 static void drop(const km_torch *t, km_torch_tensor *results)
@@ -185,7 +185,7 @@ static int try_all(struct trial *p, km_random *random, km_cell_result *out, km_r
     bool large = false;
     int rc = 0;
 
-    p->raw = malloc(CHUNK * sizeof(double));
+    p->raw = malloc((size_t)CHUNK * ELEMENT_BYTES_MAX);
     p->got = malloc(CHUNK * sizeof *p->got);
     p->wanted = malloc(CHUNK * sizeof *p->wanted);
     if (!p->raw || !p->got || !p->wanted)

@@ -7,6 +7,7 @@ import json
 import sys
 
 import pytest
+from program import ROOT
 
 TORCH = {
     "schema": "aten::rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, float? eps) -> Tensor"
@@ -206,6 +207,15 @@ def test_the_same_name_with_another_epsilon(bench, tmp_path):
     write_set(tmp_path / "second", [renamed], {"another": [workload("a", n=2)]})
     answer = bench("--import", "second", "--bind", bind, "-o", "second-suite")
     assert answer.code == 0 and "another  1 workloads  bound to torch\n" in answer.out
+
+
+# What is shipped can be read, and binds nothing by its name.
+def test_the_bindings_of_the_tree(bench, tmp_path):
+    write_set(
+        tmp_path / "set", [rms_norm("1e-5", name="rmsnorm_h4096")], {"rmsnorm_h4096": [workload("a", n=2)]}
+    )
+    answer = bench("--import", "set", "--bind", ROOT / "benchmarks/bindings.toml", "--json")
+    assert answer.code == 0 and answer.json["definitions"][0]["calls"] == [], answer.err
 
 
 # Each rule alone makes a call wrong, and the line says which: an epsilon that moves 4 units in the last place, or 4000.
