@@ -28,8 +28,8 @@
  *
  * A function of Python's takes tensors (the names of inputs), numbers (expressions, too), true,
  * false and None ("none"), and returns a tensor or a tuple of them; a path counts from the suite's
- * folder, and the function is called by its name with the cell's arguments in order. One that is the
- * reference may compute and return other types than float64: its results are widened.
+ * folder, and the function is called by its name with the cell's arguments in order. The reference
+ * may be one, and may compute and return other types than float64: its results are widened.
  *
  * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
  *

@@ -49,8 +49,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("import", 0, "DIR", bench_fields, import,
                 "make a suite of FlashInfer Trace or SOL-ExecBench problems"),
     KM_OPT_TEXT("bind", 0, "FILE", bench_fields, bind, "which calls compute what --import finds"),
-    KM_OPT_TEXT("export", 0, "trace[:CALL]", bench_fields, export,
-                "add lines of such a set instead; times beside CALL's"),
+    KM_OPT_TEXT("export", 0, "FORMAT", bench_fields, export,
+                "trace, or trace:CALL to time beside CALL: lines of such a set"),
     KM_OPT_END,
 };
 
@@ -400,7 +400,8 @@ const km_command km_cmd_bench = {
         "definition.json and workload.jsonl of SOL-ExecBench, and writes a suite into the folder "
         "of\n"
         "--output (imported-suite); --bind FILE says which calls compute what a definition means,\n"
-        "by its sha256 (csrc/bench/trace_bind.h). --export trace gives lines of such a set.",
+        "by its sha256 (csrc/bench/trace_bind.h). With --export trace the FILE of --output\n"
+        "gets the lines of such a set instead of our record.",
     .options = options,
     .fields_size = sizeof(bench_fields),
     .run = run,
