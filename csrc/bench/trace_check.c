@@ -210,6 +210,26 @@ static void settle(km_arena *a, km_call_result *c, const km_rule_result *rule)
                  km_arena_printf(a, "by the rule of its trace: %s", rule->why));
 }
 
+/* A function that overwrites its inputs leaves none for the others. */
+static void start(struct trial *p, const km_cell_result *out, km_rule_result *rules)
+{
+    const km_suite_op *op = p->cell->op;
+    bool spoils = false;
+
+    for (size_t i = 0; i < op->call_count; i++)
+        spoils |= out->results[i].call == km_reference_of(op) &&
+                  out->results[i].state == KM_CALL_CHANGED_INPUTS;
+    for (size_t i = 0; i < op->call_count; i++) {
+        const km_call_result *c = &out->results[i];
+        rules[i] = (km_rule_result){ .matched = 1, .ours = c->state, .ours_why = c->why };
+        if (!km_takes_part(c))
+            rules[i].verdict = KM_RULE_UNTRIED;
+        if (spoils)
+            refuse(p, &rules[i], KM_RULE_UNTRIED,
+                   "the definition's own function changes its inputs");
+    }
+}
+
 int km_rule_check(km_arena *a, const km_torch *t, km_random *r, km_cell_result *out, km_err *err)
 {
     const km_suite_op *op = out->cell.op;
@@ -224,12 +244,7 @@ int km_rule_check(km_arena *a, const km_torch *t, km_random *r, km_cell_result *
     p.inputs = km_arena_array(a, op->input_count + 1, sizeof(km_torch_tensor));
     if (!rules || !p.inputs)
         return km_fail_nomem(err);
-    for (size_t i = 0; i < op->call_count; i++) {
-        const km_call_result *c = &out->results[i];
-        rules[i] = (km_rule_result){ .matched = 1, .ours = c->state, .ours_why = c->why };
-        if (!km_takes_part(c))
-            rules[i].verdict = KM_RULE_UNTRIED;
-    }
+    start(&p, out, rules);
     rc = km_inputs_make(t, &out->cell, false, p.inputs, err);
     if (rc < 0)
         return rc;

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/path.h"
+#include "core/str.h"
 #include "formats/toml_write.h"
 
 #define MADE_BY "# Made by `kernmill bench --import`; the sha256 of what follows: "
@@ -22,13 +23,23 @@ struct import {
     size_t operators, cells;
 };
 
+/* A text of the set's, safe for a terminal. */
+static const char *clean(struct import *m, const char *text)
+{
+    char *copy = text ? km_arena_strdup(&m->a, text) : NULL;
+
+    if (copy)
+        km_text_clean(copy);
+    return copy;
+}
+
 static int leave_out(struct import *m, const char *definition, const char *workload,
                      const char *why, km_err *err)
 {
-    return json_array_append_new(m->left_out, json_pack("{s:s,s:s?,s:s}", "definition", definition,
-                                                        "workload", workload, "why", why)) == 0
-               ? 0
-               : km_fail_nomem(err);
+    json_t *row = json_pack("{s:s?,s:s?,s:s?}", "definition", clean(m, definition), "workload",
+                            clean(m, workload), "why", clean(m, why));
+
+    return json_array_append_new(m->left_out, row) == 0 ? 0 : km_fail_nomem(err);
 }
 
 /* ---- operators ---- */
