@@ -188,6 +188,24 @@ static void add_inputs(km_str *s, const km_trace_operator *o)
     }
 }
 
+/* As one line of JSON; a delete character, which suites do not take in a text, as its escape. */
+static void add_workload(km_str *s, const json_t *workload)
+{
+    char *text = json_dumps(workload, JSON_COMPACT);
+    km_str line = KM_STR_INIT;
+
+    for (const char *c = text ? text : "{}"; *c; c++)
+        if (*c == 0x7f)
+            km_str_add(&line, "\\u007f");
+        else
+            km_str_add_char(&line, *c);
+    km_str_add(s, "    ");
+    km_toml_add_text(s, line.data);
+    km_str_add(s, ",\n");
+    km_str_release(&line);
+    free(text);
+}
+
 static void add_trace(km_str *s, const km_trace_operator *o)
 {
     const km_trace_problem *p = o->problem;
@@ -209,14 +227,7 @@ static void add_trace(km_str *s, const km_trace_operator *o)
     if (p->format == KM_TRACE_FLASHINFER && p->op_type && strcmp(p->op_type, "moe") == 0)
         km_str_add(s, "matched = 0.95 # as FlashInfer-Bench has it for op_type 'moe'\n");
     km_str_add(s, "workloads = [\n");
-    json_array_foreach(o->workloads, i, workload)
-    {
-        char *text = json_dumps(workload, JSON_COMPACT);
-        km_str_add(s, "    ");
-        km_toml_add_text(s, text ? text : "{}");
-        km_str_add(s, ",\n");
-        free(text);
-    }
+    json_array_foreach(o->workloads, i, workload) add_workload(s, workload);
     km_str_add(s, "]\n");
 }
 
