@@ -264,12 +264,13 @@ bool km_rule_without_reference(km_arena *a, km_cell_result *out, const char *why
         return false;
     for (size_t i = 0; i < op->call_count; i++) {
         km_call_result *c = &out->results[i];
+        km_set_state(a, c, KM_CALL_FAILED,
+                     km_arena_printf(a, "the reference failed on float64 inputs: %s", why));
         rules[i] = (km_rule_result){ .verdict = KM_RULE_UNTRIED,
                                      .why = km_arena_strndup(a, why, strcspn(why, "\n")),
                                      .ours = c->state,
                                      .ours_why = c->why };
         c->rule = &rules[i];
-        km_set_state(a, c, KM_CALL_FAILED, km_arena_printf(a, "the reference failed: %s", why));
     }
     return true;
 }
