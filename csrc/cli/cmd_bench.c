@@ -19,6 +19,7 @@
 #include "formats/json.h"
 #include "pkg/home.h"
 #include "record/environment.h"
+#include "record/record.h"
 
 typedef struct {
     km_common common;
