@@ -142,6 +142,7 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
 {
     static const km_field rows[] = {
         { "shape", KM_FIELD_LIST, offsetof(km_suite_input, shape), true },
+        { "strides", KM_FIELD_LIST, offsetof(km_suite_input, strides), false },
         { "dtype", KM_FIELD_ANY, 0, false },
         { "values", KM_FIELD_ANY, 0, false },
         { "low", KM_FIELD_ANY, 0, false },
@@ -152,6 +153,7 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
         { "dtype", KM_FIELD_TEXT, offsetof(struct input_keys, dtype), false },
         { "values", KM_FIELD_TEXT, offsetof(struct input_keys, values), false },
         { "shape", KM_FIELD_ANY, 0, false },
+        { "strides", KM_FIELD_ANY, 0, false },
         { "low", KM_FIELD_ANY, 0, false },
         { "high", KM_FIELD_ANY, 0, false },
         KM_FIELD_END,
@@ -164,6 +166,10 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
         km_fields_read(&f, e->value, rows, in, err) < 0 ||
         km_fields_read(&f, e->value, words, &keys, err) < 0)
         return KM_EFORMAT;
+    if (in->strides.count && in->strides.count != in->shape.count)
+        return km_fields_fail(&f, km_toml_get(e->value, "strides"), err,
+                              "'%s' has %zu dimensions and %zu strides", e->key, in->shape.count,
+                              in->strides.count);
     in->has_dtype = keys.dtype != NULL;
     if (keys.dtype &&
         take_dtype(&f, km_toml_get(e->value, "dtype"), keys.dtype, &in->dtype, err) < 0)

@@ -242,3 +242,22 @@ def test_a_reference_in_python(kernmill, suite):
     replace(path, 'reference = "torch"', 'reference = "peer"')
     answer = bench(kernmill, "--list", path)
     assert answer.code == 4 and "the reference is an operator, not 'peer'" in answer.err
+
+
+# An input that is rows of a wider tensor: calls are given its strides, and one that ignores them is wrong.
+def test_strides(kernmill, suite, tmp_path):
+    path = suite()
+    (tmp_path / "peers.py").write_text(
+        "def strided(x):\n    assert x.stride() == (2 * x.shape[1], 1)\n    return -x\n\n\n"
+        "def blind(x):\n    return -x.as_strided(x.shape, (x.shape[1], 1))\n"
+    )
+    with path.open("a") as f:
+        for name in ("strided", "blind"):
+            f.write(f'[op.neg.calls.{name}]\npython = "peers.py:{name}"\narguments = ["x"]\n')
+    replace(path, '["rows", "columns"]', '["rows", "columns"], strides = ["2 * columns", "1"]')
+    said = states(bench(kernmill, "--json", path))
+    assert said["torch"] == said["strided"] == {"right"} and said["blind"] == {"wrong"}
+    replace(path, '["2 * columns", "1"]', '["2 * columns"]')
+    answer = bench(kernmill, "--list", path)
+    assert answer.code == 4 and "'x' has 2 dimensions and 1 strides" in answer.err
+    assert "suite.toml:10:" in answer.err
