@@ -6,6 +6,8 @@
  *     [op.rms_norm]
  *     axes = { rows = [1, 512, 32768], columns = [4096] }    # every combination
  *     shapes = [{ rows = 65536, columns = 1024 }]            # and these
+ *     # and those of models (bench/models.h)
+ *     models = { names = ["Qwen3-8B"], rows = [512], columns = ["hidden", "head_dim"] }
  *     dtypes = ["bfloat16", "float32"]                       # each shape in each
  *     # moved, by the axes and size, which is the dtype's
  *     bytes = "(2 * rows + 1) * columns * size"

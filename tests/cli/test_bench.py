@@ -261,3 +261,29 @@ def test_strides(kernmill, suite, tmp_path):
     answer = bench(kernmill, "--list", path)
     assert answer.code == 4 and "'x' has 2 dimensions and 1 strides" in answer.err
     assert "suite.toml:10:" in answer.err
+
+
+# Models stand for their published sizes; what two of them share is measured once.
+def test_models(kernmill, suite):
+    path = suite()
+    table = 'models = { names = ["Qwen3-8B", "Llama-3.1-8B"], rows = [3, "heads"], columns = ["hidden", "head_dim"] }'
+    replace(
+        path, "axes = { rows = [7, 64], columns = [33] }", f"axes = {{ rows = [], columns = [] }}\n{table}"
+    )
+    answer = bench(kernmill, "--list", path)
+    assert answer.out.splitlines() == [
+        f"neg rows={r} columns={c} float32" for r in (3, 32) for c in (4096, 128)
+    ]
+    known = {m["name"]: m for m in kernmill("bench", "--models", "--json").json["models"]}
+    assert known["Qwen3-8B"]["hidden"] == 4096 and known["Qwen3-8B"]["vocab"] == 151936
+    for wrong, said in {
+        'names = ["Qwen3-8b"]': "no known model has that name\n  known: Qwen3-0.6B, ",
+        'names = ["Qwen3-8B"], rows = [1], columns = ["hiden"]': "for Qwen3-8B: ",
+        'names = ["Qwen3-8B"], rows = [1]': "'models' wants entries for the axis 'columns'",
+        'names = ["Qwen3-8B"], rows = ["1 / 2"], columns = [1]': "for Qwen3-8B: 0.5 is no size of an axis",
+        'names = ["Qwen3-8B"], rows = [1], columns = [1], rest = [1]': "keys that are no axes",
+    }.items():
+        replace(path, table, f"models = {{ {wrong} }}")
+        answer = bench(kernmill, "--list", path)
+        assert answer.code == 4 and said in answer.err and "suite.toml:5:" in answer.err, answer.err
+        replace(path, f"models = {{ {wrong} }}", table)
