@@ -126,7 +126,7 @@ static int add_model(const km_fields *f, km_suite_op *op, const km_toml *table, 
 int km_models_add(const km_fields *f, km_suite_op *op, const km_toml *table, km_err *err)
 {
     const km_toml_array *names = &km_toml_get(table, "names")->array;
-    size_t total;
+    size_t total = 0;
 
     if (km_models_count(f, op, table, &total, err) < 0)
         return KM_EFORMAT;
