@@ -370,7 +370,7 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    struct bench b = { .f = fields };
+    struct bench b = { .f = fields, .session.start_us = km_now_us() };
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)
