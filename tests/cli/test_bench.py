@@ -1,12 +1,14 @@
 """kernmill bench on the CPU: what it measures, what it writes, and who is caught (tests/bench/candidates.c)."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import torch
 from program import ROOT, replace
+
+sys.path.insert(0, str(ROOT / "tests/bench"))
+from build_candidates import build
 
 PYTHON = {"KERNMILL_PYTHON": sys.executable}
 SUITE = """
@@ -28,20 +30,7 @@ arguments = ["x"]
 @pytest.fixture(scope="session")
 def candidates(tmp_path_factory):
     """The library of candidates, linked with this torch."""
-    path = tmp_path_factory.mktemp("candidates") / "candidates.so"
-    lib = torch.__path__[0] + "/lib"
-    source = ROOT / "tests/bench/candidates.c"
-    command = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-fexceptions",
-        "-O2",
-        '-DKM_NAMESPACE="cand"',
-        f"-I{ROOT}/csrc/sdk",
-    ]
-    subprocess.run([*command, source, "-o", path, f"-L{lib}", "-ltorch_cpu", "-lm"], check=True)
-    return path
+    return build(tmp_path_factory.mktemp("candidates"))
 
 
 @pytest.fixture
