@@ -138,6 +138,8 @@ int km_models_add(const km_fields *f, km_suite_op *op, const km_toml *table, km_
 
 /* ---- the models ---- */
 
+/* By their config.json on the Hub, or what stands for it in the project's own code; DeepSeek-V3's
+ * head_dim is that of its values, Gemma 3's vocabulary that of its Hugging Face checkpoints. */
 const km_model km_models[] = {
     { "Qwen3-0.6B", 1024, 16, 8, 128, 3072, 151936 },
     { "Qwen3-4B", 2560, 32, 8, 128, 9728, 151936 },
@@ -147,5 +149,19 @@ const km_model km_models[] = {
     { "Llama-3.1-70B", 8192, 64, 8, 128, 28672, 128256 },
     { "Gemma-2-2B", 2304, 8, 4, 256, 9216, 256000 },
     { "Gemma-2-9B", 3584, 16, 8, 256, 14336, 256000 },
+    { "Gemma-3-4B", 2560, 8, 4, 256, 10240, 262208 },
+    { "Gemma-3-27B", 5376, 32, 16, 128, 21504, 262208 },
+    { "DeepSeek-V3", 7168, 128, 128, 128, 18432, 129280 },
+    { "gpt-oss-20b", 2880, 64, 8, 64, 2880, 201088 },
+    { "LTX-Video", 2048, 32, 32, 64, 8192, 0 },
+    { "FLUX.1-dev", 3072, 24, 24, 128, 12288, 0 },
+    { "HunyuanVideo", 3072, 24, 24, 128, 12288, 0 },
+    { "Wan2.2-5B", 3072, 24, 24, 128, 14336, 0 },
+    { "Wan2.2-A14B", 5120, 40, 40, 128, 13824, 0 },
+    { "BERT-base", 768, 12, 12, 64, 3072, 30522 },
+    { "ViT-B/16", 768, 12, 12, 64, 3072, 0 },
+    { "ViT-L/16", 1024, 16, 16, 64, 4096, 0 },
+    { "ViT-H/14", 1280, 16, 16, 80, 5120, 0 },
+    { "SigLIP-so400m", 1152, 16, 16, 72, 4304, 32000 },
     { NULL, 0, 0, 0, 0, 0, 0 },
 };
