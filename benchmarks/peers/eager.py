@@ -17,6 +17,11 @@ def rms_norm_single(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
 
 
+def rms_norm_chain(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """In x's dtype throughout: the baseline of many published tables. Rounds at every step."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
 def f_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
 

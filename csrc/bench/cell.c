@@ -257,9 +257,11 @@ static bool judge(struct run *r)
 
 static void time_rounds(struct run *r)
 {
-    double end = km_now_us() + r->o->budget_s * 1e6;
+    double end;
     size_t look = km_next_look(0);
 
+    r->out->first_sample_us = km_now_us();
+    end = r->out->first_sample_us + r->o->budget_s * 1e6;
     while (r->out->rounds < KM_BENCH_ROUNDS_MAX) {
         time_round(r);
         if (r->out->rounds >= KM_LOOKS_MIN && km_now_us() > end)

@@ -53,6 +53,7 @@ typedef struct {
     size_t cache_bytes; /* of the last cache */
     uint64_t seed;
     uint32_t threads;
+    double first_sample_us;  /* when the first was taken (km_now_us) */
     const km_gpu *gpu;       /* NULL: the CPU */
     km_call_result *results; /* [op->call_count] */
     /* on a GPU alone: */
@@ -62,6 +63,9 @@ typedef struct {
     const char *copy_shape, *copy_plain_shape;
     km_nvml_state least, most; /* clocks, temperature and power, over the rounds */
 } km_cell_result;
+
+/* Microseconds of a clock that nobody sets, the same in all processes. */
+double km_now_us(void);
 
 typedef struct {
     double budget_s; /* for the rounds of one cell */

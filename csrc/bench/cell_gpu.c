@@ -423,12 +423,14 @@ static bool judge(km_gpu_cell *r)
 
 static int time_rounds(km_gpu_cell *r, km_err *err)
 {
-    double end = km_now_us() + r->o->budget_s * 1e6;
     size_t look = km_next_look(0), looked_at = km_random_below(&r->random, KM_LOOKS_MIN - 1);
+    double end;
 
     if (time_round(r, err) < 0) /* the first replays are slower: not counted */
         return err->code;
     r->out->rounds = 0;
+    r->out->first_sample_us = km_now_us();
+    end = r->out->first_sample_us + r->o->budget_s * 1e6;
     while (r->out->rounds < KM_BENCH_ROUNDS_MAX) {
         if (time_round(r, err) < 0)
             return err->code;

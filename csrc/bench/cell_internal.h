@@ -8,9 +8,6 @@
 #include "bench/random.h"
 #include "bench/walk.h"
 
-/* Microseconds of a clock that nobody sets. */
-double km_now_us(void);
-
 /* The first reason is kept. `why` may have several lines, of which the first is kept. */
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why);
 

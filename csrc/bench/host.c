@@ -20,14 +20,20 @@ static int send(int fd, json_t *document)
     return rc;
 }
 
-/* Which torch it was. */
-static json_t *with_torch(const km_torch *t, json_t *cell)
+/* Which torch it was, and what it took: to the first sample since the program was started (what was
+ * compiled and measured before included), and this cell as a whole. */
+static json_t *with_session(const km_session *s, const km_torch *t, const km_cell_result *r,
+                            double start_us, json_t *cell)
 {
     char version[32];
 
     snprintf(version, sizeof version, "%u.%u", t->version_major, t->version_minor);
-    if (cell)
-        json_object_set_new(cell, "torch", json_string(version));
+    if (!cell)
+        return NULL;
+    json_object_set_new(cell, "torch", json_string(version));
+    json_object_set_new(cell, "first_sample_s",
+                        json_real((r->first_sample_us - s->start_us) / 1e6));
+    json_object_set_new(cell, "seconds", json_real((km_now_us() - start_us) / 1e6));
     return cell;
 }
 
@@ -36,6 +42,7 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
 {
     km_arena a = KM_ARENA_INIT;
     km_cell_result result;
+    double start_us = km_now_us();
     int rc = 0;
 
     if (km_session_wants(s, &a, cell)) {
@@ -49,7 +56,7 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
                 rc = 0;
         }
         if (rc == 0)
-            rc = send(fd, with_torch(t, km_cell_json(&result)));
+            rc = send(fd, with_session(s, t, &result, start_us, km_cell_json(&result)));
     }
     km_arena_release(&a);
     return rc;
@@ -114,10 +121,10 @@ char *km_session_text(const km_session *s)
 
     for (const char *const *l = s->libraries; *l; l++)
         json_array_append_new(libraries, json_string(*l));
-    o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f}", "incumbent", s->incumbent,
+    o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f,s:f}", "incumbent", s->incumbent,
                   "candidate", s->candidate, "suite", s->suite->path, "filter", s->filter, "torch",
                   s->torch_folder, "device", s->device, "libraries", libraries, "budget_s",
-                  s->options.budget_s, "margin", s->options.margin);
+                  s->options.budget_s, "margin", s->options.margin, "start_us", s->start_us);
     text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     return text;
@@ -142,6 +149,7 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
         .filter = text_of(o, "filter"),
         .torch_folder = text_of(o, "torch"),
         .device = text_of(o, "device"),
+        .start_us = json_number_value(json_object_get(o, "start_us")),
         .libraries = paths,
         .options = { .budget_s = json_number_value(json_object_get(o, "budget_s")),
                      .margin = json_number_value(json_object_get(o, "margin")) },

@@ -6,6 +6,7 @@
 
 #include "bench/dtype.h"
 #include "bench/gpu_values.h"
+#include "bench/verify.h"
 #include "core/limits.h"
 
 #include <kernmill/tensor.h>
@@ -20,36 +21,52 @@ int km_input_dtype(const km_cell *cell, size_t i, bool widened)
     return widened && km_dtype_epsilon(dtype) > 0 ? KM_FLOAT64 : dtype;
 }
 
-int km_input_sizes(const km_cell *cell, size_t i, int64_t *sizes, int64_t *ndim, km_err *err)
+/* The values of a list of expressions: sizes, or strides. */
+static int evaluate(const km_cell *cell, const char *input, const char *what, const km_list *list,
+                    int64_t *out, km_err *err)
 {
-    const km_list *shape = &cell->op->inputs[i].shape;
     km_variable variables[KM_EXPR_NAMES_MAX];
     size_t n = km_cell_variables(cell, variables);
-    double size;
+    double value;
 
-    if (shape->count > KM_DIMENSIONS_MAX)
-        return km_fail(err, KM_ELIMIT, "input '%s' has %zu dimensions", cell->op->inputs[i].name,
-                       shape->count);
-    for (size_t d = 0; d < shape->count; d++) {
-        if (km_expr_value(shape->items[d], variables, n, &size, err) < 0)
+    for (size_t d = 0; d < list->count; d++) {
+        if (km_expr_value(list->items[d], variables, n, &value, err) < 0)
             return KM_EFORMAT;
-        if (size < 0 || size != floor(size) || size > 0x1p48)
-            return km_fail(err, KM_EFORMAT, "input '%s': '%s' is %g, no size",
-                           cell->op->inputs[i].name, shape->items[d], size);
-        sizes[d] = (int64_t)size;
+        if (value < 0 || value != floor(value) || value > 0x1p48)
+            return km_fail(err, KM_EFORMAT, "input '%s': '%s' is %g, no %s", input, list->items[d],
+                           value, what);
+        out[d] = (int64_t)value;
     }
-    *ndim = (int64_t)shape->count;
+    return 0;
+}
+
+int km_input_layout(const km_cell *cell, size_t i, km_layout *out, km_err *err)
+{
+    const km_suite_input *in = &cell->op->inputs[i];
+    int64_t step = 1;
+
+    *out = (km_layout){ .ndim = (int64_t)in->shape.count };
+    if (out->ndim > KM_DIMENSIONS_MAX)
+        return km_fail(err, KM_ELIMIT, "input '%s' has %zu dimensions", in->name, in->shape.count);
+    if (evaluate(cell, in->name, "size", &in->shape, out->sizes, err) < 0)
+        return KM_EFORMAT;
+    if (in->strides.count)
+        return evaluate(cell, in->name, "stride", &in->strides, out->strides, err);
+    for (int64_t d = out->ndim; d-- > 0;) {
+        out->strides[d] = step;
+        step *= out->sizes[d] > 0 ? out->sizes[d] : 1;
+    }
     return 0;
 }
 
 static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widened,
                     km_torch_tensor *out, km_err *err)
 {
-    int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
+    km_layout layout;
 
-    if (km_input_sizes(cell, i, sizes, &ndim, err) < 0)
+    if (km_input_layout(cell, i, &layout, err) < 0)
         return err->code;
-    return km_torch_empty(t, ndim, sizes, km_input_dtype(cell, i, widened), NULL, out, err);
+    return km_torch_empty(t, &layout, km_input_dtype(cell, i, widened), NULL, out, err);
 }
 
 int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torch_tensor *out,
@@ -117,14 +134,12 @@ static void fill(const struct pool *p, char *data, size_t count, km_random *r)
     }
 }
 
-static void *data_of(const km_torch *t, km_torch_tensor tensor, int64_t *count)
+static void *data_of(const km_torch *t, km_torch_tensor tensor, uint64_t *count)
 {
-    void *data = NULL;
+    km_view v = km_view_of(t, tensor);
 
-    *count = 0;
-    t->aoti_torch_get_numel(tensor, count);
-    t->torch_get_mutable_data_ptr(tensor, &data);
-    return data;
+    *count = km_view_extent(&v);
+    return v.data;
 }
 
 static int fill_on_gpu(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs,
@@ -132,10 +147,9 @@ static int fill_on_gpu(const km_torch *t, const km_cell *cell, const km_torch_te
 {
     for (size_t k = 0; k < count; k++) {
         size_t i = k % cell->op->input_count;
-        int64_t n;
-        uint64_t to = (uint64_t)(uintptr_t)data_of(t, inputs[k], &n);
-        if (km_gpu_fill(t->gpu, &cell->op->inputs[i], to, km_input_dtype(cell, i, false),
-                        (uint64_t)n, km_random_bits(r), err) < 0)
+        uint64_t n, to = (uint64_t)(uintptr_t)data_of(t, inputs[k], &n);
+        if (km_gpu_fill(t->gpu, &cell->op->inputs[i], to, km_input_dtype(cell, i, false), n,
+                        km_random_bits(r), err) < 0)
             return err->code;
     }
     return 0;
@@ -152,9 +166,9 @@ int km_inputs_fill(const km_torch *t, const km_cell *cell, const km_torch_tensor
         struct pool p;
         int rc = make_pool(&cell->op->inputs[i], km_input_dtype(cell, i, false), r, &p, err);
         for (size_t set = 0; set < sets && rc == 0; set++) {
-            int64_t n;
+            uint64_t n;
             char *to = data_of(t, inputs[set * each + i], &n);
-            fill(&p, to, (size_t)n, r);
+            fill(&p, to, n, r);
         }
         free(p.values);
         if (rc < 0)
@@ -182,19 +196,16 @@ int km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tenso
 {
     for (size_t i = 0; i < cell->op->input_count; i++) {
         int dtype = km_input_dtype(cell, i, false);
-        void *source = NULL, *target = NULL;
-        int64_t count = 0;
-        t->aoti_torch_get_numel(from[i], &count);
-        t->torch_get_mutable_data_ptr(from[i], &source);
-        t->torch_get_mutable_data_ptr(to[i], &target);
-        if (t->gpu && widen_on_gpu(t->gpu, cell, i, target, source, (uint64_t)count, err) < 0)
+        uint64_t count;
+        void *target = data_of(t, to[i], &count), *source = data_of(t, from[i], &count);
+        if (t->gpu && widen_on_gpu(t->gpu, cell, i, target, source, count, err) < 0)
             return err->code;
         if (t->gpu)
             continue;
         if (km_input_dtype(cell, i, true) == KM_FLOAT64)
-            km_dtype_widen(dtype, source, target, (size_t)count);
+            km_dtype_widen(dtype, source, target, count);
         else
-            memcpy(target, source, (size_t)count * km_dtype_bytes((km_dtype)dtype));
+            memcpy(target, source, count * km_dtype_bytes((km_dtype)dtype));
     }
     return 0;
 }

@@ -6,11 +6,9 @@
 #include "bench/suite.h"
 #include "bench/torch_host.h"
 
-#define KM_DIMENSIONS_MAX 16
-
-/* The sizes of the cell's i-th input; `sizes` has room for KM_DIMENSIONS_MAX. Errors: KM_EFORMAT
- * when one is no size. */
-int km_input_sizes(const km_cell *cell, size_t i, int64_t *sizes, int64_t *ndim, km_err *err);
+/* The cell's i-th input in memory. Errors: KM_EFORMAT when a size or a stride is none; KM_ELIMIT
+ * beyond KM_DIMENSIONS_MAX. */
+int km_input_layout(const km_cell *cell, size_t i, km_layout *out, km_err *err);
 
 /* Its dtype; `widened`: float64 for a floating type. */
 int km_input_dtype(const km_cell *cell, size_t i, bool widened);
@@ -21,7 +19,8 @@ int km_input_dtype(const km_cell *cell, size_t i, bool widened);
 int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torch_tensor *out,
                    km_err *err);
 
-/* Values for `sets` sets of inputs from the inputs' distributions, rounded to their dtypes. Errors:
+/* Values for `sets` sets of inputs from the inputs' distributions, rounded to their dtypes, the
+ * gaps between rows included: what a call reads there by mistake must not be zero. Errors:
  * KM_ENOMEM, KM_ECHILD. */
 int km_inputs_fill(const km_torch *t, const km_cell *cell, const km_torch_tensor *inputs,
                    size_t sets, km_random *r, km_err *err);

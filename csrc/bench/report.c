@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "bench/trace_check.h"
+#include "core/path.h"
 
 #include <kernmill/tensor.h>
 
@@ -73,6 +74,20 @@ static void add_score(json_t *call, const km_cell_result *r, const km_call_resul
                                   "score_without_floor", score(cold, peer, pins)));
 }
 
+/* What was called: an operator and the library that has it (none: torch), or a function of
+ * Python's. */
+static void add_callee(json_t *call, const km_call_result *c)
+{
+    const km_suite_call *s = c->call;
+
+    if (s->schema)
+        json_object_set_new(call, "schema", json_string(s->schema));
+    if (s->library)
+        json_object_set_new(call, "library", json_string(km_path_base(s->library)));
+    if (s->python)
+        json_object_set_new(call, "python", json_string(km_path_base(s->python)));
+}
+
 static json_t *call_json(const km_cell_result *r, const km_call_result *c)
 {
     json_t *columns = json_object(), *call;
@@ -84,6 +99,8 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
     call = json_pack("{s:s,s:s,s:s?,s:s?,s:o,s:o}", "name", c->call->name, "state",
                      km_call_state_names[c->state], "why", c->why, "note", c->note, "error_ulp",
                      number(c->error_ulp), "columns", columns);
+    if (call)
+        add_callee(call, c);
     if (call && r->gpu)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
     if (call && r->gpu)

@@ -177,6 +177,15 @@ static int check_reference(const km_fields *f, const km_suite_op *op, km_err *er
     return km_fields_hint_names(names, err);
 }
 
+static int check_expressions(const km_fields *f, const km_suite_op *op, const km_list *list,
+                             km_err *err)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (check_expression(f, op, list->places[i], list->items[i], err) < 0)
+            return KM_EFORMAT;
+    return 0;
+}
+
 int km_schema_check_op(km_suite *s, km_suite_op *op, km_err *err)
 {
     km_fields f = { &s->arena, s->path, "" };
@@ -188,10 +197,9 @@ int km_schema_check_op(km_suite *s, km_suite_op *op, km_err *err)
          check_expression(&f, op, km_toml_get(op->place, "flops"), op->flops, err) < 0))
         return KM_EFORMAT;
     for (size_t i = 0; i < op->input_count; i++)
-        for (size_t d = 0; d < op->inputs[i].shape.count; d++)
-            if (check_expression(&f, op, op->inputs[i].shape.places[d],
-                                 op->inputs[i].shape.items[d], err) < 0)
-                return KM_EFORMAT;
+        if (check_expressions(&f, op, &op->inputs[i].shape, err) < 0 ||
+            check_expressions(&f, op, &op->inputs[i].strides, err) < 0)
+            return KM_EFORMAT;
     for (size_t i = 0; i < op->call_count; i++)
         if (km_schema_check_call(s, op, &op->calls[i], calls->table.entries[i].value, err) < 0)
             return KM_EFORMAT;

@@ -19,6 +19,7 @@ typedef struct {
     const char *const *libraries;       /* files to load, ends with NULL */
     const char *python, *host, *engine; /* for calls of Python: the interpreter, bench_host.py and
                                            libkernmill_bench.so */
+    double start_us;                    /* when the program was started, by km_now_us */
     km_bench_options options;
     /* Called in the parent for each cell's document, which it borrows; an error ends the session.
      */

@@ -22,17 +22,15 @@ static size_t at(const km_sets *s, size_t set, size_t input)
 
 static int measure_inputs(km_sets *s, km_err *err)
 {
-    int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
+    km_layout l;
 
     if (s->inputs > KM_GPU_INPUTS_MAX)
         return km_fail(err, KM_ELIMIT, "an operator has %zu inputs; on a GPU at most %d", s->inputs,
                        KM_GPU_INPUTS_MAX);
     for (size_t i = 0; i < s->inputs; i++) {
-        if (km_input_sizes(s->cell, i, sizes, &ndim, err) < 0)
+        if (km_input_layout(s->cell, i, &l, err) < 0)
             return err->code;
-        s->elements[i] = 1;
-        for (int64_t d = 0; d < ndim; d++)
-            s->elements[i] *= (uint64_t)sizes[d];
+        s->elements[i] = km_layout_extent(l.ndim, l.sizes, l.strides);
         s->bytes[i] = s->elements[i] * km_dtype_bytes((km_dtype)km_input_dtype(s->cell, i, false));
     }
     return 0;
@@ -65,14 +63,14 @@ static int place(const km_torch *t, km_sets *s, km_err *err)
 
     for (size_t set = 0; set < s->count; set++)
         for (size_t i = 0; i < s->inputs; i++) {
-            int64_t sizes[KM_DIMENSIONS_MAX] = { 0 }, ndim = 0;
+            km_layout l;
             size_t k = at(s, set, i);
             offset += GUARD_BYTES;
             s->addresses[k] = s->memory + offset;
             s->sources[k] = s->source_memory + offset;
             offset += round_up(s->bytes[i], GUARD_BYTES);
-            if (km_input_sizes(s->cell, i, sizes, &ndim, err) < 0 ||
-                km_torch_empty(t, ndim, sizes, km_input_dtype(s->cell, i, false),
+            if (km_input_layout(s->cell, i, &l, err) < 0 ||
+                km_torch_empty(t, &l, km_input_dtype(s->cell, i, false),
                                (void *)(uintptr_t)s->addresses[k], &s->tensors[k], err) < 0)
                 return err->code;
         }

@@ -20,7 +20,7 @@ typedef struct {
     uint64_t guards;                /* the sum that whole guards have */
 } km_sets;
 
-/* Without values. Errors: KM_ENOMEM, KM_ELIMIT, those of km_input_sizes. On error, too, it wants a
+/* Without values. Errors: KM_ENOMEM, KM_ELIMIT, those of km_input_layout. On error, too, it wants a
  * release. */
 int km_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count, km_sets *out,
                  km_err *err);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/models.h"
 #include "bench/schema.h"
 #include "bench/trace.h"
 #include "core/limits.h"
@@ -143,6 +144,7 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
 {
     static const km_field rows[] = {
         { "shape", KM_FIELD_LIST, offsetof(km_suite_input, shape), true },
+        { "strides", KM_FIELD_LIST, offsetof(km_suite_input, strides), false },
         { "dtype", KM_FIELD_ANY, 0, false },
         { "values", KM_FIELD_ANY, 0, false },
         { "low", KM_FIELD_ANY, 0, false },
@@ -153,6 +155,7 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
         { "dtype", KM_FIELD_TEXT, offsetof(struct input_keys, dtype), false },
         { "values", KM_FIELD_TEXT, offsetof(struct input_keys, values), false },
         { "shape", KM_FIELD_ANY, 0, false },
+        { "strides", KM_FIELD_ANY, 0, false },
         { "low", KM_FIELD_ANY, 0, false },
         { "high", KM_FIELD_ANY, 0, false },
         KM_FIELD_END,
@@ -165,6 +168,10 @@ static int read_input(km_suite *s, const km_toml_entry *e, km_suite_input *in, k
         km_fields_read(&f, e->value, rows, in, err) < 0 ||
         km_fields_read(&f, e->value, words, &keys, err) < 0)
         return KM_EFORMAT;
+    if (in->strides.count && in->strides.count != in->shape.count)
+        return km_fields_fail(&f, km_toml_get(e->value, "strides"), err,
+                              "'%s' has %zu dimensions and %zu strides", e->key, in->shape.count,
+                              in->strides.count);
     in->has_dtype = keys.dtype != NULL;
     if (keys.dtype &&
         take_dtype(&f, km_toml_get(e->value, "dtype"), keys.dtype, &in->dtype, err) < 0)
@@ -299,11 +306,13 @@ static int add_listed(const km_fields *f, km_suite_op *op, const km_toml *list, 
     return 0;
 }
 
-static int read_shapes(km_suite *s, km_suite_op *op, const km_toml *axes, const km_toml *list,
-                       km_err *err)
+/* The axes, and all shapes: products, listed ones, and those of models. */
+static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
 {
     km_fields f = { &s->arena, s->path, "" };
-    size_t total = 1;
+    const km_toml *axes = km_toml_get(op->place, "axes"), *list = km_toml_get(op->place, "shapes");
+    const km_toml *models = km_toml_get(op->place, "models");
+    size_t total = 1, of_models = 0;
 
     op->axis_count = axes->table.count;
     op->axes = km_arena_array(&s->arena, op->axis_count + 1, sizeof *op->axes);
@@ -319,14 +328,18 @@ static int read_shapes(km_suite *s, km_suite_op *op, const km_toml *axes, const 
         total *= e->value->array.count;
         op->axes[i] = e->key;
     }
-    total += list ? list->array.count : 0;
+    if (models && km_models_count(&f, op, models, &of_models, err) < 0)
+        return KM_EFORMAT;
+    total += (list ? list->array.count : 0) + of_models;
     if (!op->axis_count || op->axis_count >= KM_EXPR_NAMES_MAX || !total || total > KM_CELLS_MAX)
         return km_fields_fail(&f, axes, err, "'%s' has %zu axes and %zu shapes", op->name,
                               op->axis_count, total);
     op->shapes = km_arena_array(&s->arena, total * op->axis_count, sizeof *op->shapes);
     if (!op->shapes)
         return km_fail_nomem(err);
-    return add_product(&f, op, axes, err) < 0 ? KM_EFORMAT : add_listed(&f, op, list, err);
+    if (add_product(&f, op, axes, err) < 0 || add_listed(&f, op, list, err) < 0)
+        return KM_EFORMAT;
+    return models ? km_models_add(&f, op, models, err) : 0;
 }
 
 /* ---- operators ---- */
@@ -356,6 +369,7 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
     static const km_field rows[] = {
         { "axes", KM_FIELD_TABLE, 0, true },
         { "shapes", KM_FIELD_ARRAY, 0, false },
+        { "models", KM_FIELD_TABLE, 0, false },
         { "dtypes", KM_FIELD_LIST, offsetof(struct op_keys, dtypes), true },
         { "bytes", KM_FIELD_TEXT, offsetof(struct op_keys, bytes), true },
         { "flops", KM_FIELD_TEXT, offsetof(struct op_keys, flops), false },
@@ -376,9 +390,7 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
     if (km_fields_want(&f, e->key, e->value, KM_TOML_TABLE, err) < 0 ||
         km_fields_read(&f, e->value, rows, &keys, err) < 0 ||
         take_number(&f, "tolerance", km_toml_get(e->value, "tolerance"), &op->tolerance, err) < 0 ||
-        read_shapes(s, op, km_toml_get(e->value, "axes"), km_toml_get(e->value, "shapes"), err) <
-            0 ||
-        read_dtypes(&f, op, &keys.dtypes, err) < 0 ||
+        read_shapes(s, op, err) < 0 || read_dtypes(&f, op, &keys.dtypes, err) < 0 ||
         read_inputs(s, op, km_toml_get(e->value, "inputs"), err) < 0 ||
         read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0 ||
         (trace && km_trace_read(s, op, trace, err) < 0))

@@ -6,6 +6,8 @@
  *     [op.rms_norm]
  *     axes = { rows = [1, 512, 32768], columns = [4096] }    # every combination
  *     shapes = [{ rows = 65536, columns = 1024 }]            # and these
+ *     # and those of models (bench/models.h)
+ *     models = { names = ["Qwen3-8B"], rows = [512], columns = ["hidden", "head_dim"] }
  *     dtypes = ["bfloat16", "float32"]                       # each shape in each
  *     # moved, by the axes and size, which is the dtype's
  *     bytes = "(2 * rows + 1) * columns * size"
@@ -16,6 +18,7 @@
  *     [op.rms_norm.inputs]
  *     x = { shape = ["rows", "columns"] }
  *     weight = { shape = ["columns"], values = "uniform", low = 0.5, high = 1.5 }
+ *     # rows of a wider tensor: strides = ["2 * columns", "1"]
  *
  *     [op.rms_norm.calls.kernmill]
  *     library = "kernmill_rmsnorm"                            # the package; without: torch's own
@@ -35,7 +38,8 @@
  *
  * An argument of an operator is, by its type in the schema: the name of an input (Tensor), a number
  * or an expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
- * optional one. Expressions: bench/expr.h. Inputs: `shape` (expressions), `dtype` (default: the
+ * optional one. Expressions: bench/expr.h. Inputs: `shape` and `strides` (expressions, in elements;
+ * without strides contiguous), `dtype` (default: the
  * cell's), `values` normal (default: mean 0, deviation 1), uniform (from `low` to `high`, default 0
  * to 1) or integers (the same, both included). Everything lives in the suite's arena. */
 #ifndef KERNMILL_BENCH_SUITE_H
@@ -49,8 +53,8 @@ typedef enum { KM_VALUES_NORMAL, KM_VALUES_UNIFORM, KM_VALUES_INTEGERS } km_valu
 
 typedef struct {
     const char *name;
-    km_list shape;
-    bool has_dtype; /* else the cell's */
+    km_list shape, strides; /* strides: empty when contiguous */
+    bool has_dtype;         /* else the cell's */
     int dtype;
     km_values_kind values;
     double low, high;

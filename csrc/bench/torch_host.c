@@ -146,22 +146,27 @@ static int fail(const km_torch *t, int code, const char *what, km_err *err)
     return km_fail(err, code, "%s failed: %s", what, why ? why : "torch gives no reason");
 }
 
-int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype, void *data,
+uint64_t km_layout_extent(int64_t ndim, const int64_t *sizes, const int64_t *strides)
+{
+    uint64_t extent = 1;
+
+    for (int64_t i = 0; i < ndim; i++) {
+        if (sizes[i] == 0)
+            return 0;
+        extent += (uint64_t)(sizes[i] - 1) * (uint64_t)strides[i];
+    }
+    return extent;
+}
+
+int km_torch_empty(const km_torch *t, const km_layout *l, int dtype, void *data,
                    km_torch_tensor *out, km_err *err)
 {
     int32_t type = t->gpu ? t->aoti_torch_device_type_cuda() : t->aoti_torch_device_type_cpu();
     int32_t code = km_torch_dtype_code(t, dtype), rc;
-    int64_t strides[16], step = 1;
 
-    if (ndim > 16)
-        return km_fail(err, KM_ELIMIT, "a tensor of %lld dimensions", (long long)ndim);
-    for (int64_t i = ndim; i-- > 0;) {
-        strides[i] = step;
-        step *= sizes[i] > 0 ? sizes[i] : 1;
-    }
-    rc = data ? t->aoti_torch_create_tensor_from_blob(data, ndim, sizes, strides, 0, code, type, 0,
-                                                      out)
-              : t->aoti_torch_empty_strided(ndim, sizes, strides, code, type, 0, out);
+    rc = data ? t->aoti_torch_create_tensor_from_blob(data, l->ndim, l->sizes, l->strides, 0, code,
+                                                      type, 0, out)
+              : t->aoti_torch_empty_strided(l->ndim, l->sizes, l->strides, code, type, 0, out);
     return rc == 0 ? 0 : fail(t, KM_ENOMEM, "making a tensor", err);
 }
 

@@ -86,9 +86,19 @@ int km_torch_open(km_torch *t, const char *folder, km_gpu *gpu, km_err *err);
  * was refused (km_status). */
 int km_torch_load(km_torch *t, const char *path, km_err *err);
 
-/* A new contiguous tensor on t->gpu or the CPU: in memory of torch's, which is not initialised, or
- * in the caller's at `data`, which must outlive it. Errors: KM_ENOMEM. */
-int km_torch_empty(const km_torch *t, int64_t ndim, const int64_t *sizes, int dtype, void *data,
+#define KM_DIMENSIONS_MAX 16
+
+/* How a tensor lies in memory. */
+typedef struct {
+    int64_t ndim, sizes[KM_DIMENSIONS_MAX], strides[KM_DIMENSIONS_MAX]; /* in elements */
+} km_layout;
+
+/* Elements from the first to the last, gaps included; 0 where a size is. */
+uint64_t km_layout_extent(int64_t ndim, const int64_t *sizes, const int64_t *strides);
+
+/* A new tensor on t->gpu or the CPU: in memory of torch's, which is not initialised, or in the
+ * caller's at `data`, which must outlive it. Errors: KM_ENOMEM. */
+int km_torch_empty(const km_torch *t, const km_layout *layout, int dtype, void *data,
                    km_torch_tensor *out, km_err *err);
 
 /* Makes torch give back the GPU memory that it keeps for later. */

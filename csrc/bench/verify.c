@@ -38,9 +38,14 @@ bool km_view_is_dense(const km_view *v)
     return true;
 }
 
+uint64_t km_view_extent(const km_view *v)
+{
+    return km_layout_extent(v->ndim, v->sizes, v->strides);
+}
+
 size_t km_view_bytes(const km_view *v)
 {
-    return (size_t)v->count * km_dtype_bytes((km_dtype)v->dtype);
+    return km_view_extent(v) * km_dtype_bytes((km_dtype)v->dtype);
 }
 
 const char *km_view_mismatch(const km_view *got, const km_view *want)

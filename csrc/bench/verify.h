@@ -17,6 +17,8 @@ km_view km_view_of(const km_torch *t, km_torch_tensor tensor);
 /* Whether it is contiguous, and of a dtype that has a name. */
 bool km_view_is_dense(const km_view *v);
 
+/* Elements from the first to the last, gaps included, and their bytes. */
+uint64_t km_view_extent(const km_view *v);
 size_t km_view_bytes(const km_view *v);
 
 /* NULL when the two can be compared (km_verify), else the reason. */

@@ -1,5 +1,6 @@
 #include "cli/bench_judge.h"
 #include "formats/json.h"
+#include "record/record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,26 +11,14 @@ struct tally {
     char reason[256];
 };
 
-static const json_t *find_call(const json_t *cell, const char *name)
-{
-    const json_t *calls = json_object_get(cell, "calls"), *call;
-    size_t i;
-
-    json_array_foreach(calls, i,
-                       call) if (strcmp(km_json_text_of(call, "name"), name) == 0) return call;
-    return NULL;
-}
-
 /* One cell: the column that counts, its ratio and verdict. */
 static json_t *judge_cell(const json_t *cell, const char *candidate, struct tally *t)
 {
-    const json_t *call = find_call(cell, candidate);
-    const char *name = strcmp(km_json_text_of(cell, "device"), "cuda") == 0 ? "cold" : "call";
-    json_t *column = json_object_get(json_object_get(call, "columns"), name);
+    const json_t *call = km_record_call(cell, candidate);
+    const json_t *column = km_record_column(cell, call);
     const char *verdict = km_json_text_of(column, "verdict");
-    bool right = strcmp(km_json_text_of(call, "state"), "right") == 0;
 
-    if (!right) {
+    if (!km_record_is_right(call)) {
         if (!t->wrong++)
             snprintf(t->reason, sizeof t->reason, "%s: %s", km_json_text_of(call, "state"),
                      km_json_text_of(call, "why"));
@@ -41,8 +30,8 @@ static json_t *judge_cell(const json_t *cell, const char *candidate, struct tall
     t->undecided += strcmp(verdict, "undecided") == 0 || !*verdict;
     return json_pack("{s:s,s:O,s:s,s:s,s:s,s:O?}", "op", km_json_text_of(cell, "op"), "shape",
                      json_object_get(cell, "shape"), "dtype", km_json_text_of(cell, "dtype"),
-                     "column", name, "verdict", *verdict ? verdict : "undecided", "ratio",
-                     json_object_get(column, "ratio"));
+                     "column", km_record_column_name(cell), "verdict",
+                     *verdict ? verdict : "undecided", "ratio", json_object_get(column, "ratio"));
 }
 
 static const char *verdict_of(const struct tally *t)

@@ -1,10 +1,10 @@
 #include "cli/bench_table.h"
 #include "formats/json.h"
+#include "record/record.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 static const json_t *column_of(const json_t *call, const char *name)
 {
@@ -14,11 +14,6 @@ static const json_t *column_of(const json_t *call, const char *name)
 static double median_of(const json_t *call, const char *column)
 {
     return km_json_number_of(column_of(call, column), "median_us");
-}
-
-static bool is_right(const json_t *call)
-{
-    return strcmp(km_json_text_of(call, "state"), "right") == 0;
 }
 
 /* A time in microseconds, in `width` characters. */
@@ -44,7 +39,7 @@ static void print_ratio(const json_t *column)
 
 static void print_faults(const json_t *call)
 {
-    if (!is_right(call))
+    if (!km_record_is_right(call))
         printf("  %-12.12s %s: %s\n", "", km_json_text_of(call, "state"),
                km_json_text_of(call, "why"));
     if (*km_json_text_of(call, "note"))
@@ -65,17 +60,11 @@ static void print_on_gpu(const json_t *cell)
 {
     static const char *const others[] = { "chained", "hot", "stream", "host", "latency" };
     const json_t *calls = json_object_get(cell, "calls"), *call;
-    double best = 0;
+    double best = km_record_best_us(cell);
     size_t i;
 
     printf("  %-12s %7s  %4s  %-32s%8s%7s%7s%7s%8s%6s\n", "us", "cold", "SOL", "ratio, 95 %",
            others[0], others[1], others[2], others[3], others[4], "ulp");
-    json_array_foreach(calls, i, call)
-    {
-        double us = median_of(call, "cold");
-        if (us > 0 && is_right(call) && (best == 0 || us < best))
-            best = us;
-    }
     json_array_foreach(calls, i, call)
     {
         double us = median_of(call, "cold"), share = km_json_number_of(call, "share_of_light");
@@ -97,16 +86,10 @@ static void print_on_gpu(const json_t *cell)
 static void print_on_cpu(const json_t *cell)
 {
     const json_t *calls = json_object_get(cell, "calls"), *call;
-    double best = 0, bytes = km_json_number_of(cell, "bytes");
+    double best = km_record_best_us(cell), bytes = km_json_number_of(cell, "bytes");
     size_t i;
 
     printf("  %-16s %10s  %8s  %-32s%6s\n", "", "us", "GB/s", "ratio, 95 %", "ulp");
-    json_array_foreach(calls, i, call)
-    {
-        double us = median_of(call, "call");
-        if (us > 0 && is_right(call) && (best == 0 || us < best))
-            best = us;
-    }
     json_array_foreach(calls, i, call)
     {
         double us = median_of(call, "call");
@@ -125,7 +108,7 @@ static void print_on_cpu(const json_t *cell)
 
 void km_bench_print(const json_t *cell)
 {
-    bool gpu = strcmp(km_json_text_of(cell, "device"), "cuda") == 0;
+    bool gpu = km_record_on_gpu(cell);
     const json_t *yards = json_object_get(cell, "yardsticks"), *size;
     const char *axis;
 

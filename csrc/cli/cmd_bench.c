@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/models.h"
 #include "bench/packages.h"
 #include "bench/session.h"
 #include "cli/bench_judge.h"
@@ -20,10 +21,11 @@
 #include "formats/json.h"
 #include "pkg/home.h"
 #include "record/environment.h"
+#include "record/record.h"
 
 typedef struct {
     km_common common;
-    bool list;
+    bool list, models;
     const char *filter, *output, *budget, *margin, *device, *baseline, *gate;
     const char *candidate, *incumbent;
     const char *import, *bind, *export;
@@ -31,6 +33,8 @@ typedef struct {
 
 static const km_opt options[] = {
     KM_OPT_FLAG("list", 'l', bench_fields, list, "print the cells and measure nothing"),
+    KM_OPT_FLAG("models", 0, bench_fields, models,
+                "print the models that suites can name, with their sizes"),
     KM_OPT_TEXT("filter", 'f', "TEXT", bench_fields, filter, "only cells whose line holds TEXT"),
     KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget, "time for a cell (default: 2)"),
     KM_OPT_TEXT("margin", 'm', "PERCENT", bench_fields, margin,
@@ -218,6 +222,28 @@ static int list_cells(struct bench *b, km_err *err)
     return 0;
 }
 
+static int list_models(const struct bench *b, km_err *err)
+{
+    json_t *rows = json_array();
+
+    if (!b->f->common.json)
+        printf("%-16s %8s %8s %8s %8s %8s %8s\n", "", "hidden", "heads", "kv_heads", "head_dim",
+               "mlp", "vocab");
+    for (const km_model *m = km_models; m->name; m++)
+        if (b->f->common.json)
+            json_array_append_new(rows, json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f}", "name", m->name,
+                                                  "hidden", m->hidden, "heads", m->heads,
+                                                  "kv_heads", m->kv_heads, "head_dim", m->head_dim,
+                                                  "mlp", m->mlp, "vocab", m->vocab));
+        else
+            printf("%-16s %8.0f %8.0f %8.0f %8.0f %8.0f %8.0f\n", m->name, m->hidden, m->heads,
+                   m->kv_heads, m->head_dim, m->mlp, m->vocab);
+    if (b->f->common.json)
+        return km_print_json(json_pack("{s:i,s:o}", "schema", KM_JSON_SCHEMA, "models", rows), err);
+    json_decref(rows);
+    return 0;
+}
+
 /* The versions of the packages that the suite names. */
 static int describe_packages(struct bench *b, km_err *err)
 {
@@ -369,7 +395,7 @@ static int import(const bench_fields *f, size_t arg_count, km_err *err)
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    struct bench b = { .f = fields };
+    struct bench b = { .f = fields, .session.start_us = km_now_us() };
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0 && b.f->import)
@@ -377,7 +403,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     if (rc == 0 && b.f->bind)
         return km_fail(err, KM_EUSAGE, "option '--bind' belongs to --import");
     if (rc == 0)
-        rc = carry_out(&b, arg_count ? args[0] : ".", err);
+        rc = b.f->models ? list_models(&b, err) : carry_out(&b, arg_count ? args[0] : ".", err);
     json_decref(b.environment);
     json_decref(b.cells);
     json_decref(b.before);

@@ -1,6 +1,7 @@
 /* cli/cmd_compare.c: kernmill compare OLD NEW: what became slower between two records. */
 #include "cli/command.h"
 #include "cli/compare_table.h"
+#include "record/record.h"
 
 typedef struct {
     km_common common;

@@ -9,12 +9,14 @@
 
 typedef struct {
     km_build_fields build;
-    const char *out;
+    const char *out, *records;
     bool wheel_only, editable;
 } pack_fields;
 
 static const km_opt options[] = {
     KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
+    KM_OPT_TEXT("records", 'r', "PATH", pack_fields, records,
+                "the card's figures (default: benchmarks/results)"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
     KM_OPT_FLAG("editable", 'e', pack_fields, editable, "a wheel that points at the sources"),
     KM_BUILD_OPTION_ROWS(pack_fields),
@@ -42,7 +44,7 @@ static int write_wheel(const km_plan *p, pack_fields *f, const char *out, km_err
 static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *err)
 {
     km_pack_result r;
-    int rc = km_pack(p, out, &r, err);
+    int rc = km_pack(p, out, f->records, &r, err);
 
     for (size_t i = 0; i < r.findings.count; i++)
         km_term_note(&f->build.common.term, "%s: %s", r.findings.items[i].place,
@@ -82,7 +84,11 @@ const km_command km_cmd_pack = {
     .name = "pack",
     .help = "build, check, and write the wheel and the Hub layout with its card",
     .args = "[PATH]",
-    .more = "PATH is the repository or its build.toml; without one, the working folder.",
+    .more =
+        "PATH is the repository or its build.toml; without one, the working folder. The card "
+        "states\n"
+        "what the records of `kernmill bench` say of the very library that is packed, with the\n"
+        "plots that `kernmill report` left beside them.",
     .options = options,
     .fields_size = sizeof(pack_fields),
     .run = run,

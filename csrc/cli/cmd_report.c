@@ -6,8 +6,8 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
-#include "record/compare.h"
 #include "record/page.h"
+#include "record/record.h"
 
 typedef struct {
     km_common common;

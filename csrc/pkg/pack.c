@@ -44,13 +44,13 @@ static int copy_variants(const km_plan *p, km_pack_result *r, km_err *err)
     return 0;
 }
 
-static int write_card(const km_plan *p, km_pack_result *r, km_err *err)
+static int write_card(const km_plan *p, const char *records, km_pack_result *r, km_err *err)
 {
     km_str text = KM_STR_INIT;
     int rc;
 
     r->card = km_path_join(&r->arena, r->hub_dir, "README.md");
-    rc = r->card ? km_card_write(p, &text, err) : km_fail_nomem(err);
+    rc = r->card ? km_card_write(p, records, r->hub_dir, &text, err) : km_fail_nomem(err);
     if (rc == 0)
         rc = km_file_update(r->card, text.data, text.length, 0644, err);
     km_str_release(&text);
@@ -73,7 +73,8 @@ static int check_all(km_pack_result *r, km_err *err)
     return rc;
 }
 
-int km_pack(const km_plan *p, const char *out_dir, km_pack_result *r, km_err *err)
+int km_pack(const km_plan *p, const char *out_dir, const char *records, km_pack_result *r,
+            km_err *err)
 {
     int rc;
 
@@ -90,7 +91,7 @@ int km_pack(const km_plan *p, const char *out_dir, km_pack_result *r, km_err *er
     if (rc == 0)
         rc = copy_variants(p, r, err);
     if (rc == 0)
-        rc = write_card(p, r, err);
+        rc = write_card(p, records, r, err);
     return rc == 0 ? check_all(r, err) : rc;
 }
 

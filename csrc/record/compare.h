@@ -30,11 +30,6 @@ typedef struct {
     size_t only_old, only_new; /* cells that one of the two has alone */
 } km_comparison;
 
-/* The cells of a record, a JSON array; of a cell that was measured several times the last. A line
- * that was cut off by a crash is left out. Errors: KM_ENOENT, KM_EIO; KM_EFORMAT when no line is a
- * cell. */
-int km_record_read(const char *path, json_t **cells, km_err *err);
-
 /* Compares what both have; `gate` (0.02) is the change that counts. Errors: KM_ENOMEM. */
 int km_record_compare(km_arena *a, const json_t *old_cells, const json_t *new_cells, double gate,
                       km_comparison *out, km_err *err);

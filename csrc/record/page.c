@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "record/record.h"
 
 static const char style[] =
     "body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 "
@@ -64,35 +65,12 @@ static void add_environment(km_str *s, const json_t *cell)
     km_str_add(s, "</table>\n");
 }
 
-static const json_t *column_of(const json_t *cell, const json_t *call)
-{
-    bool gpu = strcmp(km_json_text_of(cell, "device"), "cuda") == 0;
-
-    return json_object_get(json_object_get(call, "columns"), gpu ? "cold" : "call");
-}
-
-static double best_of(const json_t *cell)
-{
-    const json_t *call;
-    double best = 0;
-    size_t i;
-
-    json_array_foreach(json_object_get(cell, "calls"), i, call)
-    {
-        double us = km_json_number_of(column_of(cell, call), "median_us");
-        if (us > 0 && strcmp(km_json_text_of(call, "state"), "right") == 0 &&
-            (best == 0 || us < best))
-            best = us;
-    }
-    return best;
-}
-
 static void add_call(km_str *s, const json_t *cell, const json_t *call, double best)
 {
-    const json_t *column = column_of(cell, call), *ratio = json_object_get(column, "ratio");
+    const json_t *column = km_record_column(cell, call), *ratio = json_object_get(column, "ratio");
     double us = km_json_number_of(column, "median_us"),
            share = km_json_number_of(call, "share_of_light");
-    bool right = strcmp(km_json_text_of(call, "state"), "right") == 0;
+    bool right = km_record_is_right(call);
 
     km_str_printf(s, "<tr%s><td>", right && us == best ? " class=\"best\"" : "");
     add_escaped(s, km_json_text_of(call, "name"));
@@ -120,7 +98,7 @@ static void add_cell(km_str *s, const json_t *cell)
 {
     json_t *shape = json_object_get(cell, "shape"), *size;
     const json_t *call;
-    double best = best_of(cell);
+    double best = km_record_best_us(cell);
     const char *axis;
     size_t i;
 

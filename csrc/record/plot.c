@@ -11,6 +11,7 @@
 #include "core/str.h"
 #include "formats/json.h"
 #include "record/interval.h"
+#include "record/record.h"
 
 #define OPS_MAX 64
 
@@ -39,7 +40,7 @@ static struct series cells_of(km_arena *a, const json_t *cells, const char *op)
         s.cells[s.count++] = cell;
     if (s.count) {
         qsort(s.cells, s.count, sizeof *s.cells, by_bytes);
-        s.gpu = strcmp(km_json_text_of(s.cells[0], "device"), "cuda") == 0;
+        s.gpu = km_record_on_gpu(s.cells[0]);
     }
     return s;
 }
@@ -51,8 +52,7 @@ static const json_t *call_at(const struct series *s, size_t cell, size_t call)
 
 static const json_t *column_at(const struct series *s, size_t cell, size_t call)
 {
-    return json_object_get(json_object_get(call_at(s, cell, call), "columns"),
-                           s->gpu ? "cold" : "call");
+    return km_record_column(s->cells[cell], call_at(s, cell, call));
 }
 
 static size_t count_calls(const struct series *s)
@@ -94,7 +94,7 @@ static bool point_of(const struct series *s, plot_kind kind, size_t cell, size_t
     const json_t *column = column_at(s, cell, call), *ratio = json_object_get(column, "ratio");
     double light = km_json_number_of(s->cells[cell], "light_us");
 
-    if (strcmp(km_json_text_of(call_at(s, cell, call), "state"), "right") != 0)
+    if (!km_record_is_right(call_at(s, cell, call)))
         return false;
     if (kind == PLOT_RATIO && ratio) {
         *out = (km_interval){ .median = km_json_number_of(ratio, "median"),

@@ -1,12 +1,14 @@
 """kernmill bench on the CPU: what it measures, what it writes, and who is caught (tests/bench/candidates.c)."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import torch
 from program import ROOT, replace
+
+sys.path.insert(0, str(ROOT / "tests/bench"))
+from build_candidates import build
 
 PYTHON = {"KERNMILL_PYTHON": sys.executable}
 SUITE = """
@@ -28,20 +30,7 @@ arguments = ["x"]
 @pytest.fixture(scope="session")
 def candidates(tmp_path_factory):
     """The library of candidates, linked with this torch."""
-    path = tmp_path_factory.mktemp("candidates") / "candidates.so"
-    lib = torch.__path__[0] + "/lib"
-    source = ROOT / "tests/bench/candidates.c"
-    command = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-fexceptions",
-        "-O2",
-        '-DKM_NAMESPACE="cand"',
-        f"-I{ROOT}/csrc/sdk",
-    ]
-    subprocess.run([*command, source, "-o", path, f"-L{lib}", "-ltorch_cpu", "-lm"], check=True)
-    return path
+    return build(tmp_path_factory.mktemp("candidates"))
 
 
 @pytest.fixture
@@ -249,3 +238,48 @@ def test_a_reference_in_python(kernmill, suite, tmp_path):
     said = states(bench(kernmill, "--json", path))
     assert said["torch"] == said["honest"] == said["dense"] == {"right"}
     assert said["coarse"] == {"wrong"}
+
+
+# An input that is rows of a wider tensor: calls are given its strides, and one that ignores them is wrong.
+def test_strides(kernmill, suite, tmp_path):
+    path = suite()
+    (tmp_path / "peers.py").write_text(
+        "def strided(x):\n    assert x.stride() == (2 * x.shape[1], 1)\n    return -x\n\n\n"
+        "def blind(x):\n    return -x.as_strided(x.shape, (x.shape[1], 1))\n"
+    )
+    with path.open("a") as f:
+        for name in ("strided", "blind"):
+            f.write(f'[op.neg.calls.{name}]\npython = "peers.py:{name}"\narguments = ["x"]\n')
+    replace(path, '["rows", "columns"]', '["rows", "columns"], strides = ["2 * columns", "1"]')
+    said = states(bench(kernmill, "--json", path))
+    assert said["torch"] == said["strided"] == {"right"} and said["blind"] == {"wrong"}
+    replace(path, '["2 * columns", "1"]', '["2 * columns"]')
+    answer = bench(kernmill, "--list", path)
+    assert answer.code == 4 and "'x' has 2 dimensions and 1 strides" in answer.err
+    assert "suite.toml:10:" in answer.err
+
+
+# Models stand for their published sizes; what two of them share is measured once.
+def test_models(kernmill, suite):
+    path = suite()
+    table = 'models = { names = ["Qwen3-8B", "Llama-3.1-8B"], rows = [3, "heads"], columns = ["hidden", "head_dim"] }'
+    replace(
+        path, "axes = { rows = [7, 64], columns = [33] }", f"axes = {{ rows = [], columns = [] }}\n{table}"
+    )
+    answer = bench(kernmill, "--list", path)
+    assert answer.out.splitlines() == [
+        f"neg rows={r} columns={c} float32" for r in (3, 32) for c in (4096, 128)
+    ]
+    known = {m["name"]: m for m in kernmill("bench", "--models", "--json").json["models"]}
+    assert known["Qwen3-8B"]["hidden"] == 4096 and known["Qwen3-8B"]["vocab"] == 151936
+    for wrong, said in {
+        'names = ["Qwen3-8b"]': "no known model has that name\n  known: Qwen3-0.6B, ",
+        'names = ["Qwen3-8B"], rows = [1], columns = ["hiden"]': "for Qwen3-8B: ",
+        'names = ["Qwen3-8B"], rows = [1]': "'models' wants entries for the axis 'columns'",
+        'names = ["Qwen3-8B"], rows = ["1 / 2"], columns = [1]': "for Qwen3-8B: 0.5 is no size of an axis",
+        'names = ["Qwen3-8B"], rows = [1], columns = [1], rest = [1]': "keys that are no axes",
+    }.items():
+        replace(path, table, f"models = {{ {wrong} }}")
+        answer = bench(kernmill, "--list", path)
+        assert answer.code == 4 and said in answer.err and "suite.toml:5:" in answer.err, answer.err
+        replace(path, f"models = {{ {wrong} }}", table)

@@ -1,5 +1,6 @@
 """The commands that build: what they make, what they leave alone, and how they fail."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -225,6 +226,63 @@ def test_pack(kernmill, built, tmp_path):
     before = stamps(tmp_path)
     assert kernmill("pack", "--cpu", "-q", "-o", "out", built, cwd=tmp_path).code == 0
     assert stamps(tmp_path)[document["wheel"]] == before[document["wheel"]]
+
+
+def record_of(library: pathlib.Path) -> str:
+    """A record of one cell, in which the second round does not count."""
+
+    def call(name, samples, **more):
+        column = {"median_us": sorted(samples)[len(samples) // 2], "samples_us": samples}
+        return {"name": name, "state": "right", "columns": {"cold": column}, **more}
+
+    samples = [1.0, 9.0] + [2.0] * 10
+    cell = {
+        "op": "scale",
+        "shape": {"rows": 8},
+        "dtype": "float32",
+        "device": "cuda",
+        "gpu": {"name": "A GPU | of ours", "driver_cuda": "13.0"},
+        "discarded_rounds": [1],
+        "environment": {
+            "date": "2026-11-25T23:42:48Z",
+            "kernmill": "0.1.0",
+            "libraries": {library.name: hashlib.sha256(library.read_bytes()).hexdigest()},
+        },
+        "calls": [
+            call("torch", [4 * s for s in samples[:1]] + [1.0] + [4 * s for s in samples[2:]]),
+            call("mine", samples, library="demo_kernel", share_of_light=0.87),
+            {"name": "broken", "state": "wrong", "columns": {}},
+        ],
+    }
+    return json.dumps(cell) + "\n"
+
+
+# The card has figures of the very bytes that are packed: of another build, of a file that is no record, none.
+def test_card_states_what_was_measured(kernmill, built, tmp_path):
+    def speed(*words):
+        answer = kernmill("pack", "--cpu", "--json", "-q", "-o", "out", *words, built, cwd=tmp_path)
+        assert answer.code == 0, answer.err
+        assert kernmill("check", "--json", tmp_path / answer.json["hub"]).json["findings"] == []
+        return (tmp_path / answer.json["card"]).read_text().split("## Speed")[1].split("\n## ")[0]
+
+    assert speed() == "\n\nNot measured on these files.\n"
+    records, library = tmp_path / "records", built / "build/wheel/demo_kernel/libdemo_kernel.so"
+    (records / "card/one").mkdir(parents=True)
+    (records / "card/one.jsonl").write_text(record_of(library))
+    (records / "card/one/scale-ratio.svg").write_text("<svg/>")
+    (records / "log.jsonl").write_text('{"what": "else"}\n')
+    text = speed("--records", records)
+    assert "### A GPU &#124; of ours" in text and "Driver CUDA 13.0" in text and "2026-11-25" in text
+    assert "| rows=8 | 2 | 0.87 | 4.00 [4.00, 4.00] | not right |" in text
+    assert "(speed/one-scale-ratio.svg)" in text
+    assert (tmp_path / "out/demo-kernel/speed/one-scale-ratio.svg").read_text() == "<svg/>"
+    other = record_of(library).replace(hashlib.sha256(library.read_bytes()).hexdigest(), "0" * 64)
+    (records / "card/one.jsonl").write_text(other)
+    assert "Not measured" in (text := speed("--records", records)) and "1 more cells" in text
+    assert not (tmp_path / "out/demo-kernel/speed").exists()
+    answer = kernmill("pack", "--cpu", "-q", "-o", "out", "--records", "nowhere.jsonl", built, cwd=tmp_path)
+    assert answer.code == 5, answer.err
+    assert "nowhere.jsonl" in answer.err
 
 
 # A wheel needs a version and a folder: what to write, and where.

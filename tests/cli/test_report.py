@@ -1,7 +1,10 @@
 """kernmill report: plots and one HTML file of a record."""
 
+import html
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +13,7 @@ import pytest
 from program import ROOT
 
 RECORD = ROOT / "benchmarks/results/h100/rmsnorm.jsonl"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VOID = {"meta", "br", "img", "link"}
 
 
@@ -54,16 +58,45 @@ def test_report(kernmill, tmp_path):
 def test_page(kernmill, tmp_path):
     answer = kernmill("report", "--output", tmp_path, RECORD)
     page = Page()
-    html = (tmp_path / "index.html").read_text()
+    source = (tmp_path / "index.html").read_text()
     assert answer.out.splitlines()[-1] == str(tmp_path / "index.html")
-    page.feed(html)
+    page.feed(source)
     page.close()
-    assert page.open == [] and page.references == [] and html.count("<svg") == 3
+    assert page.open == [] and page.references == [] and source.count("<svg") == 3
     cells = [json.loads(line) for line in RECORD.read_text().splitlines()]
     assert sum(text == "flashinfer" for text in page.texts) >= len(cells)
     first = cells[0]["calls"][0]["columns"]["cold"]["median_us"]
-    assert f"{first:.2f}" in page.texts and html.count('class="best"') == len(cells)
+    assert f"{first:.2f}" in page.texts and source.count('class="best"') == len(cells)
     assert "NVIDIA H100 80GB HBM3" in page.texts
+
+
+MEASURE = """<script>
+const box = e => e.getBoundingClientRect();
+document.body.dataset.layout = JSON.stringify({
+    window: innerWidth, page: document.documentElement.scrollWidth,
+    plots: [...document.querySelectorAll("svg")].map(e => [box(e).width, box(e).height]),
+    lines: [...document.querySelectorAll("svg path")].filter(e => box(e).width > 100).length,
+    bold: getComputedStyle(document.querySelector("tr.best")).fontWeight,
+    rows: [...document.querySelectorAll("tr")].filter(e => box(e).height > 10).length,
+});
+</script>"""
+
+
+# In a browser the plots are drawn, of a size to read, nothing leaves the window, and the best is bold.
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_in_a_browser(kernmill, tmp_path):
+    kernmill("report", "--output", tmp_path, RECORD)
+    page = tmp_path / "index.html"
+    page.write_text(page.read_text().replace("</body>", f"{MEASURE}</body>"))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,800"]
+    command += [f"--user-data-dir={tmp_path}/profile", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    layout = json.loads(html.unescape(re.search('data-layout="(.*?)"', done.stdout)[1]))
+    assert layout["page"] <= layout["window"] and layout["bold"] == "700"
+    assert len(layout["plots"]) == 3 and all(w > 700 and h > 350 for w, h in layout["plots"])
+    assert layout["lines"] >= 3 * 6  # axes and grid, and a line a call
+    cells = [json.loads(line) for line in RECORD.read_text().splitlines()]
+    assert layout["rows"] >= sum(1 + len(cell["calls"]) for cell in cells)
 
 
 # Names with a meaning to gnuplot or to HTML are names; a wrong call is shown as wrong.
@@ -80,8 +113,8 @@ def test_hostile_names(kernmill, tmp_path):
         not list(tmp_path.rglob("*injected*"))
         and len(list((tmp_path / "r").glob("___op__with__quotes_-*.svg"))) == 3
     )
-    html = (tmp_path / "r/index.html").read_text()
-    assert "<script>" not in html and "wrong: &lt;script" in html
+    source = (tmp_path / "r/index.html").read_text()
+    assert "<script>" not in source and "wrong: &lt;script" in source
 
 
 @pytest.mark.parametrize("path", ["README.md", "absent.jsonl"])

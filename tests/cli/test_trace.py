@@ -325,7 +325,9 @@ def test_a_reference_that_fails(bench, tmp_path):
     assert measure(bench, "suite/suite.toml", "--export", "trace", "-o", "out.jsonl").code == 1
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [line["evaluation"]["status"] for line in lines] == ["INVALID_REFERENCE", "PASSED"]
-    assert lines[0]["evaluation"]["log"].endswith("the reference failed on float64 inputs: OSError: no oracle")
+    assert lines[0]["evaluation"]["log"].endswith(
+        "the reference failed on float64 inputs: OSError: no oracle"
+    )
 
 
 # ---- what a suite has of a problem ----

@@ -17,7 +17,9 @@ from datetime import datetime, timezone
 
 import torch
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from build_candidates import build
+
 PROGRAM = pathlib.Path(sys.executable).parent / "kernmill"
 SUITE = """
 name = "pairs"
@@ -42,22 +44,6 @@ arguments = ["x"]
 """
 
 
-def build(folder: pathlib.Path) -> pathlib.Path:
-    out, lib = folder / "candidates.so", torch.__path__[0] + "/lib"
-    command = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-fexceptions",
-        "-O2",
-        '-DKM_NAMESPACE="cand"',
-        f"-I{ROOT}/csrc/sdk",
-    ]
-    source = ROOT / "tests/bench/candidates.c"
-    subprocess.run([*command, source, "-o", out, f"-L{lib}", "-ltorch_cpu", "-lm"], check=True)
-    return out
-
-
 def verdicts(
     folder: pathlib.Path, library: pathlib.Path, pairs: int, count: int
 ) -> tuple[Counter, list[float]]:
@@ -68,8 +54,8 @@ def verdicts(
     environment = {"KERNMILL_PYTHON": sys.executable, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    seconds = [cell["calls"][1] for cell in json.loads(done.stdout)["cells"]]
-    return Counter(call["verdict"] for call in seconds), [call["ratio"]["median"] for call in seconds]
+    seconds = [cell["calls"][1]["columns"]["call"] for cell in json.loads(done.stdout)["cells"]]
+    return Counter(c["verdict"] for c in seconds), [c["ratio"]["median"] for c in seconds]
 
 
 def main() -> int:
