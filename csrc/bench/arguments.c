@@ -85,7 +85,7 @@ int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_sui
 
     *out = (km_prepared){ .call = call };
     if (call->python)
-        return km_callable_prepare(t, cell, call, inputs, &out->callable, err);
+        return km_callable_prepare(t, cell, call, inputs, widened, &out->callable, err);
     overload = call->schema + strcspn(call->schema, "(.");
     overload += *overload == '.';
     *out = (km_prepared){
@@ -175,6 +175,12 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
     for (int i = 0; i < s->result_count; i++)
         results[i] = (km_torch_tensor)(uintptr_t)stack[i];
     return 0;
+}
+
+void km_prepared_release(const km_prepared *p, const km_torch *t)
+{
+    if (p->call && p->call->python && p->callable >= 0)
+        t->callables->release(p->callable);
 }
 
 int km_results_count(const km_torch_tensor *results)

@@ -14,8 +14,9 @@ typedef struct {
 } km_prepared;
 
 /* Computes the arguments for `cell`; `inputs` are the tensors of op->inputs, in that order, which
- * the call borrows. With `widened`, dtypes among the arguments become float64, too. Errors:
- * KM_ENOMEM, KM_ELIMIT; of a call of Python's those of km_callable_prepare. */
+ * the call borrows. With `widened`, dtypes among the arguments become float64, too, and so do the
+ * results of a call of Python's, whatever it computes in. Errors: KM_ENOMEM, KM_ELIMIT; of a call
+ * of Python's those of km_callable_prepare. */
 int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
                const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err);
 
@@ -23,6 +24,10 @@ int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_sui
  * KM_ECHILD with torch's text. */
 int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *results,
                      km_err *err);
+
+/* Lets go of what a call of Python's holds: its arguments, which keep the inputs' memory. One that
+ * could not be made ready, or is zero, holds nothing. */
+void km_prepared_release(const km_prepared *p, const km_torch *t);
 
 /* How many results there are: those before the first NULL. */
 int km_results_count(const km_torch_tensor *results);

@@ -55,7 +55,7 @@ static json_t *argument_json(const km_torch *t, const km_cell *cell, const km_to
 }
 
 int km_callable_prepare(const km_torch *t, const km_cell *cell, const km_suite_call *call,
-                        const km_torch_tensor *inputs, int *out, km_err *err)
+                        const km_torch_tensor *inputs, bool widened, int *out, km_err *err)
 {
     json_t *arguments = json_array();
     char why[WHY_BYTES] = "", *text;
@@ -69,7 +69,7 @@ int km_callable_prepare(const km_torch *t, const km_cell *cell, const km_suite_c
     json_decref(arguments);
     if (!text)
         return km_fail_nomem(err);
-    *out = t->callables->prepare(call->python, text, why, sizeof why);
+    *out = t->callables->prepare(call->python, text, widened, why, sizeof why);
     free(text);
     return *out >= 0 ? 0 : km_fail(err, *out == -1 ? KM_ENOENT : KM_ECHILD, "%s", why);
 }

@@ -7,6 +7,7 @@
 
 #include "bench/heldout.h"
 #include "bench/inputs.h"
+#include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
@@ -201,6 +202,8 @@ static void release(struct run *r)
     for (size_t i = 0; r->results && i < r->cell->op->call_count; i++)
         for (size_t set = 0; set < r->out->sets; set++)
             drop(r, results_of(r, i, set));
+    for (size_t i = 0; r->prepared && i < r->cell->op->call_count * r->out->sets; i++)
+        km_prepared_release(&r->prepared[i], r->t);
     for (size_t i = 0; r->inputs && i < inputs; i++)
         if (r->inputs[i])
             r->t->aoti_torch_delete_tensor_object(r->inputs[i]);
@@ -306,12 +309,16 @@ static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *e
 {
     km_torch_tensor want[KM_RETURNS_MAX] = { NULL };
     km_prepared reference;
+    int rc;
 
     if (km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide, err) < 0 ||
         km_prepare(r->a, r->t, r->cell, km_reference_of(r->cell->op), wide, true, &reference, err) <
-            0 ||
-        km_prepared_call(&reference, r->t, want, err) < 0)
+            0)
         return err->code;
+    rc = km_prepared_call(&reference, r->t, want, err);
+    km_prepared_release(&reference, r->t);
+    if (rc < 0)
+        return rc;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         if (is_timed(r, call))
             compare(r, call, set, want, km_results_count(want));
@@ -421,6 +428,8 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     }
     if (rc == 0)
         rc = km_heldout_check(a, t, &r.random, out, err);
+    if (rc == 0)
+        rc = km_rule_check(a, t, &r.random, out, err);
     release(&r);
     return rc;
 }

@@ -43,6 +43,7 @@ typedef struct {
     size_t nodes;     /* that a call leaves in a graph */
     double first_s;   /* the first call on a GPU, with what was compiled for it */
     km_column columns[KM_COLUMN_COUNT];
+    const struct km_rule_result *rule; /* bench/trace_check.h; NULL: there is no other rule */
 } km_call_result;
 
 typedef struct {

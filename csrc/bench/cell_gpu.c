@@ -3,6 +3,7 @@
 #include "bench/gpu_checks.h"
 #include "bench/heldout.h"
 #include "bench/inputs.h"
+#include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
@@ -49,6 +50,7 @@ static int probe_call(km_gpu_cell *r, size_t call, const km_torch_tensor *inputs
     if (km_prepared_call(&prepared, r->t, results, &why) < 0)
         km_set_state(r->a, c, KM_CALL_FAILED, why.message);
     rc = wait_for(r, call, err);
+    km_prepared_release(&prepared, r->t);
     c->first_s = (km_now_us() - start) / 1e6;
     r->g->cuMemGetInfo_v2(&after, &total);
     *takes = before > after ? (double)(before - after) : 0;
@@ -487,9 +489,9 @@ static int measure(km_gpu_cell *r, km_err *err)
     r->out->copy_shape = km_arena_strdup(r->a, r->yardsticks.copy_shape);
     r->out->copy_plain_shape = km_arena_strdup(r->a, r->yardsticks.copy_plain_shape);
     check_times(r);
-    if (km_gpu_check_all(r, err) < 0)
+    if (km_gpu_check_all(r, err) < 0 || km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
         return err->code;
-    return km_heldout_check(r->a, r->t, &r->random, r->out, err);
+    return km_rule_check(r->a, r->t, &r->random, r->out, err);
 }
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
@@ -508,6 +510,8 @@ int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
     for (size_t i = 0; r.walkers && i < cell->op->call_count; i++)
         if (r.walkers[i].t)
             km_walker_release(&r.walkers[i]);
+    for (size_t i = 0; r.prepared && i < cell->op->call_count * r.out->sets; i++)
+        km_prepared_release(&r.prepared[i], t);
     km_yardsticks_release(r.g, &r.yardsticks);
     km_sets_release(t, &r.sets);
     km_torch_trim(t);

@@ -113,6 +113,8 @@ static int power(struct reader *r, double *out)
     if (take(r, "-")) {
         rc = power(r, out);
         *out = -*out;
+    } else if (take(r, "+")) {
+        rc = power(r, out);
     } else {
         rc = primary(r, out);
         if (rc == 0 && take(r, "**")) {

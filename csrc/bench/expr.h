@@ -2,7 +2,7 @@
  *
  *     sum     = product (("+" | "-") product)*
  *     product = power (("*" | "/" | "//" | "%") power)*       // and % round towards minus infinity
- *     power   = ("-" power) | primary ("**" power)?
+ *     power   = (("+" | "-") power) | primary ("**" power)?
  *     primary = number | name | "(" sum ")"
  *
  * as Python has them, in doubles: whole numbers are exact up to 2^53. */

@@ -40,8 +40,10 @@ static int refer(km_gpu_cell *r, km_arena *a, size_t set, struct wide *w, km_err
     if (rc == 0)
         rc = km_prepare(a, r->t, r->cell, km_reference_of(r->cell->op), w->inputs, true, &reference,
                         err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = km_prepared_call(&reference, r->t, w->results, err);
+        km_prepared_release(&reference, r->t);
+    }
     if (rc == 0)
         w->count = km_results_count(w->results);
     r->t->delete_guard(guard);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/inputs.h"
+#include "bench/trace.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
@@ -28,10 +29,14 @@ static int call(km_arena *a, const km_torch *t, const km_cell *cell, const km_su
                 bool widened, struct tensors *s, km_err *err)
 {
     km_prepared prepared;
+    int rc;
 
-    if (km_prepare(a, t, cell, which, s->inputs, widened, &prepared, err) < 0 ||
-        km_prepared_call(&prepared, t, s->results, err) < 0)
+    if (km_prepare(a, t, cell, which, s->inputs, widened, &prepared, err) < 0)
         return err->code;
+    rc = km_prepared_call(&prepared, t, s->results, err);
+    km_prepared_release(&prepared, t);
+    if (rc < 0)
+        return rc;
     s->count = km_results_count(s->results);
     return 0;
 }
@@ -113,11 +118,12 @@ int km_heldout_check(km_arena *a, const km_torch *t, km_random *r, km_cell_resul
 {
     double shape[KM_EXPR_NAMES_MAX], step = 1 + (double)km_random_below(r, 7);
     km_cell cell = out->cell;
+    size_t axis = km_trace_free_axis(cell.op);
 
-    if (!cell.op->axis_count)
+    if (axis == cell.op->axis_count)
         return 0;
     memcpy(shape, out->cell.shape, cell.op->axis_count * sizeof *shape);
-    shape[0] += shape[0] > 8 ? -step : step;
+    shape[axis] += shape[axis] > 8 ? -step : step;
     cell.shape = shape;
     return check_cell(a, t, r, &cell, out, err);
 }

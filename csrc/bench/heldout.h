@@ -1,5 +1,5 @@
-/* bench/heldout.h: a size that no call was told: a cell with the first axis changed by a number
- * that is drawn after the libraries are loaded. */
+/* bench/heldout.h: a size that no call was told: a cell whose first axis (of those that may
+ * change) is changed by a number that is drawn after the libraries are loaded. */
 #ifndef KERNMILL_BENCH_HELDOUT_H
 #define KERNMILL_BENCH_HELDOUT_H
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "bench/trace_check.h"
 #include "core/path.h"
 
 #include <kernmill/tensor.h>
@@ -104,6 +105,8 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
     if (call && r->gpu)
         json_object_set_new(call, "first_s", json_real(c->first_s));
+    if (call && c->rule)
+        json_object_set_new(call, "rules", km_rule_json(c, r->cell.op->tolerance));
     if (call)
         add_score(call, r, c);
     if (call && light > 0 && cold > 0)
@@ -166,6 +169,8 @@ json_t *km_cell_json(const km_cell_result *r)
                      seed, "threads", (int)r->threads, "calls", calls);
     if (cell)
         json_object_set_new(cell, "reference", json_string(op->reference));
+    if (cell && op->trace)
+        json_object_set_new(cell, "trace", km_trace_json(&r->cell));
     if (cell && r->gpu)
         add_gpu(cell, r);
     return cell;

@@ -12,8 +12,9 @@
  * "right", "why": null, "error_ulp": 0.5, "median_us": 181.2, "ratio": { "median": 1, "low": 1,
  * "high": 1 }, "verdict": "same", "samples_us": [ ... ] } ] }
  *
- * The first call has neither ratio nor verdict: the others are compared with it. New reference, or
- * NULL when out of memory. */
+ * A cell that was imported has its "trace" (bench/trace.h), and each call its "rules"
+ * (bench/trace_check.h). The first call has neither ratio nor verdict: the others are compared with
+ * it. New reference, or NULL when out of memory. */
 json_t *km_cell_json(const km_cell_result *r);
 
 #endif

@@ -10,6 +10,10 @@
  * sense in every cell. Errors: KM_EFORMAT with the place. */
 int km_schema_check_op(km_suite *s, km_suite_op *op, km_err *err);
 
+/* The same for one call of the operator, which stands in `table`. */
+int km_schema_check_call(km_suite *s, const km_suite_op *op, km_suite_call *call,
+                         const km_toml *table, km_err *err);
+
 /* The input of that name, or NULL. */
 const km_suite_input *km_suite_find_input(const km_suite_op *op, const char *name);
 

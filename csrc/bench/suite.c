@@ -6,6 +6,7 @@
 
 #include "bench/models.h"
 #include "bench/schema.h"
+#include "bench/trace.h"
 #include "core/limits.h"
 #include "core/path.h"
 #include "core/str.h"
@@ -209,7 +210,7 @@ static int resolve_python(km_suite *s, const km_fields *f, const km_toml_entry *
     return call->python ? 0 : km_fail_nomem(err);
 }
 
-static int read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err)
+int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err)
 {
     static const km_field rows[] = {
         { "library", KM_FIELD_TEXT, offsetof(km_suite_call, library), false },
@@ -244,8 +245,8 @@ static int read_calls(km_suite *s, km_suite_op *op, const km_toml *table, km_err
     if (!op->calls)
         return km_fail_nomem(err);
     for (; op->call_count < n; op->call_count++)
-        if (read_call(s, &table->table.entries[op->call_count], &op->calls[op->call_count], err) <
-            0)
+        if (km_suite_read_call(s, &table->table.entries[op->call_count], &op->calls[op->call_count],
+                               err) < 0)
             return KM_EFORMAT;
     return 0;
 }
@@ -376,10 +377,12 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
         { "tolerance", KM_FIELD_ANY, 0, false },
         { "inputs", KM_FIELD_TABLE, 0, true },
         { "calls", KM_FIELD_TABLE, 0, true },
+        { "trace", KM_FIELD_TABLE, 0, false },
         KM_FIELD_END,
     };
     km_fields f = { &s->arena, s->path, km_arena_printf(&s->arena, "[op.%s]", e->key) };
     struct op_keys keys = { .bytes = NULL };
+    const km_toml *trace = km_toml_get(e->value, "trace");
 
     op->name = e->key;
     op->place = e->value;
@@ -389,7 +392,8 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
         take_number(&f, "tolerance", km_toml_get(e->value, "tolerance"), &op->tolerance, err) < 0 ||
         read_shapes(s, op, err) < 0 || read_dtypes(&f, op, &keys.dtypes, err) < 0 ||
         read_inputs(s, op, km_toml_get(e->value, "inputs"), err) < 0 ||
-        read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0)
+        read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0 ||
+        (trace && km_trace_read(s, op, trace, err) < 0))
         return KM_EFORMAT;
     op->bytes = keys.bytes;
     op->flops = keys.flops;

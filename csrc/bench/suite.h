@@ -12,7 +12,7 @@
  *     # moved, by the axes and size, which is the dtype's
  *     bytes = "(2 * rows + 1) * columns * size"
  *     flops = "4 * rows * columns"
- *     reference = "torch"                                    # repeated on float64 inputs
+ *     reference = "torch"                       # one of the calls, repeated on float64 inputs
  *     tolerance = 2.0                                        # in units in the last place
  *
  *     [op.rms_norm.inputs]
@@ -31,7 +31,10 @@
  *
  * A function of Python's takes tensors (the names of inputs), numbers (expressions, too), true,
  * false and None ("none"), and returns a tensor or a tuple of them; a path counts from the suite's
- * folder, and the function is called by its name with the cell's arguments in order.
+ * folder, and the function is called by its name with the cell's arguments in order. The reference
+ * may be one, and may compute and return other types than float64: its results are widened.
+ *
+ * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
  *
  * An argument of an operator is, by its type in the schema: the name of an input (Tensor), a number
  * or an expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
@@ -81,6 +84,7 @@ typedef struct {
     size_t input_count;
     km_suite_call *calls;
     size_t call_count;
+    const struct km_trace *trace; /* what it was imported from (bench/trace.h); NULL: nothing */
     const km_toml *place;
 } km_suite_op;
 
@@ -106,6 +110,10 @@ typedef struct {
 int km_suite_read(km_suite *s, const char *path, km_err *err);
 
 void km_suite_release(km_suite *s);
+
+/* Reads one call, as a suite has it, at its place in the document of s->path; its arguments are
+ * checked by bench/schema.h. Errors: KM_EFORMAT with the place. */
+int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call, km_err *err);
 
 /* Leaves two calls in every operator, the incumbent first, and the reference. Errors: KM_EUSAGE
  * when an operator lacks one of them. */

@@ -10,6 +10,7 @@
 #include "bench/session.h"
 #include "cli/bench_judge.h"
 #include "cli/bench_table.h"
+#include "cli/bench_trace.h"
 #include "cli/command.h"
 #include "cli/compare_table.h"
 #include "core/file.h"
@@ -27,6 +28,7 @@ typedef struct {
     bool list, models;
     const char *filter, *output, *budget, *margin, *device, *baseline, *gate;
     const char *candidate, *incumbent;
+    const char *import, *bind, *export;
 } bench_fields;
 
 static const km_opt options[] = {
@@ -39,7 +41,8 @@ static const km_opt options[] = {
                 "smaller differences are none (default: 1)"),
     KM_OPT_TEXT("device", 'd', "cpu|cuda", bench_fields, device,
                 "default: a GPU where there is one"),
-    KM_OPT_TEXT("output", 'o', "FILE", bench_fields, output, "add the record to FILE (JSON Lines)"),
+    KM_OPT_TEXT("output", 'o', "FILE", bench_fields, output,
+                "add the record to FILE (JSON Lines); of --import, the folder"),
     KM_OPT_TEXT("candidate", 'c', "CALL", bench_fields, candidate,
                 "one line of JSON: is CALL faster than the incumbent, and right?"),
     KM_OPT_TEXT("incumbent", 'i', "CALL", bench_fields, incumbent,
@@ -47,6 +50,11 @@ static const km_opt options[] = {
     KM_OPT_TEXT("baseline", 0, "FILE", bench_fields, baseline,
                 "compare with a record; exit 1 when a call became slower"),
     KM_OPT_TEXT("gate", 0, "PERCENT", bench_fields, gate, "the change that counts (default: 2%)"),
+    KM_OPT_TEXT("import", 0, "DIR", bench_fields, import,
+                "make a suite of FlashInfer Trace or SOL-ExecBench problems"),
+    KM_OPT_TEXT("bind", 0, "FILE", bench_fields, bind, "which calls compute what --import finds"),
+    KM_OPT_TEXT("export", 0, "FORMAT", bench_fields, export,
+                "trace, or trace:CALL to time beside CALL: lines of such a set"),
     KM_OPT_END,
 };
 
@@ -59,7 +67,8 @@ struct bench {
     json_t *environment, *cells, *before;
     km_comparison comparison;
     double gate;
-    bool wrong; /* a call that is not right */
+    const char *peer; /* of --export; NULL: the definition's own function */
+    bool wrong;       /* a call that is not right */
 };
 
 static int number(const char *text, const char *option, double standard, double *out, km_err *err)
@@ -186,6 +195,8 @@ static int on_cell(void *context, const json_t *cell, km_err *err)
     json_array_append(b->cells, (json_t *)(uintptr_t)cell);
     if (!b->f->common.json && !b->f->candidate)
         km_bench_print(cell);
+    if (b->f->export)
+        return km_bench_export(cell, b->environment, b->peer, b->f->output, err);
     return b->f->output ? append(b, cell, err) : 0;
 }
 
@@ -358,6 +369,9 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
     if (km_suite_read(&b->suite, suite, err) < 0)
         return err->code;
     b->session.suite = &b->suite;
+    if (b->f->export &&
+        km_bench_export_check(&b->suite, b->f->export, b->f->output, &b->peer, err) < 0)
+        return err->code;
     if (b->f->candidate && narrow(b, err) < 0)
         return err->code;
     b->session.filter = b->f->filter;
@@ -368,11 +382,26 @@ static int carry_out(struct bench *b, const char *path, km_err *err)
     return b->f->list ? list_cells(b, err) : measure(b, suite, err);
 }
 
+static int import(const bench_fields *f, size_t arg_count, km_err *err)
+{
+    km_trace_import_options o = { .source = f->import,
+                                  .bind = f->bind,
+                                  .folder = f->output ? f->output : "imported-suite" };
+
+    if (arg_count)
+        return km_fail(err, KM_EUSAGE, "option '--import' makes a suite, and measures none");
+    return km_bench_import(&o, f->common.json, err);
+}
+
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     struct bench b = { .f = fields, .session.start_us = km_now_us() };
     int rc = km_check_args(arg_count, 0, 1, err);
 
+    if (rc == 0 && b.f->import)
+        return import(b.f, arg_count, err);
+    if (rc == 0 && b.f->bind)
+        return km_fail(err, KM_EUSAGE, "option '--bind' belongs to --import");
     if (rc == 0)
         rc = b.f->models ? list_models(&b, err) : carry_out(&b, arg_count ? args[0] : ".", err);
     json_decref(b.environment);
@@ -391,7 +420,14 @@ const km_command km_cmd_bench = {
     .args = "[PATH]",
     .more =
         "PATH is a repository with benchmarks/suite.toml, or a suite; without one, the working\n"
-        "folder. The format of suites stands in csrc/bench/suite.h.",
+        "folder. The format of suites stands in csrc/bench/suite.h.\n\n"
+        "--import DIR reads definitions/ and workloads/ of a FlashInfer Trace set, or folders "
+        "with\n"
+        "definition.json and workload.jsonl of SOL-ExecBench, and writes a suite into the folder "
+        "of\n"
+        "--output (imported-suite); --bind FILE says which calls compute what a definition means,\n"
+        "by its sha256 (csrc/bench/trace_bind.h). With --export trace the FILE of --output\n"
+        "gets the lines of such a set instead of our record.",
     .options = options,
     .fields_size = sizeof(bench_fields),
     .run = run,

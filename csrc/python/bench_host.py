@@ -10,6 +10,7 @@ import ctypes
 import functools
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -18,12 +19,15 @@ from pathlib import Path
 import torch
 
 MISSING, FAILED = -1, -2
-PREPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+PREPARE = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t
+)
 CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 class Callables(ctypes.Structure):
-    _fields_ = [("prepare", PREPARE), ("call", CALL)]
+    _fields_ = [("prepare", PREPARE), ("call", CALL), ("release", RELEASE)]
 
 
 def say(why: int, room: int, error: BaseException) -> None:
@@ -69,14 +73,16 @@ def handle_of(tensor: torch.Tensor) -> int:
     return api.PyCapsule_GetPointer(torch._C._aoti.unsafe_alloc_void_ptr_from_tensor(tensor), None)
 
 
-prepared = []
+prepared = {}
+numbers = itertools.count()
 
 
-def prepare(function: bytes, arguments: bytes, why: int, room: int) -> int:
+def prepare(function: bytes, arguments: bytes, widened: int, why: int, room: int) -> int:
     try:
         given = [tensor_of(*a) if isinstance(a, list) else a for a in json.loads(arguments)]
-        prepared.append((find(function.decode()), given))
-        return len(prepared) - 1
+        number = next(numbers)
+        prepared[number] = (find(function.decode()), given, widened)
+        return number
     except ImportError as e:
         say(why, room, e)
         return MISSING
@@ -87,9 +93,12 @@ def prepare(function: bytes, arguments: bytes, why: int, room: int) -> int:
 
 def call(number: int, results: int, why: int, room: int) -> int:
     try:
-        function, arguments = prepared[number]
+        function, arguments, widened = prepared[number]
         out = function(*arguments)
-        handles = [handle_of(t) for t in ([out] if torch.is_tensor(out) else out)]
+        out = [out] if torch.is_tensor(out) else out
+        if widened:
+            out = [t.to(torch.float64).contiguous() for t in out]
+        handles = [handle_of(t) for t in out]
         array = (ctypes.c_void_p * len(handles))(*handles)
         ctypes.memmove(results, array, ctypes.sizeof(array))
         return len(handles)
@@ -98,11 +107,15 @@ def call(number: int, results: int, why: int, room: int) -> int:
         return FAILED
 
 
+def release(number: int) -> None:
+    prepared.pop(number, None)
+
+
 def main() -> int:
     library, request, fd = sys.argv[1:]
     engine = ctypes.PyDLL(library)  # the interpreter's lock is kept: nobody else wants it
     engine.km_bench_serve.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(Callables)]
-    callables = Callables(PREPARE(prepare), CALL(call))
+    callables = Callables(PREPARE(prepare), CALL(call), RELEASE(release))
     if torch.cuda.is_available():
         torch.cuda.init()
     status = engine.km_bench_serve(request.encode(), int(fd), ctypes.byref(callables))

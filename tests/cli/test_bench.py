@@ -224,13 +224,20 @@ def test_a_call_of_two_kinds(kernmill, suite, wrong):
     assert answer.code == 4 and wrong[1] in answer.err and "suite.toml:" in answer.err
 
 
-def test_a_reference_in_python(kernmill, suite):
-    path = suite("honest")
+# A reference may round to the type that it was written for, and give a view: it is compared all the same.
+def test_a_reference_in_python(kernmill, suite, tmp_path):
+    path = suite("honest", "coarse")
+    (tmp_path / "peer.py").write_text(
+        "import torch\ndef neg(x):\n    return torch.neg(x).to(torch.float32).t().contiguous().t()\n"
+        "def dense(x):\n    return torch.neg(x)\n"
+    )
     with path.open("a") as f:
-        f.write('[op.neg.calls.peer]\npython = "torch:neg"\narguments = ["x"]\n')
+        f.write('[op.neg.calls.peer]\npython = "peer.py:neg"\narguments = ["x"]\n')
+        f.write('[op.neg.calls.dense]\npython = "peer.py:dense"\narguments = ["x"]\n')
     replace(path, 'reference = "torch"', 'reference = "peer"')
-    answer = bench(kernmill, "--list", path)
-    assert answer.code == 4 and "the reference is an operator, not 'peer'" in answer.err
+    said = states(bench(kernmill, "--json", path))
+    assert said["torch"] == said["honest"] == said["dense"] == {"right"}
+    assert said["coarse"] == {"wrong"}
 
 
 # An input that is rows of a wider tensor: calls are given its strides, and one that ignores them is wrong.
