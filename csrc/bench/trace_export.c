@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "formats/json.h"
+#include "record/record.h"
 
 /* What a line is made from. */
 struct source {
@@ -17,19 +18,6 @@ struct source {
 static bool is(const json_t *o, const char *key, const char *text)
 {
     return strcmp(km_json_text_of(o, key), text) == 0;
-}
-
-static const json_t *find_call(const json_t *cell, const char *name)
-{
-    const json_t *call;
-    size_t i;
-
-    json_array_foreach(json_object_get(cell, "calls"), i, call)
-    {
-        if (is(call, "name", name))
-            return call;
-    }
-    return NULL;
 }
 
 /* ---- status ---- */
@@ -207,7 +195,7 @@ json_t *km_trace_lines(const json_t *cell, const json_t *environment, const char
     size_t i;
 
     s.reference_name = peer ? peer : own;
-    s.reference = find_call(cell, s.reference_name);
+    s.reference = km_record_call(cell, s.reference_name);
     s.sol = is(json_object_get(cell, "trace"), "format", "sol");
     json_array_foreach(json_object_get(cell, "calls"), i, s.call)
     {
