@@ -1,0 +1,232 @@
+#include "bench/profile_fit.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "core/str.h"
+
+#define NEEDS_MAX 4
+
+/* What our kernels take, as their cards say. */
+static const struct kernel {
+    const char *name, *dtypes, *dtypes_text, *function, *with_residual;
+} rmsnorm = {
+    .name = "kernmill-rmsnorm",
+    .dtypes = " float32 float16 bfloat16 ",
+    .dtypes_text = "float32, float16 and bfloat16",
+    .function = "kernmill_rmsnorm.rms_norm",
+    .with_residual = "kernmill_rmsnorm.fused_add_rms_norm",
+};
+
+/* A pattern is met when each text of `needs` holds the name of an operator of the chain, and `not`
+ * none. The first row that is met counts. Names stand between spaces, without "aten::". */
+struct pattern {
+    const char *name;
+    const char *needs[NEEDS_MAX];
+    const char *without;
+    const struct kernel *kernel;
+};
+
+#define SOFTMAX    " softmax _softmax _safe_softmax special_softmax log_softmax _log_softmax "
+#define ACTIVATION " silu gelu relu sigmoid tanh mish elu leaky_relu hardswish softplus relu6 "
+
+static const struct pattern patterns[] = {
+    { "rms norm", { " rms_norm _fused_rms_norm " }, "", &rmsnorm },
+    { "rms norm",
+      { " pow square mul ", " mean ", " rsqrt " },
+      " sub rsub var neg cat exp ",
+      &rmsnorm },
+    { "layer norm", { " layer_norm native_layer_norm " }, "", NULL },
+    { "group or batch norm",
+      { " group_norm native_group_norm batch_norm native_batch_norm cudnn_batch_norm "
+        "instance_norm " },
+      "",
+      NULL },
+    { "cross entropy", { " cross_entropy_loss nll_loss nll_loss_forward " }, "", NULL },
+    { "softmax", { SOFTMAX }, "", NULL },
+    { "rotary embedding", { " neg ", " cat ", " mul ", " add addcmul " }, "", NULL },
+    { "gated activation", { ACTIVATION, " mul " }, "", NULL },
+    { "activation", { ACTIVATION }, "", NULL },
+    { "optimizer step",
+      { " _fused_adam _fused_adamw _fused_sgd _foreach_add _foreach_mul " },
+      "",
+      NULL },
+};
+
+/* ---- names of a chain's operators ---- */
+
+struct chain {
+    const km_trace *t;
+    const km_profile_ops *ops;
+    const km_chain *c;
+};
+
+static const km_profile_op *op_at(const struct chain *c, size_t i)
+{
+    return &c->ops->ops[c->c->ops[i]];
+}
+
+/* Whether the i-th operator is one of `names`; in place or not. */
+static bool is(const struct chain *c, size_t i, const char *names)
+{
+    const char *name = c->t->names[c->t->events[op_at(c, i)->event].name];
+    char word[128];
+    size_t n;
+
+    name = km_starts_with(name, "aten::") ? name + strlen("aten::") : name;
+    n = strlen(name);
+    n -= n > 1 && name[n - 1] == '_';
+    if (n + 3 > sizeof word)
+        return false;
+    word[0] = ' ';
+    memcpy(word + 1, name, n);
+    memcpy(word + 1 + n, " ", 2);
+    return strstr(names, word) != NULL;
+}
+
+/* The first of `names`, or KM_NONE. */
+static size_t find(const struct chain *c, const char *names)
+{
+    for (size_t i = 0; i < c->c->count; i++)
+        if (is(c, i, names))
+            return i;
+    return KM_NONE;
+}
+
+static const km_trace_tensor *tensor_of(const struct chain *c, size_t i, size_t which)
+{
+    const km_trace_signature *s = &c->t->signatures[c->t->events[op_at(c, i)->event].signature];
+
+    return which < s->count ? &c->t->tensors[s->tensors[which]] : NULL;
+}
+
+static const struct pattern *match(const struct chain *c)
+{
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        bool met = find(c, patterns[i].without) == KM_NONE;
+        for (size_t k = 0; k < NEEDS_MAX && patterns[i].needs[k]; k++)
+            met &= find(c, patterns[i].needs[k]) != KM_NONE;
+        if (met)
+            return &patterns[i];
+    }
+    return NULL;
+}
+
+/* ---- the part of a chain that is an RMSNorm ---- */
+
+struct part {
+    size_t from, to; /* its operators, `to` excluded */
+    size_t anchor;   /* rsqrt, or the one operator that is all of it */
+    bool residual;   /* there is an add before it */
+};
+
+/* Whether the i-th operator and the anchor were called by the same call of a module. */
+static bool in_same_call(const struct chain *c, size_t i, size_t anchor)
+{
+    return op_at(c, anchor)->call != KM_NONE && op_at(c, i)->call == op_at(c, anchor)->call;
+}
+
+static bool is_residual(const struct chain *c, size_t i)
+{
+    const km_trace_tensor *x = tensor_of(c, i, 0), *y = tensor_of(c, i, 1);
+
+    return is(c, i, " add ") && x && y && x->dims && x->dims == y->dims &&
+           memcmp(x->sizes, y->sizes, x->dims * sizeof *x->sizes) == 0;
+}
+
+/* In a module of its own the norm is what the module calls. Otherwise it is what leads to the
+ * reciprocal root, and the products and conversions behind it. */
+static struct part find_norm(const struct chain *c)
+{
+    size_t whole = find(c, " rms_norm _fused_rms_norm "), first = find(c, " pow square ");
+    struct part p = { .anchor = whole != KM_NONE ? whole : find(c, " rsqrt ") };
+    bool module = op_at(c, p.anchor)->call != KM_NONE && first != KM_NONE &&
+                  in_same_call(c, first, p.anchor);
+
+    p.from = p.anchor;
+    p.to = p.anchor + 1;
+    while (whole == KM_NONE && p.from > 0 &&
+           (module
+                ? in_same_call(c, p.from - 1, p.anchor) && !is_residual(c, p.from - 1)
+                : is(c, p.from - 1, " pow square mul mean add to ") && !is_residual(c, p.from - 1)))
+        p.from--;
+    while (
+        whole == KM_NONE && p.to < c->c->count &&
+        (module ? in_same_call(c, p.to, p.anchor) : is(c, p.to, " mul to ") && p.to < p.anchor + 5))
+        p.to++;
+    p.residual = p.from > 0 && is_residual(c, p.from - 1);
+    p.from -= p.residual;
+    return p;
+}
+
+static bool is_last_dimension(const struct chain *c, const struct part *p)
+{
+    size_t mean = find(c, " mean ");
+    const km_trace_tensor *x = mean == KM_NONE ? NULL : tensor_of(c, mean, 0);
+    const km_trace_tensor *root = tensor_of(c, p->anchor, 0);
+
+    if (mean == KM_NONE)
+        return true; /* the operator's own normal form */
+    if (!x || !root || !x->dims || x->dims != root->dims)
+        return false;
+    return root->sizes[x->dims - 1] == 1 &&
+           memcmp(x->sizes, root->sizes, (x->dims - 1) * sizeof *x->sizes) == 0;
+}
+
+static bool holds(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    const char *at = list;
+
+    while ((at = strstr(at, word)) && !(at[-1] == ' ' && at[n] == ' '))
+        at++;
+    return at && n;
+}
+
+static int fit_norm(km_arena *a, const struct chain *c, const struct kernel *k, km_fit *out,
+                    km_err *err)
+{
+    struct part p = find_norm(c);
+    const km_trace_tensor *x = tensor_of(c, p.from, 0);
+
+    if (!is_last_dimension(c, &p)) {
+        out->why = km_arena_printf(a, "%s normalises the last dimension", k->name);
+    } else if (!x || !holds(k->dtypes, x->dtype)) {
+        out->why = km_arena_printf(a, "%s takes %s, not %s", k->name, k->dtypes_text,
+                                   x ? x->dtype : "an unknown dtype");
+    } else {
+        const char *class = km_profile_module_class(a, c->t, op_at(c, p.anchor));
+        out->kernel = k->name;
+        out->function = p.residual ? k->with_residual : k->function;
+        out->in_module = class && strcasestr(class, "norm");
+        out->covered = p.to - p.from;
+        for (size_t i = p.from; i < p.to; i++)
+            out->covered_ns += op_at(c, i)->time_ns;
+    }
+    return out->kernel || out->why ? 0 : km_fail_nomem(err);
+}
+
+int km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c,
+                km_fit *out, km_err *err)
+{
+    struct chain chain = { t, ops, c };
+    const struct pattern *p = op_at(&chain, 0)->backward ? NULL : match(&chain);
+
+    *out = (km_fit){ .pattern = p ? p->name : "" };
+    return p && p->kernel ? fit_norm(a, &chain, p->kernel, out, err) : 0;
+}
+
+const km_trace_tensor *km_chain_tensor(const km_trace *t, const km_profile_ops *ops,
+                                       const km_chain *c)
+{
+    const km_trace_tensor *largest = NULL;
+    struct chain chain = { t, ops, c };
+
+    for (size_t i = 0; i < c->count; i++) {
+        const km_trace_tensor *x;
+        for (size_t k = 0; (x = tensor_of(&chain, i, k)); k++)
+            if (!largest || x->bytes > largest->bytes)
+                largest = x;
+    }
+    return largest;
+}

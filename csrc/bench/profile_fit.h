@@ -1,0 +1,27 @@
+/* bench/profile_fit.h: what a chain computes, as far as its operators say, and which of kernmill's
+ * kernels does the same. A table of patterns; a kernel is named only where its dtypes and its form
+ * are the chain's. */
+#ifndef KERNMILL_BENCH_PROFILE_FIT_H
+#define KERNMILL_BENCH_PROFILE_FIT_H
+
+#include "bench/profile_chain.h"
+
+typedef struct {
+    const char *pattern;  /* "rms norm"; "" when no row of the table fits */
+    const char *kernel;   /* the distribution, "kernmill-rmsnorm"; NULL: none of ours */
+    const char *function; /* what to call; NULL without a kernel */
+    const char *why;   /* without a kernel where there is one for the pattern: what is in the way */
+    size_t covered;    /* operators of the chain that the kernel replaces */
+    double covered_ns; /* their time */
+    bool in_module;    /* a norm's module, which kernmill.transformers.use(model) replaces */
+} km_fit;
+
+/* Texts are constants or the arena's. Errors: KM_ENOMEM. */
+int km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c,
+                km_fit *out, km_err *err);
+
+/* The tensor that stands for a chain: the largest that its operators are given; NULL: none. */
+const km_trace_tensor *km_chain_tensor(const km_trace *t, const km_profile_ops *ops,
+                                       const km_chain *c);
+
+#endif
