@@ -48,7 +48,7 @@ static const struct pattern patterns[] = {
     { "gated activation", { ACTIVATION, " mul " }, "", NULL },
     { "activation", { ACTIVATION }, "", NULL },
     { "optimizer step",
-      { " _fused_adam _fused_adamw _fused_sgd _foreach_add _foreach_mul " },
+      { " _fused_adam _fused_adamw _fused_sgd _foreach_add _foreach_mul addcdiv " },
       "",
       NULL },
 };
@@ -196,12 +196,14 @@ static int fit_norm(km_arena *a, const struct chain *c, const struct kernel *k, 
                                    x ? x->dtype : "an unknown dtype");
     } else {
         const char *class = km_profile_module_class(a, c->t, op_at(c, p.anchor));
+        bool norm = class && strcasestr(class, "norm");
         out->kernel = k->name;
         out->function = p.residual ? k->with_residual : k->function;
-        out->in_module = class && strcasestr(class, "norm");
         out->covered = p.to - p.from;
         for (size_t i = p.from; i < p.to; i++)
             out->covered_ns += op_at(c, i)->time_ns;
+        for (size_t i = p.from + p.residual; norm && i < p.to; i++)
+            out->in_module_ns += op_at(c, i)->time_ns;
     }
     return out->kernel || out->why ? 0 : km_fail_nomem(err);
 }

@@ -13,7 +13,7 @@ typedef struct {
     const char *why;   /* without a kernel where there is one for the pattern: what is in the way */
     size_t covered;    /* operators of the chain that the kernel replaces */
     double covered_ns; /* their time */
-    bool in_module;    /* a norm's module, which kernmill.transformers.use(model) replaces */
+    double in_module_ns; /* of it, in a norm's module, which kernmill.transformers.use replaces */
 } km_fit;
 
 /* Texts are constants or the arena's. Errors: KM_ENOMEM. */

@@ -16,9 +16,10 @@ struct walk {
     km_profile_ops *out;
     km_op_class *kinds;   /* of each name */
     bool *lazy, *crosses; /* of each name; of each signature: the memory of two devices */
-    size_t *modules;      /* events of the open ranges, outermost first */
-    size_t depth;         /* how many */
+    size_t *around;       /* scratch: of each event, the range around it */
+    size_t *scopes;       /* of each event: the event of the innermost module's range, or KM_NONE */
     size_t backward;      /* depth of the outermost open call of autograd's engine, or KM_NONE */
+    int64_t forward;      /* the event whose gradient that call computes */
     struct span *spans;
     size_t span_count;
 };
@@ -144,7 +145,9 @@ static km_op_class refine(const struct walk *w, size_t event, size_t end)
 
 static void add(struct walk *w, size_t event, size_t end, km_op_class kind, double ns)
 {
-    size_t module = w->depth ? w->modules[w->depth - 1] : KM_NONE;
+    bool backward = w->backward != KM_NONE;
+    size_t of = backward ? (size_t)w->forward : event;
+    size_t module = of < w->t->event_count ? w->scopes[of] : KM_NONE;
 
     w->out->ops[w->out->count++] = (km_profile_op){
         .event = event,
@@ -152,7 +155,7 @@ static void add(struct walk *w, size_t event, size_t end, km_op_class kind, doub
         .module = module == KM_NONE ? KM_NONE : w->t->events[module].name,
         .call = module,
         .kind = kind,
-        .backward = w->backward != KM_NONE,
+        .backward = backward,
         .own_ns = ns,
         .time_ns = ns,
     };
@@ -179,14 +182,12 @@ static size_t step(struct walk *w, size_t event)
     km_op_class kind = w->kinds[e->name];
     size_t end = end_of(w->t, event);
 
-    while (w->depth && w->t->events[w->modules[w->depth - 1]].depth >= e->depth)
-        w->depth--;
     if (w->backward != KM_NONE && w->backward >= e->depth)
         w->backward = KM_NONE;
-    if (km_starts_with(name_of(w->t, event), KM_PROFILE_MODULE))
-        w->modules[w->depth++] = event;
-    else if (w->backward == KM_NONE && km_starts_with(name_of(w->t, event), KM_PROFILE_BACKWARD))
+    if (w->backward == KM_NONE && km_starts_with(name_of(w->t, event), KM_PROFILE_BACKWARD)) {
         w->backward = e->depth;
+        w->forward = e->forward;
+    }
     if (!counts(w, e->start_ns))
         return event + 1;
     if (kind == KM_OP_SCOPE || kind == KM_OP_OTHER) {
@@ -210,6 +211,22 @@ static bool crosses(const km_trace *t, const km_trace_signature *s)
     return false;
 }
 
+/* A range belongs to itself. */
+static void find_scopes(struct walk *w)
+{
+    size_t open = KM_NONE;
+
+    for (size_t i = 0; i < w->t->event_count; i++) {
+        size_t depth = w->t->events[i].depth;
+        while (open != KM_NONE && w->t->events[open].depth >= depth)
+            open = w->around[open];
+        w->around[i] = open;
+        if (km_starts_with(name_of(w->t, i), KM_PROFILE_MODULE))
+            open = i;
+        w->scopes[i] = open;
+    }
+}
+
 static bool prepare(struct walk *w, km_arena *a)
 {
     const km_trace *t = w->t;
@@ -217,10 +234,12 @@ static bool prepare(struct walk *w, km_arena *a)
     w->kinds = km_arena_array(a, t->name_count + 1, sizeof *w->kinds);
     w->lazy = km_arena_array(a, t->name_count + 1, sizeof *w->lazy);
     w->crosses = km_arena_array(a, t->signature_count + 1, sizeof *w->crosses);
-    w->modules = km_arena_array(a, t->event_count + 1, sizeof *w->modules);
+    w->scopes = km_arena_array(a, t->event_count + 1, sizeof *w->scopes);
+    w->around = km_arena_array(a, t->event_count + 1, sizeof *w->around);
     w->spans = km_arena_array(a, t->event_count + 1, sizeof *w->spans);
     w->out->ops = km_arena_array(a, t->event_count + 1, sizeof *w->out->ops);
-    if (!w->kinds || !w->lazy || !w->crosses || !w->modules || !w->spans || !w->out->ops)
+    if (!w->kinds || !w->lazy || !w->crosses || !w->scopes || !w->around || !w->spans ||
+        !w->out->ops)
         return false;
     for (size_t i = 0; i < t->name_count; i++) {
         bool ours = km_starts_with(t->names[i], KM_PROFILE_MODULE) ||
@@ -312,6 +331,7 @@ int km_profile_ops_find(km_arena *a, const km_trace *t, km_profile_ops *out, km_
     if (!prepare(&w, a))
         return km_fail_nomem(err);
     find_spans(&w);
+    find_scopes(&w);
     for (size_t i = 0; i < t->event_count;)
         i = step(&w, i);
     return take_medians(a, t, out, err);
@@ -344,5 +364,7 @@ const char *km_profile_op_name(const km_trace *t, const km_profile_op *op)
 {
     const char *name = name_of(t, op->event);
 
+    if (is_compiled(name))
+        return "(code that torch.compile made)";
     return km_starts_with(name, KM_PROFILE_MODULE) ? "(kernels that a module launches)" : name;
 }

@@ -17,7 +17,8 @@
 typedef struct {
     size_t event;  /* of the trace */
     size_t end;    /* one past the last event below it */
-    size_t module; /* the name of the innermost module's range; KM_NONE outside modules */
+    size_t module; /* the name of the innermost module's range; KM_NONE outside modules; of a
+                      gradient, the range of what it is the gradient of */
     size_t call;   /* the event of that range, or KM_NONE */
     km_op_class kind;
     bool backward;

@@ -6,7 +6,7 @@
 #include "formats/json.h"
 
 #define NAME          "the profile"
-#define EVENT_MEMBERS 10
+#define EVENT_MEMBERS 11
 #define DIMS_MAX      64
 #define BYTES_MAX     ((int64_t)1 << 50)
 
@@ -127,6 +127,7 @@ static void read_event(struct reader *r, const json_t *value, size_t at)
     e->storages = numbers(r, storages, -1, (int64_t)t->storage_count - 1, what, at);
     e->allocations = numbers(r, memory, -BYTES_MAX, BYTES_MAX, what, at);
     e->allocation_count = json_array_size(memory) / 2;
+    e->forward = number(r, json_array_get(value, 10), -1, (int64_t)t->event_count - 1, what, at);
     if (json_array_size(value) != EVENT_MEMBERS || !e->storages || !e->allocations || r->wrong ||
         json_array_size(storages) != t->signatures[e->signature].count)
         fail(r, what, at);

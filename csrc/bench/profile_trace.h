@@ -10,7 +10,8 @@
  *       "unattributed_ns": time of the device that no operator asked for,
  *       "events": [[depth, name, thread, start_ns, duration_ns, device_ns, kernels, signature,
  *                   [storage of each tensor, -1: not known],
- *                   [storage, bytes, ...: what it allocated, or freed below 0]], ...] }
+ *                   [storage, bytes, ...: what it allocated, or freed below 0],
+ *                   the event whose gradient it computes, or -1], ...] }
  *
  * Names, tensors and signatures are numbers of the tables above. Events stand thread by thread in
  * the order of their starts, each followed by what it called, one deeper; an event's device time is
@@ -52,6 +53,7 @@ typedef struct {
     const int64_t *storages;    /* one a tensor of the signature; -1: not known */
     const int64_t *allocations; /* pairs: storage, bytes */
     size_t allocation_count;    /* of pairs */
+    int64_t forward;            /* an event, or -1 */
 } km_trace_event;
 
 typedef struct {

@@ -192,6 +192,9 @@ static void print_kernels(const json_t *p)
                name, integer_of(row, "count"), km_json_number_of(row, "time_us"),
                km_json_number_of(row, "win_us"), percent_of(row, "win_share"));
         printf("  pip install %s\n", name);
+        if (km_json_number_of(row, "backward_us") > 0)
+            printf("  and the gradient, of which these modules spend %.1f us more in chains\n",
+                   km_json_number_of(row, "backward_us"));
         if (km_json_number_of(row, "by_use_us") > 0)
             printf(
                 "  import kernmill.transformers; print(kernmill.transformers.use(model))\n"

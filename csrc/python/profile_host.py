@@ -17,11 +17,14 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 import weakref
 from pathlib import Path
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its notes would stand between the script's lines
 COPY_BYTES_MIN, COPY_BYTES_MAX, COPIES = 256 << 20, 1 << 30, 9
+BACKWARD = "autograd::engine::evaluate_function"
+NO_WORK = {"gpu_user_annotation", "user_annotation", "cuda_sync", "overhead"}
 
 
 class TooMany(Exception):
@@ -46,14 +49,15 @@ def show(error: BaseException) -> None:
 def run(script: str, arguments: list[str]) -> dict:
     """Runs the script as `python script` would; {} when it went well."""
     sys.argv = [script, *arguments]
-    sys.path[0] = str(Path(script).resolve().parent)
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = str(Path(script).resolve().parent)
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as end:
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-            return {"exit": 1}
-        return {"exit": end.code} if end.code else {}
+        if end.code is None or isinstance(end.code, int):
+            return {"exit": int(end.code)} if end.code else {}
+        print(end.code, file=sys.stderr)
+        return {"exit": 1}
     except BaseException as error:
         show(error)
         return {"failed": message_of(error)}
@@ -108,6 +112,7 @@ class Modules:
 @contextlib.contextmanager
 def module_ranges(torch):
     modules, hooks = Modules(torch), torch.nn.modules.module
+    warnings.filterwarnings("ignore", message="Using `torch.compile.*there are global hooks")
     before = hooks.register_module_forward_pre_hook(modules.enter)
     after = hooks.register_module_forward_hook(modules.leave, always_call=True)
     try:
@@ -136,19 +141,18 @@ class Writer:
         self.signatures = Interned()
         self.signatures.number(())
         self.rows = []
+        self.sequences = []  # of each row: what autograd calls the node, or -1
         self.device = {}  # correlation: (ns, kernels)
         self.unattributed_ns = 0
         self.take_device_events(results)
         roots = results.experimental_event_tree()
         for root in sorted(roots, key=lambda e: (self.threads.number(e.start_tid), e.start_time_ns)):
             self.take(root)
+        self.find_forward()
 
     def take_device_events(self, results) -> None:
-        events = results.events()
-        launched = {e.name() for e in events if e.device_type().name == "CPU"}
-        for e in events:
-            # the device's copies of ranges are named as the ranges are, and are no work
-            if e.device_type().name != "CUDA" or e.is_user_annotation() or e.name() in launched:
+        for e in results.events():
+            if e.device_type().name != "CUDA" or not self.is_work(e):
                 continue
             number = e.linked_correlation_id()
             if number > 0:
@@ -156,6 +160,13 @@ class Writer:
                 self.device[number] = (ns + e.duration_ns(), kernels + 1)
             else:
                 self.unattributed_ns += e.duration_ns()
+
+    @staticmethod
+    def is_work(event) -> bool:
+        """Not so: the device's copies of the ranges that a script opens."""
+        kind = event.activity_type() if hasattr(event, "activity_type") else ""
+        named = hasattr(event, "is_user_annotation") and event.is_user_annotation()
+        return not named and kind not in NO_WORK and not event.name().startswith("kernmill")
 
     def take(self, root) -> None:
         todo = [(root, 0)]
@@ -177,8 +188,23 @@ class Writer:
         self.rows.append([
             depth, self.names.number(event.name), self.threads.number(event.start_tid), event.start_time_ns,
             event.duration_time_ns, ns, kernels, self.signature(tensors), [self.storage(t) for t in tensors],
-            [n for m in memory for n in (self.storage(m), m.alloc_size)],
+            [n for m in memory for n in (self.storage(m), m.alloc_size)], -1,
         ])  # fmt: skip
+        self.sequences.append(getattr(event.extra_fields, "sequence_number", -1))
+
+    def find_forward(self) -> None:
+        """A node of the backward pass has the number of the operator that made it: the last with that number
+        outside the backward pass."""
+        names, made, nodes, depth = list(self.names), {}, [], None
+        for i, (row, number) in enumerate(zip(self.rows, self.sequences, strict=True)):
+            depth = None if depth is not None and row[0] <= depth else depth
+            if depth is None and names[row[1]].startswith(BACKWARD):
+                depth = row[0]
+                nodes.append((row, number))
+            elif depth is None and number >= 0:
+                made[number] = i
+        for row, number in nodes:
+            row[-1] = made.get(number, -1)
 
     def signature(self, tensors) -> int:
         return self.signatures.number(
