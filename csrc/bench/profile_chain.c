@@ -51,6 +51,7 @@ struct access {
     size_t storage;
     int64_t bytes;
     bool read, written;
+    bool number; /* a tensor without dimensions, as torch makes of 1e-6: no memory worth counting */
 };
 
 #define ACCESSES_MAX 1024
@@ -72,6 +73,7 @@ static size_t accesses(const struct build *b, size_t op, struct access out[ACCES
             .bytes = tensor_of(b, e, i)->bytes,
             .read = !first || km_op_reads_first(name_of(b, op)),
             .written = first,
+            .number = tensor_of(b, e, i)->dims == 0,
         };
     }
     return n;
@@ -151,19 +153,24 @@ static void join(struct build *b, size_t x, size_t y)
     b->parent[y] = x;
 }
 
+/* Elementwise, of the same pass and thread, and read by `op` alone, which is elementwise, too. */
+static bool could_be_made_later(const struct build *b, const struct storage *s, size_t op)
+{
+    const km_profile_op *from = &b->ops->ops[s->writer], *to = &b->ops->ops[op];
+
+    return s->readers[to->backward] == 1 && from->backward == to->backward &&
+           event_of(b, s->writer)->thread == event_of(b, op)->thread &&
+           !b->reduces[root(b, s->writer)] && !b->reduces[root(b, op)];
+}
+
 static void join_with_writer(struct build *b, size_t op, const struct access *access)
 {
     const struct storage *s = &b->storages[access->storage];
     size_t from = s->writer;
-    bool backward = b->ops->ops[op].backward;
 
     if (!access->read || !moves(b, from))
         return;
-    if (b->run[from] == b->run[op])
-        join(b, from, op);
-    else if (s->readers[backward] == 1 && b->ops->ops[from].backward == backward &&
-             event_of(b, from)->thread == event_of(b, op)->thread && !b->reduces[root(b, from)] &&
-             !b->reduces[root(b, op)])
+    if (b->run[from] == b->run[op] || could_be_made_later(b, s, op))
         join(b, from, op);
 }
 
@@ -245,7 +252,7 @@ static void sum_access(struct sums *s, size_t op, const struct access *access)
 {
     struct storage *m = &s->b.storages[access->storage];
 
-    if (m->made != KM_NONE && moves(&s->b, m->made) && root(&s->b, m->made) == root(&s->b, op))
+    if (access->number || (moves(&s->b, m->made) && root(&s->b, m->made) == root(&s->b, op)))
         return;
     if (m->chain != s->chain) {
         m->chain = s->chain;

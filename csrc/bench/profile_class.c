@@ -87,8 +87,10 @@ static const char *plain(const char *name, char room[NAME_BYTES], bool *in_place
         return NULL;
     *in_place = n > 1 && word[n - 1] == '_';
     room[0] = ' ';
+    n -= *in_place;
     memcpy(room + 1, word, n);
-    memcpy(room + 1 + n - *in_place, " ", 2);
+    room[n + 1] = ' ';
+    room[n + 2] = '\0';
     return room;
 }
 
@@ -108,6 +110,15 @@ km_op_class km_op_class_of(const char *name)
     return KM_OP_OTHER;
 }
 
+bool km_op_is(const char *name, const char *names)
+{
+    char room[NAME_BYTES];
+    bool in_place;
+    const char *word = plain(name, room, &in_place);
+
+    return word && strstr(names, word);
+}
+
 bool km_op_moves_memory(km_op_class c)
 {
     return c == KM_OP_POINTWISE || c == KM_OP_COPY || c == KM_OP_REDUCTION;
@@ -115,11 +126,7 @@ bool km_op_moves_memory(km_op_class c)
 
 bool km_op_is_lazy(const char *name)
 {
-    char room[NAME_BYTES];
-    bool in_place;
-    const char *word = plain(name, room, &in_place);
-
-    return word && strstr(lazy, word);
+    return km_op_is(name, lazy);
 }
 
 bool km_op_writes_first(const char *name)

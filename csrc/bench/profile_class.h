@@ -22,6 +22,10 @@ extern const char *const km_op_class_names[];
  * what is no operator of torch's: KM_OP_CUSTOM with a namespace, else KM_OP_SCOPE. */
 km_op_class km_op_class_of(const char *name);
 
+/* Whether an operator of torch's is one of `names`, which stand between spaces without "aten::"; in
+ * place or not. */
+bool km_op_is(const char *name, const char *names);
+
 /* Whether operators of this class move memory and do little else: those that make chains. */
 bool km_op_moves_memory(km_op_class c);
 

@@ -66,22 +66,9 @@ static const km_profile_op *op_at(const struct chain *c, size_t i)
     return &c->ops->ops[c->c->ops[i]];
 }
 
-/* Whether the i-th operator is one of `names`; in place or not. */
 static bool is(const struct chain *c, size_t i, const char *names)
 {
-    const char *name = c->t->names[c->t->events[op_at(c, i)->event].name];
-    char word[128];
-    size_t n;
-
-    name = km_starts_with(name, "aten::") ? name + strlen("aten::") : name;
-    n = strlen(name);
-    n -= n > 1 && name[n - 1] == '_';
-    if (n + 3 > sizeof word)
-        return false;
-    word[0] = ' ';
-    memcpy(word + 1, name, n);
-    memcpy(word + 1 + n, " ", 2);
-    return strstr(names, word) != NULL;
+    return km_op_is(c->t->names[c->t->events[op_at(c, i)->event].name], names);
 }
 
 /* The first of `names`, or KM_NONE. */

@@ -199,12 +199,14 @@ static int chain_row(km_profile *p, const struct sortable *chains, size_t count,
     const km_chain *first = chains->c;
     const km_trace_tensor *x = km_chain_tensor(&p->t, &p->ops, first);
     double time = 0, lowest = 0, win = 0;
+    int64_t bytes = 0;
     bool exact = true;
     km_fit fit;
 
     for (size_t i = 0; i < count; i++) {
         time += chains[i].c->time_ns;
         lowest += km_chain_floor_ns(p, chains[i].c);
+        bytes += chains[i].c->bytes;
         win += km_chain_win_ns(p, chains[i].c);
         exact &= chains[i].c->exact;
     }
@@ -214,7 +216,7 @@ static int chain_row(km_profile *p, const struct sortable *chains, size_t count,
         "{s:s,s:o,s:o,s:s,s:o,s:b,s:I,s:f,s:f,s:I,s:s,s:f,s:f,s:f}", "module", class_of(p, first),
         "paths", paths_of(p, chains, count), "ops", names_of(p, first), "dtype", x ? x->dtype : "",
         "sizes", sizes_of(x), "backward", op_at(p, first, 0)->backward, "count", (json_int_t)count,
-        "time_us", us(time), "share", km_profile_share(p, time), "bytes", (json_int_t)first->bytes,
+        "time_us", us(time), "share", km_profile_share(p, time), "bytes", (json_int_t)bytes,
         "bytes_by", exact ? "storages" : "largest tensors", "floor_us", us(lowest), "win_us",
         us(win), "win_share", km_profile_share(p, win));
     if (!*out)

@@ -8,7 +8,9 @@
 #define NAME          "the profile"
 #define EVENT_MEMBERS 11
 #define DIMS_MAX      64
-#define BYTES_MAX     ((int64_t)1 << 50)
+/* Sums of as many as a document holds stay in range. */
+#define BYTES_MAX ((int64_t)1 << 39)
+#define NS_MAX    ((int64_t)1 << 44)
 
 /* Reading goes on after the first error, which is remembered: the end asks once. */
 struct reader {
@@ -79,17 +81,14 @@ static void read_tensor(struct reader *r, const json_t *value, size_t at)
     t->dtype = text(r, json_array_get(value, 0), "tensors", at);
     t->bytes = number(r, json_array_get(value, 1), 0, 1024, "tensors", at);
     t->device = text(r, json_array_get(value, 2), "tensors", at);
-    t->sizes = numbers(r, sizes, 0, BYTES_MAX, "tensors", at);
+    t->sizes = numbers(r, sizes, 0, INT64_MAX, "tensors", at);
     t->dims = json_array_size(sizes);
     if (!t->sizes || !stride || t->dims > DIMS_MAX)
         fail(r, "tensors", at);
     for (size_t i = 0; !r->wrong && i < t->dims; i++) {
         /* some layouts have no strides */
         int64_t n = i < json_array_size(strides) && stride[i] == 0 && t->sizes[i] ? 1 : t->sizes[i];
-        if (n && t->bytes > BYTES_MAX / n)
-            fail(r, "tensors", at);
-        else
-            t->bytes *= n;
+        t->bytes = n && t->bytes > BYTES_MAX / n ? BYTES_MAX : t->bytes * n;
     }
 }
 
@@ -119,9 +118,9 @@ static void read_event(struct reader *r, const json_t *value, size_t at)
     e->depth = row(r, json_array_get(value, 0), deepest + 1, what, at);
     e->name = row(r, json_array_get(value, 1), t->name_count, what, at);
     e->thread = row(r, json_array_get(value, 2), KM_PROFILE_EVENTS_MAX, what, at);
-    e->start_ns = number(r, json_array_get(value, 3), 0, INT64_MAX, what, at);
-    e->duration_ns = number(r, json_array_get(value, 4), 0, BYTES_MAX, what, at);
-    e->device_ns = number(r, json_array_get(value, 5), 0, BYTES_MAX, what, at);
+    e->start_ns = number(r, json_array_get(value, 3), 0, INT64_MAX / 2, what, at);
+    e->duration_ns = number(r, json_array_get(value, 4), 0, NS_MAX, what, at);
+    e->device_ns = number(r, json_array_get(value, 5), 0, NS_MAX, what, at);
     e->kernels = row(r, json_array_get(value, 6), UINT32_MAX, what, at);
     e->signature = row(r, json_array_get(value, 7), t->signature_count, what, at);
     e->storages = numbers(r, storages, -1, (int64_t)t->storage_count - 1, what, at);
@@ -178,7 +177,7 @@ static void read_head(struct reader *r, const json_t *d)
     t->threads = number(r, json_object_get(d, "threads"), 1, 1 << 20, "threads", 0);
     t->copy_bytes = number(r, json_object_get(copy, "bytes"), 1, BYTES_MAX, "copy", 0);
     t->copy_gbps = km_json_number_of(copy, "gbps");
-    t->unattributed_ns = number(r, json_object_get(d, "unattributed_ns"), 0, BYTES_MAX,
+    t->unattributed_ns = number(r, json_object_get(d, "unattributed_ns"), 0, NS_MAX,
                                 "unattributed_ns", 0);
     t->storage_count = (size_t)number(r, json_object_get(d, "storages"), 0, INT32_MAX, "storages",
                                       0);
