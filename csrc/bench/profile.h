@@ -14,7 +14,7 @@
  *                     "backward_us", "backward_win_us" }] }
  *
  * Shares are of total_us: all the operators' time and what could not be attributed. A row of
- * "chains" stands for `count` chains of the same operators, module class and largest tensor, with
+ * "chains" stands for `count` chains of the same operators, module class and first tensor, with
  * the times and bytes of all of them. `floor_us` is the time in which a copy moves as many bytes,
  * `win_us` what lies above it: the most that any kernel for the chains could win. Rows come by
  * that. `covers` says how many operators of the chain `kernel` replaces; "kernels" counts of a

@@ -32,10 +32,7 @@ struct pattern {
 
 static const struct pattern patterns[] = {
     { "rms norm", { " rms_norm _fused_rms_norm " }, "", &rmsnorm },
-    { "rms norm",
-      { " pow square mul ", " mean ", " rsqrt " },
-      " sub rsub var neg cat exp ",
-      &rmsnorm },
+    { "rms norm", { " pow square mul ", " mean ", " rsqrt " }, " sub rsub var ", &rmsnorm },
     { "layer norm", { " layer_norm native_layer_norm " }, "", NULL },
     { "group or batch norm",
       { " group_norm native_group_norm batch_norm native_batch_norm cudnn_batch_norm "
@@ -99,19 +96,16 @@ static const struct pattern *match(const struct chain *c)
     return NULL;
 }
 
-/* ---- the part of a chain that is an RMSNorm ---- */
+/* ---- the parts of a chain that are RMSNorms ---- */
+
+#define ANCHORS   " rsqrt rms_norm _fused_rms_norm "
+#define AFTER_MAX 6 /* operators behind the reciprocal root: products, conversions, 1 + weight */
 
 struct part {
     size_t from, to; /* its operators, `to` excluded */
     size_t anchor;   /* rsqrt, or the one operator that is all of it */
     bool residual;   /* there is an add before it */
 };
-
-/* Whether the i-th operator and the anchor were called by the same call of a module. */
-static bool in_same_call(const struct chain *c, size_t i, size_t anchor)
-{
-    return op_at(c, anchor)->call != KM_NONE && op_at(c, i)->call == op_at(c, anchor)->call;
-}
 
 static bool is_residual(const struct chain *c, size_t i)
 {
@@ -121,39 +115,38 @@ static bool is_residual(const struct chain *c, size_t i)
            memcmp(x->sizes, y->sizes, x->dims * sizeof *x->sizes) == 0;
 }
 
-/* In a module of its own the norm is what the module calls. Otherwise it is what leads to the
- * reciprocal root, and the products and conversions behind it. */
-static struct part find_norm(const struct chain *c)
+/* Whether the i-th operator may be of the norm around the anchor: one of `names`, in the same call
+ * of a module. */
+static bool belongs(const struct chain *c, size_t i, size_t anchor, const char *names)
 {
-    size_t whole = find(c, " rms_norm _fused_rms_norm "), first = find(c, " pow square ");
-    struct part p = { .anchor = whole != KM_NONE ? whole : find(c, " rsqrt ") };
-    bool module = op_at(c, p.anchor)->call != KM_NONE && first != KM_NONE &&
-                  in_same_call(c, first, p.anchor);
+    return op_at(c, i)->call == op_at(c, anchor)->call && is(c, i, names) && !is_residual(c, i);
+}
 
-    p.from = p.anchor;
-    p.to = p.anchor + 1;
-    while (whole == KM_NONE && p.from > 0 &&
-           (module
-                ? in_same_call(c, p.from - 1, p.anchor) && !is_residual(c, p.from - 1)
-                : is(c, p.from - 1, " pow square mul mean add to ") && !is_residual(c, p.from - 1)))
+static struct part find_norm(const struct chain *c, size_t anchor)
+{
+    struct part p = { .from = anchor, .to = anchor + 1, .anchor = anchor };
+    bool by_hand = is(c, anchor, " rsqrt ");
+
+    while (by_hand && p.from > 0 &&
+           belongs(c, p.from - 1, anchor, " pow square mul mean add to type_as "))
         p.from--;
-    while (
-        whole == KM_NONE && p.to < c->c->count &&
-        (module ? in_same_call(c, p.to, p.anchor) : is(c, p.to, " mul to ") && p.to < p.anchor + 5))
+    while (by_hand && p.to < c->c->count && p.to <= anchor + AFTER_MAX &&
+           belongs(c, p.to, anchor, " mul add to type_as "))
         p.to++;
     p.residual = p.from > 0 && is_residual(c, p.from - 1);
     p.from -= p.residual;
     return p;
 }
 
+/* The mean keeps its dimension, and it is the last. */
 static bool is_last_dimension(const struct chain *c, const struct part *p)
 {
-    size_t mean = find(c, " mean ");
-    const km_trace_tensor *x = mean == KM_NONE ? NULL : tensor_of(c, mean, 0);
-    const km_trace_tensor *root = tensor_of(c, p->anchor, 0);
+    const km_trace_tensor *x = NULL, *root = tensor_of(c, p->anchor, 0);
 
-    if (mean == KM_NONE)
+    if (!is(c, p->anchor, " rsqrt "))
         return true; /* the operator's own normal form */
+    for (size_t i = p->from; i < p->anchor; i++)
+        x = is(c, i, " mean ") ? tensor_of(c, i, 0) : x;
     if (!x || !root || !x->dims || x->dims != root->dims)
         return false;
     return root->sizes[x->dims - 1] == 1 &&
@@ -170,52 +163,82 @@ static bool holds(const char *list, const char *word)
     return at && n;
 }
 
-static int fit_norm(km_arena *a, const struct chain *c, const struct kernel *k, km_fit *out,
-                    km_err *err)
+/* Why the kernel does not take a part; NULL: it does. */
+static const char *find_obstacle(km_arena *a, const struct chain *c, const struct part *p,
+                                 const struct kernel *k)
 {
-    struct part p = find_norm(c);
-    const km_trace_tensor *x = tensor_of(c, p.from, 0);
+    const km_trace_tensor *x = tensor_of(c, p->from, 0);
 
-    if (!is_last_dimension(c, &p)) {
-        out->why = km_arena_printf(a, "%s normalises the last dimension", k->name);
-    } else if (!x || !holds(k->dtypes, x->dtype)) {
-        out->why = km_arena_printf(a, "%s takes %s, not %s", k->name, k->dtypes_text,
-                                   x ? x->dtype : "an unknown dtype");
-    } else {
-        const char *class = km_profile_module_class(a, c->t, op_at(c, p.anchor));
-        bool norm = class && strcasestr(class, "norm");
-        out->kernel = k->name;
-        out->function = p.residual ? k->with_residual : k->function;
-        out->covered = p.to - p.from;
-        for (size_t i = p.from; i < p.to; i++)
-            out->covered_ns += op_at(c, i)->time_ns;
-        for (size_t i = p.from + p.residual; norm && i < p.to; i++)
-            out->in_module_ns += op_at(c, i)->time_ns;
-    }
-    return out->kernel || out->why ? 0 : km_fail_nomem(err);
+    if (!is_last_dimension(c, p))
+        return km_arena_printf(a, "%s normalises the last dimension", k->name);
+    if (!x || !holds(k->dtypes, x->dtype))
+        return km_arena_printf(a, "%s takes %s, not %s", k->name, k->dtypes_text,
+                               x ? x->dtype : "what is not known");
+    return NULL;
 }
 
-int km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c,
-                km_fit *out, km_err *err)
+static void cover(km_arena *a, const struct chain *c, const struct part *p, const struct kernel *k,
+                  km_fit *out)
+{
+    const char *class = km_profile_module_class(a, c->t, op_at(c, p->anchor));
+    bool norm = class && strcasestr(class, "norm");
+
+    out->kernel = k->name;
+    out->function = p->residual || !out->function ? (p->residual ? k->with_residual : k->function)
+                                                  : out->function;
+    out->covered += p->to - p->from;
+    for (size_t i = p->from; i < p->to; i++)
+        out->covered_ns += op_at(c, i)->time_ns;
+    for (size_t i = p->from + p->residual; norm && i < p->to; i++)
+        out->in_module_ns += op_at(c, i)->time_ns;
+}
+
+static void fit_norms(km_arena *a, const struct chain *c, const struct kernel *k, km_fit *out)
+{
+    for (size_t i = 0; i < c->c->count; i++) {
+        struct part p;
+        const char *why;
+        if (!is(c, i, ANCHORS))
+            continue;
+        p = find_norm(c, i);
+        why = find_obstacle(a, c, &p, k);
+        if (why)
+            out->why = why;
+        else
+            cover(a, c, &p, k, out);
+        i = p.to - 1;
+    }
+}
+
+km_fit km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c)
 {
     struct chain chain = { t, ops, c };
     const struct pattern *p = op_at(&chain, 0)->backward ? NULL : match(&chain);
+    km_fit fit = { .pattern = p ? p->name : "" };
 
-    *out = (km_fit){ .pattern = p ? p->name : "" };
-    return p && p->kernel ? fit_norm(a, &chain, p->kernel, out, err) : 0;
+    if (p && p->kernel)
+        fit_norms(a, &chain, p->kernel, &fit);
+    return fit;
+}
+
+/* The largest that the i-th operator is given. */
+static const km_trace_tensor *largest_of(const struct chain *c, size_t i)
+{
+    const km_trace_tensor *largest = NULL, *x;
+
+    for (size_t k = 0; (x = tensor_of(c, i, k)); k++)
+        if (!largest || x->bytes > largest->bytes)
+            largest = x;
+    return largest;
 }
 
 const km_trace_tensor *km_chain_tensor(const km_trace *t, const km_profile_ops *ops,
                                        const km_chain *c)
 {
-    const km_trace_tensor *largest = NULL;
     struct chain chain = { t, ops, c };
+    const km_trace_tensor *x = NULL;
 
-    for (size_t i = 0; i < c->count; i++) {
-        const km_trace_tensor *x;
-        for (size_t k = 0; (x = tensor_of(&chain, i, k)); k++)
-            if (!largest || x->bytes > largest->bytes)
-                largest = x;
-    }
-    return largest;
+    for (size_t i = 0; !x && i < c->count; i++)
+        x = largest_of(&chain, i);
+    return x;
 }

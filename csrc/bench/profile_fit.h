@@ -16,11 +16,11 @@ typedef struct {
     double in_module_ns; /* of it, in a norm's module, which kernmill.transformers.use replaces */
 } km_fit;
 
-/* Texts are constants or the arena's. Errors: KM_ENOMEM. */
-int km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c,
-                km_fit *out, km_err *err);
+/* Texts are constants or the arena's. A chain may hold several norms: `function` is then the one
+ * with a residual, if that fits any. */
+km_fit km_fit_find(km_arena *a, const km_trace *t, const km_profile_ops *ops, const km_chain *c);
 
-/* The tensor that stands for a chain: the largest that its operators are given; NULL: none. */
+/* The tensor that stands for a chain: the largest that its first operator is given; NULL: none. */
 const km_trace_tensor *km_chain_tensor(const km_trace *t, const km_profile_ops *ops,
                                        const km_chain *c);
 

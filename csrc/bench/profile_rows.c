@@ -160,7 +160,7 @@ static void count_kernel(km_profile *p, const struct sortable *chains, size_t co
         size_t module = p->ops.ops[chains[i].c->label].module;
         time += chains[i].c->time_ns;
         if (module != KM_NONE)
-            p->fitted[module] = true;
+            p->fitted[module] = sum;
     }
     sum->count += count;
     sum->time_ns += time * fit->covered_ns / first->time_ns;
@@ -171,13 +171,14 @@ static void count_kernel(km_profile *p, const struct sortable *chains, size_t co
 /* A gradient has the module of what it is the gradient of. */
 static void count_backward(km_profile *p)
 {
-    for (size_t i = 0; p->kernel_count && i < p->chains.count; i++) {
+    for (size_t i = 0; i < p->chains.count; i++) {
         const km_chain *c = &p->chains.chains[i];
         const km_profile_op *label = &p->ops.ops[c->label];
-        if (!label->backward || label->module == KM_NONE || !p->fitted[label->module])
+        km_kernel_sum *sum = label->module == KM_NONE ? NULL : p->fitted[label->module];
+        if (!label->backward || !sum)
             continue;
-        p->kernels[0].backward_ns += c->time_ns;
-        p->kernels[0].backward_win_ns += km_chain_win_ns(p, c);
+        sum->backward_ns += c->time_ns;
+        sum->backward_win_ns += km_chain_win_ns(p, c);
     }
 }
 
@@ -210,8 +211,7 @@ static int chain_row(km_profile *p, const struct sortable *chains, size_t count,
         win += km_chain_win_ns(p, chains[i].c);
         exact &= chains[i].c->exact;
     }
-    if (km_fit_find(&p->a, &p->t, &p->ops, first, &fit, err) < 0)
-        return err->code;
+    fit = km_fit_find(&p->a, &p->t, &p->ops, first);
     *out = json_pack(
         "{s:s,s:o,s:o,s:s,s:o,s:b,s:I,s:f,s:f,s:I,s:s,s:f,s:f,s:f}", "module", class_of(p, first),
         "paths", paths_of(p, chains, count), "ops", names_of(p, first), "dtype", x ? x->dtype : "",

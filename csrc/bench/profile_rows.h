@@ -24,7 +24,7 @@ typedef struct {
     double total_ns;
     km_kernel_sum kernels[KM_PROFILE_KERNELS_MAX];
     size_t kernel_count;
-    bool *fitted; /* of each name: a module's range that a kernel fits */
+    km_kernel_sum **fitted; /* of each name of a module's range: the kernel that fits it, or NULL */
 } km_profile;
 
 static inline double km_profile_share(const km_profile *p, double ns)

@@ -108,11 +108,12 @@ const km_command km_cmd_profile = {
     .help = "run a model's script, and list what a kernel could win of its time",
     .args = "SCRIPT [ARGUMENT...]",
     .more =
-        "SCRIPT is a Python file that runs a model, with torch; its options stand behind --:\n"
-        "kernmill profile run.py -- --steps 3. What it prints goes to stderr. Everything it does\n"
-        "is measured, or, when it has some, what is inside its ranges\n"
-        "    with torch.profiler.record_function(\"kernmill\"):\n"
-        "Let it warm up, and then do a few alike steps: of more than two the median counts.",
+        "SCRIPT is a Python file that runs a model, with torch; its own options stand behind --:\n"
+        "kernmill profile run.py -- --steps 3. What it prints goes to stderr.\n"
+        "All that it does is measured; or, where it opens ranges by\n"
+        "torch.profiler.record_function(\"kernmill\"), what is inside them. Let it warm up, and "
+        "do\n"
+        "some alike steps then: of more than two alike calls the median counts.",
     .options = options,
     .fields_size = sizeof(profile_fields),
     .run = run,

@@ -46,10 +46,10 @@ static void print_head(const json_t *p)
         printf("  %s, %lld threads, torch %s; times are those of the CPU\n",
                km_json_text_of(json_object_get(p, "environment"), "cpu"), integer_of(p, "threads"),
                km_json_text_of(p, "torch"));
-    printf("  operators: %.3f ms of %.3f ms %s; copy: %.4g GB/s%s\n", total / 1e3, wall / 1e3,
-           json_is_true(json_object_get(p, "marked")) ? "inside the script's ranges \"kernmill\""
-                                                      : "from the first to the last",
-           km_json_number_of(copy, "gbps"),
+    printf("  %s: operators %.3f ms, wall clock %.3f ms; copy: %.4g GB/s%s\n",
+           json_is_true(json_object_get(p, "marked")) ? "in the ranges \"kernmill\""
+                                                      : "from first to last",
+           total / 1e3, wall / 1e3, km_json_number_of(copy, "gbps"),
            json_is_true(json_object_get(copy, "measured")) ? "" : ", as told");
     if (gpu && total < 0.7 * wall)
         printf(

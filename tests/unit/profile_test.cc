@@ -479,6 +479,38 @@ TEST(ProfileFit, RmsNorm)
                      4 * 7); // the adds are not the module's
 }
 
+// Gemma puts a norm, a residual and another norm between two products: the kernel fits both.
+TEST(ProfileFit, TwoNormsInOneChain)
+{
+    Trace t;
+    for (int k = 0; k < 2; k++) {
+        t.add(0, "kernmill::module RMSNorm M.norm" + std::to_string(k), 2000);
+        t.op(1, "aten::rms_norm", 2000, { f32(10 * k) }, 10 * k + 1, FULL);
+        if (k == 0)
+            t.op(0, "aten::add", 1000, { f32(5), f32(1) }, 10, FULL);
+    }
+    t.op(0, "aten::mm", 9000, { f32(11), f32(8) }, 12, FULL);
+    Answer a(t);
+    ASSERT_EQ(a.rows(), 1u);
+    EXPECT_EQ(a.ops(0), "rms_norm add rms_norm");
+    EXPECT_EQ(a.number(0, "covers"), 3);
+    EXPECT_EQ(a.text(0, "function"), "kernmill_rmsnorm.fused_add_rms_norm");
+}
+
+// In one big function the norm is told from what stands around it.
+TEST(ProfileFit, ANormAmongOthers)
+{
+    const char *const names[] = { "aten::exp",   "aten::pow", "aten::mean",
+                                  "aten::rsqrt", "aten::mul", "aten::neg" };
+    Trace t;
+    for (int i = 0; i < 6; i++)
+        t.op(0, names[i], 1000, { f32(i, { 8, i == 3 ? 1 : 64 }) }, i + 1, FULL);
+    Answer a(t);
+    ASSERT_EQ(a.rows(), 1u);
+    EXPECT_EQ(a.text(0, "kernel"), "kernmill-rmsnorm");
+    EXPECT_EQ(a.number(0, "covers"), 4);
+}
+
 // A kernel that does not take the dtype, or norms another dimension, does not fit, and the reason
 // is given.
 TEST(ProfileFit, WhatDoesNotFitIsNotNamed)
