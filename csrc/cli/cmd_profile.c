@@ -57,7 +57,7 @@ static int describe(json_t *profile, const char *const *words, km_err *err)
     return rc == 0 ? 0 : km_fail(err, KM_EFORMAT, "the script's name is not UTF-8");
 }
 
-static int profile_script(const profile_fields *f, const char *const *words, double rate,
+static int profile_script(profile_fields *f, const char *const *words, double rate,
                           json_t **profile, km_err *err)
 {
     km_profile_run how = { .words = words, .quiet = f->common.quiet };
@@ -70,8 +70,10 @@ static int profile_script(const profile_fields *f, const char *const *words, dou
         rc = km_fail(err, KM_EENV, "no Python interpreter is found to run '%s'", words[0]);
     how.python = rc == 0 ? home.python : NULL;
     how.host = rc == 0 ? home.profile_host : NULL;
-    if (rc == 0)
+    if (rc == 0) {
+        km_term_note(&f->common.term, "profiling %s", words[0]);
         rc = km_profile_run_script(&how, &trace, err);
+    }
     if (rc == 0)
         rc = km_profile_analyse(trace, rate, profile, err);
     if (rc == 0)
@@ -83,7 +85,7 @@ static int profile_script(const profile_fields *f, const char *const *words, dou
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    const profile_fields *f = fields;
+    profile_fields *f = fields;
     json_t *profile = NULL;
     double rate;
     int rc = km_check_args(arg_count, 1, SIZE_MAX, err);

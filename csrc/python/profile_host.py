@@ -145,9 +145,11 @@ class Writer:
         self.device = {}  # correlation: (ns, kernels)
         self.unattributed_ns = 0
         self.take_device_events(results)
+        self.on_device = bool(self.device) or self.unattributed_ns > 0
         roots = results.experimental_event_tree()
         for root in sorted(roots, key=lambda e: (self.threads.number(e.start_tid), e.start_time_ns)):
             self.take(root)
+        self.unattributed_ns += sum(ns for ns, _ in self.device.values())  # launched by what is not here
         self.find_forward()
 
     def take_device_events(self, results) -> None:
@@ -183,7 +185,7 @@ class Writer:
             raise TooMany
         tensors = [t for i in event.extra_fields.inputs for t in (i if isinstance(i, list) else [i])]
         tensors = [t for t in tensors if hasattr(t, "storage_data_ptr")]
-        ns, kernels = self.device.get(event.correlation_id, (0, 0))
+        ns, kernels = self.device.pop(event.correlation_id, (0, 0))
         memory = [c.extra_fields for c in event.children if c.tag.name == "Allocation"]
         self.rows.append([
             depth, self.names.number(event.name), self.threads.number(event.start_tid), event.start_time_ns,
@@ -282,7 +284,7 @@ def profile(torch, script: str, arguments: list[str], events_max: int) -> dict:
         writer = Writer(profiler.profiler.kineto_results, events_max)
     except TooMany:
         return {"too_many": events_max}
-    device = "cuda" if writer.device or writer.unattributed_ns else "cpu"
+    device = "cuda" if writer.on_device else "cpu"
     return {
         "torch": torch.__version__,
         "device": device,
