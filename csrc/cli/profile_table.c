@@ -24,6 +24,17 @@ static const char *plain(const char *name)
     return km_starts_with(name, "aten::") ? name + strlen("aten::") : name;
 }
 
+/* A name of the script's, cut to `most` bytes: it must not steer the terminal. Padded to `width`.
+ */
+static void print_name(const char *name, int width, int most)
+{
+    char room[128];
+
+    snprintf(room, sizeof room, "%.*s", most, name);
+    km_text_clean(room);
+    printf("%-*s", width, room);
+}
+
 /* A time in microseconds, in 10 characters. */
 static void print_us(double us)
 {
@@ -71,8 +82,9 @@ static void print_ops(const json_t *p, size_t top)
             rest += km_json_number_of(row, "time_us");
             continue;
         }
-        printf("  %-50.50s %-10s %8lld ", km_json_text_of(row, "name"),
-               km_json_text_of(row, "class"), integer_of(row, "calls"));
+        printf("  ");
+        print_name(km_json_text_of(row, "name"), 50, 50);
+        printf(" %-10s %8lld ", km_json_text_of(row, "class"), integer_of(row, "calls"));
         print_us(km_json_number_of(row, "time_us"));
         printf(" %6.1f %%\n", percent_of(row, "share"));
     }
@@ -104,21 +116,40 @@ static void print_words(const json_t *words)
             printf(column ? "\n      " : "      ");
             column = 6;
         }
-        printf("%s%.*s", column > 6 ? " " : "", COLUMNS - 6, text);
+        printf(column > 6 ? " " : "");
+        print_name(text, 0, COLUMNS - 6);
         column += n + (column > 6);
     }
     printf("\n");
 }
 
+/* In at most 28 characters. */
 static void print_tensor(const json_t *row)
 {
     const json_t *size;
-    size_t i;
+    char room[64];
+    size_t i, n;
 
-    printf("%s[", km_json_text_of(row, "dtype"));
+    n = (size_t)snprintf(room, sizeof room, "%.20s[", km_json_text_of(row, "dtype"));
     json_array_foreach(json_object_get(row, "sizes"), i, size)
-        printf(i ? ", %lld" : "%lld", json_integer_value(size));
-    printf("]");
+    {
+        if (n < sizeof room)
+            n += (size_t)snprintf(room + n, sizeof room - n, i ? ", %lld" : "%lld",
+                                  json_integer_value(size));
+    }
+    if (n > 27)
+        memcpy(room + 24, "...", sizeof "...");
+    printf("%s]", room);
+}
+
+/* The end of a path says most. */
+static void print_path(const char *path)
+{
+    size_t n = strlen(path);
+
+    if (n > 52)
+        printf("...");
+    print_name(n > 52 ? path + n - 49 : path, 0, 52);
 }
 
 static void print_fit(const json_t *row)
@@ -147,12 +178,15 @@ static void print_chain(const json_t *row)
     print_us(km_json_number_of(row, "time_us"));
     printf(" ");
     print_us(km_json_number_of(row, "floor_us"));
-    printf("  %.44s%s\n", *module ? module : "(no module)",
-           json_is_true(json_object_get(row, "backward")) ? ", backward" : "");
+    printf("  ");
+    print_name(*module ? module : "(no module)", 0, 34);
+    printf(json_is_true(json_object_get(row, "backward")) ? ", backward\n" : "\n");
     printf("      ");
     print_tensor(row);
-    if (more)
-        printf("  %.60s", json_string_value(json_array_get(paths, 0)));
+    if (more) {
+        printf("  ");
+        print_path(json_string_value(json_array_get(paths, 0)));
+    }
     if (more > 1)
         printf(" and %zu more", more - 1);
     printf("\n");

@@ -24,6 +24,7 @@ from pathlib import Path
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its notes would stand between the script's lines
 COPY_BYTES_MIN, COPY_BYTES_MAX, COPIES = 256 << 20, 1 << 30, 9
 BACKWARD = "autograd::engine::evaluate_function"
+NS_MAX = 1 << 43  # a range that the script left open has no end
 NO_WORK = {"gpu_user_annotation", "user_annotation", "cuda_sync", "overhead"}
 
 
@@ -168,7 +169,8 @@ class Writer:
         """Not so: the device's copies of the ranges that a script opens."""
         kind = event.activity_type() if hasattr(event, "activity_type") else ""
         named = hasattr(event, "is_user_annotation") and event.is_user_annotation()
-        return not named and kind not in NO_WORK and not event.name().startswith("kernmill")
+        ours = event.name() == "kernmill" or event.name().startswith("kernmill::module ")
+        return not named and not ours and kind not in NO_WORK
 
     def take(self, root) -> None:
         todo = [(root, 0)]
@@ -189,7 +191,7 @@ class Writer:
         memory = [c.extra_fields for c in event.children if c.tag.name == "Allocation"]
         self.rows.append([
             depth, self.names.number(event.name), self.threads.number(event.start_tid), event.start_time_ns,
-            event.duration_time_ns, ns, kernels, self.signature(tensors), [self.storage(t) for t in tensors],
+            max(0, min(event.duration_time_ns, NS_MAX)), ns, kernels, self.signature(tensors), [self.storage(t) for t in tensors],
             [n for m in memory for n in (self.storage(m), m.alloc_size)], -1,
         ])  # fmt: skip
         self.sequences.append(getattr(event.extra_fields, "sequence_number", -1))
