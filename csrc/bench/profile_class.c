@@ -100,6 +100,8 @@ km_op_class km_op_class_of(const char *name)
     bool in_place;
     const char *word = plain(name, room, &in_place);
 
+    if (!word && km_starts_with(name, "aten::"))
+        return KM_OP_OTHER;
     if (!word)
         return strstr(name, "::") && !strchr(name, ' ') ? KM_OP_CUSTOM : KM_OP_SCOPE;
     if (km_starts_with(word, " _foreach_"))

@@ -1,9 +1,11 @@
 """kernmill profile: real models on a real profiler. What is made of the events is tested in tests/unit."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from program import ROOT
@@ -174,6 +176,53 @@ def test_what_is_not_there(kernmill, tmp_path):
     assert answer.code == 3 and "pip install 'torch>=2.10'" in answer.err
     for rate in ("0", "fast", "-1"):
         assert kernmill("profile", "--copy-rate", rate, "script.py", cwd=tmp_path, env=PYTHON).code == 2
+
+
+# ---- the host, without a GPU ----
+
+
+def load_host():
+    spec = importlib.util.spec_from_file_location("profile_host", ROOT / "csrc/python/profile_host.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Results:
+    """What the profiler of a GPU gives: operator 7 launched two kernels, and a range is shown on the device, too."""
+
+    def events(self):
+        def event(name, linked, ns, kind="kernel", annotation=False):
+            return SimpleNamespace(
+                name=lambda: name, linked_correlation_id=lambda: linked, duration_ns=lambda: ns,
+                device_type=lambda: SimpleNamespace(name="CUDA"), activity_type=lambda: kind,
+                is_user_annotation=lambda: annotation,
+            )  # fmt: skip
+
+        return [
+            event("kernel", 7, 100), event("Memset", 7, 20, "gpu_memset"), event("nobody's", 0, 3),
+            event("kernmill", 6, 900, "gpu_user_annotation", True), event("step", 0, 900, "gpu_user_annotation", True),
+            event("launched before", 99, 5),
+        ]  # fmt: skip
+
+    def experimental_event_tree(self):
+        def node(name, correlation, kind="TorchOp", children=()):
+            fields = SimpleNamespace(inputs=[], sequence_number=-1)
+            return SimpleNamespace(
+                name=name, correlation_id=correlation, tag=SimpleNamespace(name=kind), children=list(children),
+                extra_fields=fields, start_tid=1, start_time_ns=10, duration_time_ns=50,
+            )  # fmt: skip
+
+        launch = node("cudaLaunchKernel", 7, "Kineto")  # has a number of its own kind
+        return [node("kernmill", 6, children=[node("aten::mul", 7, children=[launch])]), launch]
+
+
+# A kernel belongs to the operator that launched it; what the device shows of ranges is no work.
+def test_kernels_belong_to_operators():
+    writer = load_host().Writer(Results(), 10)
+    rows = [(row[0], list(writer.names)[row[1]], row[5], row[6]) for row in writer.rows]
+    assert rows == [(0, "kernmill", 0, 0), (1, "aten::mul", 120, 2)]
+    assert writer.on_device and writer.unattributed_ns == 3 + 5
 
 
 # More events than anybody reads are refused while they are counted, not when memory is gone.

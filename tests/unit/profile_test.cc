@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "bench/profile.h"
+#include "bench/profile_class.h"
 #include "formats/json.h"
 }
 
@@ -180,6 +181,34 @@ Tensor f32(long long storage, std::vector<long long> sizes = { 8, 64 })
 }
 
 constexpr long long FULL = 8 * 64 * 4; // bytes of f32()
+
+// ---- what operators do ----
+
+// One wrong row promises a gain where there is none, or hides one.
+TEST(ProfileClass, KnownNames)
+{
+    const std::map<km_op_class, std::vector<const char *>> known = {
+        { KM_OP_VIEW, { "aten::t", "aten::as_strided", "aten::_unsafe_view", "aten::squeeze_" } },
+        { KM_OP_POINTWISE,
+          { "aten::mul", "aten::mul_", "aten::silu_backward", "aten::_foreach_addcdiv_" } },
+        { KM_OP_COPY, { "aten::to", "aten::copy_", "aten::_to_copy", "aten::cat" } },
+        { KM_OP_REDUCTION,
+          { "aten::mean", "aten::_softmax", "aten::native_layer_norm", "aten::rms_norm" } },
+        { KM_OP_COMPUTE,
+          { "aten::mm", "aten::addmm", "aten::_flash_attention_forward", "aten::embedding" } },
+        { KM_OP_OTHER, { "aten::of_tomorrow", "aten::", "aten::_", "aten::mulx", "aten::mu" } },
+        { KM_OP_CUSTOM, { "kernmill_rmsnorm::rms_norm", "flash_attn::_fwd" } },
+        { KM_OP_SCOPE, { "MulBackward0", "Optimizer.step#AdamW.step", "my range: a::b", "" } },
+    };
+    for (const auto &[kind, names] : known)
+        for (const char *name : names)
+            EXPECT_EQ(km_op_class_of(name), kind) << name;
+    EXPECT_EQ(km_op_class_of(("aten::" + std::string(5000, 'x')).c_str()), KM_OP_OTHER);
+    EXPECT_TRUE(km_op_is_lazy("aten::to") && km_op_is_lazy("aten::contiguous") &&
+                !km_op_is_lazy("aten::cat"));
+    EXPECT_TRUE(km_op_writes_first("aten::add_") && !km_op_writes_first("aten::add"));
+    EXPECT_TRUE(km_op_reads_first("aten::add_") && !km_op_reads_first("aten::copy_"));
+}
 
 // ---- chains ----
 
