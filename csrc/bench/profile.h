@@ -16,11 +16,12 @@
  * Shares are of total_us: all the operators' time and what could not be attributed. A row of
  * "chains" stands for `count` chains of the same operators, module class and first tensor, with
  * the times and bytes of all of them. `floor_us` is the time in which a copy moves as many bytes,
- * `win_us` what lies above it: the most that any kernel for the chains could win. Rows come by
- * that. `covers` says how many operators of the chain `kernel` replaces; "kernels" counts of a
- * chain's win the part that these have in its time. `by_use_us` is the time of those in a norm's
- * module, where kernmill.transformers.use(model) puts the kernel, and `backward_us` that of chains
- * of the backward pass of such modules: the kernel has a gradient. */
+ * `win_us` what lies above it: the most that any kernel for the chains could win (a little more
+ * where a cache holds the data, which a copy of memory does not show). Rows come by that. `covers`
+ * says how many operators of the chain `kernel` replaces; "kernels" counts of a chain's win the
+ * part that these have in its time. `by_use_us` is the time of those in a norm's module, where
+ * kernmill.transformers.use(model) puts the kernel, and `backward_us` that of chains of the
+ * backward pass of such modules: the kernel has a gradient. */
 #ifndef KERNMILL_BENCH_PROFILE_H
 #define KERNMILL_BENCH_PROFILE_H
 
