@@ -50,4 +50,8 @@
 #define KM_BENCH_ROUNDS_MAX 1000
 #define KM_CALLS_MAX        32 /* implementations of an operator */
 
+/* profile */
+#define KM_PROFILE_EVENTS_MAX 400000 /* of a script; a model of 28 layers has some 5000 a pass */
+#define KM_PROFILE_ROWS_MAX   1000   /* kinds of operators or chains that are listed */
+
 #endif

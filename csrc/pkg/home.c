@@ -59,6 +59,7 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
     out->include = km_path_join(a, out->prefix, "include");
     out->templates = km_path_join(a, out->prefix, "share/kernmill/templates");
     out->bench_host = km_path_join(a, out->prefix, "share/kernmill/bench_host.py");
+    out->profile_host = km_path_join(a, out->prefix, "share/kernmill/profile_host.py");
     out->bench_engine = km_path_join(a, out->prefix, "lib/kernmill/libkernmill_bench.so");
     out->installed = has_sdk(a, out->include);
     tree = out->installed ? NULL : find_source_tree(a, out->prefix);
@@ -66,6 +67,7 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
         out->include = km_path_join(a, tree, "csrc/sdk");
         out->templates = km_path_join(a, tree, "templates");
         out->bench_host = km_path_join(a, tree, "csrc/python/bench_host.py");
+        out->profile_host = km_path_join(a, tree, "csrc/python/profile_host.py");
         out->python_package = km_path_join(a, tree, "python");
     }
     if (!out->installed && !tree)

@@ -15,6 +15,7 @@ typedef struct {
     const char *include;                   /* holds kernmill/op.h */
     const char *templates;                 /* holds what `init` copies */
     const char *bench_host, *bench_engine; /* what `bench` starts Python with */
+    const char *profile_host;              /* what `profile` runs a script in */
     const char *python; /* the interpreter for tests: KERNMILL_PYTHON, the one beside the program,
                            the active virtual environment's, or python3 of PATH; NULL: none */
     const char *python_package; /* the folder that holds kernmill's own Python package, in a source

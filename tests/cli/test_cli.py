@@ -18,6 +18,7 @@ COMMANDS = [
     "bench",
     "compare",
     "report",
+    "profile",
     "pack",
     "doctor",
     "version",
@@ -38,6 +39,7 @@ commands:
   bench      measure a suite: every call in turns, and check what was timed
   compare    find what became slower, or wrong, between two records of bench
   report     draw a record of bench: plots, and one HTML file
+  profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK

@@ -1,0 +1,237 @@
+"""kernmill profile: real models on a real profiler. What is made of the events is tested in tests/unit."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from program import ROOT
+
+SCRIPT = ROOT / "tests/cli/profiled.py"
+LAYERS, STEPS = 2, 3
+PYTHON = {"KERNMILL_PYTHON": sys.executable}
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=no_gpu)]
+
+
+def profile(kernmill, *words, script=SCRIPT) -> dict:
+    answer = kernmill("profile", "--json", script, "--", *words, env=PYTHON)
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def norms(document) -> dict[str, int]:
+    """How many chains each function of ours fits."""
+    counts = {}
+    for row in document["chains"]:
+        if row["kernel"]:
+            counts[row["function"]] = counts.get(row["function"], 0) + row["count"]
+    return counts
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def device(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def qwen3(kernmill, device) -> dict:
+    return profile(kernmill, "--device", device, "--dtype", "bfloat16")
+
+
+# Two norms of the hidden state in a layer and one at the end, all but the first behind a residual; and one of the
+# queries and one of the keys in a layer.
+def test_every_norm_is_found(qwen3):
+    assert norms(qwen3) == {
+        "kernmill_rmsnorm.fused_add_rms_norm": STEPS * 2 * LAYERS,
+        "kernmill_rmsnorm.rms_norm": STEPS * (1 + 2 * LAYERS),
+    }
+    rows = [row for row in qwen3["chains"] if row["kernel"]]
+    assert {row["module"] for row in rows} == {"Qwen3RMSNorm"}
+    assert {row["dtype"] for row in rows} == {"bfloat16"}
+    assert all(row["covers"] == len(row["ops"]) for row in rows), "nothing else is in these chains"
+    paths = {path for row in rows for path in row["paths"]}
+    assert paths == {f"Qwen3ForCausalLM.model.{name}" for name in (
+        "layers.*.input_layernorm", "layers.*.post_attention_layernorm", "layers.*.self_attn.q_norm",
+        "layers.*.self_attn.k_norm", "norm")}  # fmt: skip
+    assert {row["pattern"] for row in qwen3["chains"]} >= {"rotary embedding", "gated activation"}
+    (kernel,) = qwen3["kernels"]
+    assert kernel["count"] == STEPS * (4 * LAYERS + 1) and kernel["by_use_us"] < kernel["time_us"]
+
+
+# Two inputs and a weight are read, sum and norm are written, all of them in bfloat16 and once; of the last sum only the
+# norm is read by others.
+def test_bytes_are_those_of_one_pass(qwen3):
+    full, weight = 2 * 12 * 64 * 2, 64 * 2
+    fused = [row for row in qwen3["chains"] if row.get("function", "").endswith("fused_add_rms_norm")]
+    assert sum(row["bytes"] for row in fused) == STEPS * (2 * LAYERS * (4 * full + weight) - full)
+    assert all(row["bytes_by"] == "storages" for row in qwen3["chains"])
+
+
+# Times are shares of one whole, and nothing is won twice or below a copy's time.
+def test_the_sums_are_right(qwen3, device):
+    assert qwen3["schema"] == 1 and qwen3["marked"] and qwen3["device"] == device
+    assert qwen3["times"] == {"cpu": "cpu", "cuda": "kernels"}[device]
+    total = qwen3["total_us"]
+    assert sum(row["time_us"] for row in qwen3["ops"]) == pytest.approx(total)
+    assert sum(row["share"] for row in qwen3["ops"]) == pytest.approx(1)
+    chains = qwen3["chains"]
+    for row in chains:
+        assert row["win_us"] >= max(0, row["time_us"] - row["floor_us"]) - 1e-6
+        assert row["win_share"] == pytest.approx(row["win_us"] / total)
+        assert row["floor_us"] == pytest.approx(row["bytes"] / qwen3["copy"]["gbps"] / 1e3)
+    assert [row["win_us"] for row in chains] == sorted((row["win_us"] for row in chains), reverse=True)
+    for key in ("count", "time_us", "win_us"):
+        assert qwen3["chains_total"][key] == pytest.approx(sum(row[key] for row in chains))
+    assert qwen3["chains_total"]["time_us"] < total
+    assert qwen3["copy"]["measured"] and qwen3["copy"]["gbps"] > 0.1
+
+
+# What was promised to fit does, and is no chain any more.
+def test_with_the_kernel_in_place(kernmill, device):
+    document = profile(kernmill, "--device", device, "--use")
+    ours = [row for row in document["ops"] if row["name"] == "kernmill_rmsnorm::_rms_norm_fwd"]
+    assert [(row["class"], row["calls"]) for row in ours] == [("custom", STEPS * (4 * LAYERS + 1))]
+    assert norms(document) == {} and document["kernels"] == []
+
+
+# A gradient is credited to the module that it is the gradient of.
+def test_training(kernmill, device):
+    document = profile(kernmill, "--device", device, "--train")
+    backward = [row for row in document["chains"] if row["backward"] and row["module"] == "Qwen3RMSNorm"]
+    assert backward and all(row["bytes_by"] == "largest tensors" for row in backward)
+    assert document["kernels"][0]["backward_us"] > 0
+    assert "cross entropy" in {row["pattern"] for row in document["chains"]}
+
+
+# Our ranges around modules must not break a graph that has to be whole.
+def test_compiled_whole(kernmill):
+    assert profile(kernmill, "--compile")["total_us"] > 0
+
+
+# For people: within 100 columns, the result alone on stdout, and what the script prints beside it.
+def test_table(kernmill, tmp_path):
+    record = tmp_path / "profile.json"
+    words = ["--top", "3", "--copy-rate", "20", "--output", record, SCRIPT, "--", "--steps", "2"]
+    answer = kernmill("profile", *words, env=PYTHON)
+    assert answer.code == 0, answer.err
+    assert all(len(line) <= 100 for line in answer.out.splitlines())
+    assert "the script has ended" in answer.err and "has ended" not in answer.out
+    assert "copy: 20 GB/s, as told" in answer.out
+    assert "kernmill_rmsnorm.fused_add_rms_norm fits, for 7 of 7 operators" in answer.out
+    assert "print(kernmill.transformers.use(model))" in answer.out
+    document = json.loads(record.read_text())
+    assert document["arguments"] == ["--steps", "2"] and document["environment"]["cores"] >= 1
+
+
+# The script is run as Python would run it: its name, its arguments, the modules beside it.
+def test_the_script_is_main(kernmill, tmp_path):
+    (tmp_path / "beside.py").write_text("value = 3\n")
+    (tmp_path / "script.py").write_text(
+        "import sys, torch, beside\n"
+        "assert __name__ == '__main__' and sys.argv[1:] == ['-x', 'y'], sys.argv\n"
+        "torch.ones(beside.value).exp()\n"
+        "sys.exit(0)\n"
+    )
+    document = profile(kernmill, "-x", "y", script=tmp_path / "script.py")
+    assert "aten::exp" in {row["name"] for row in document["ops"]}
+    assert document["chains"][0]["module"] == "" and document["chains"][0]["paths"] == []
+
+
+FAILING = {
+    "raise ValueError('boom')": (4, "failed: ValueError: boom"),
+    "x = = 1": (4, "failed: SyntaxError"),
+    "import sys; sys.exit(3)": (4, "ended with exit code 3"),
+    "import sys; sys.exit('no data')": (4, "ended with exit code 1"),
+    "import os; os._exit(0)": (4, "ended its process (exit code 0) and left no profile"),
+    "print('hello')": (4, "the script ran no operator of torch"),
+    "import torch\nwith torch.profiler.record_function('kernmill'): pass\ntorch.ones(2)": (
+        4, "no operator of torch ran inside the ranges"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", FAILING)
+def test_a_script_that_fails(code, kernmill, tmp_path):
+    (tmp_path / "script.py").write_text(code + "\n")
+    answer = kernmill("profile", "script.py", cwd=tmp_path, env=PYTHON)
+    status, message = FAILING[code]
+    assert (answer.code, answer.out) == (status, "") and message in answer.err
+    if "boom" in code:  # its own traceback, and nothing of ours in it
+        assert 'File "script.py", line 1' in answer.err and "profile_host" not in answer.err
+
+
+def test_what_is_not_there(kernmill, tmp_path):
+    answer = kernmill("profile", "absent.py", cwd=tmp_path, env=PYTHON)
+    assert answer.code == 5 and "there is no script 'absent.py'" in answer.err
+    (tmp_path / "script.py").touch()
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    answer = kernmill("profile", "script.py", cwd=tmp_path, env={"KERNMILL_PYTHON": str(bare)})
+    assert answer.code == 3 and "pip install 'torch>=2.10'" in answer.err
+    for rate in ("0", "fast", "-1"):
+        assert kernmill("profile", "--copy-rate", rate, "script.py", cwd=tmp_path, env=PYTHON).code == 2
+
+
+# ---- the host, without a GPU ----
+
+
+def load_host():
+    spec = importlib.util.spec_from_file_location("profile_host", ROOT / "csrc/python/profile_host.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Results:
+    """What the profiler of a GPU gives: operator 7 launched two kernels, and a range is shown on the device, too."""
+
+    def events(self):
+        def event(name, linked, ns, kind="kernel", annotation=False):
+            return SimpleNamespace(
+                name=lambda: name, linked_correlation_id=lambda: linked, duration_ns=lambda: ns,
+                device_type=lambda: SimpleNamespace(name="CUDA"), activity_type=lambda: kind,
+                is_user_annotation=lambda: annotation,
+            )  # fmt: skip
+
+        return [
+            event("kernel", 7, 100), event("Memset", 7, 20, "gpu_memset"), event("nobody's", 0, 3),
+            event("kernmill", 6, 900, "gpu_user_annotation", True), event("step", 0, 900, "gpu_user_annotation", True),
+            event("launched before", 99, 5),
+        ]  # fmt: skip
+
+    def experimental_event_tree(self):
+        def node(name, correlation, kind="TorchOp", children=()):
+            fields = SimpleNamespace(inputs=[], sequence_number=-1)
+            return SimpleNamespace(
+                name=name, correlation_id=correlation, tag=SimpleNamespace(name=kind), children=list(children),
+                extra_fields=fields, start_tid=1, start_time_ns=10, duration_time_ns=50,
+            )  # fmt: skip
+
+        launch = node("cudaLaunchKernel", 7, "Kineto")  # has a number of its own kind
+        return [node("kernmill", 6, children=[node("aten::mul", 7, children=[launch])]), launch]
+
+
+# A kernel belongs to the operator that launched it; what the device shows of ranges is no work.
+def test_kernels_belong_to_operators():
+    writer = load_host().Writer(Results(), 10)
+    rows = [(row[0], list(writer.names)[row[1]], row[5], row[6]) for row in writer.rows]
+    assert rows == [(0, "kernmill", 0, 0), (1, "aten::mul", 120, 2)]
+    assert writer.on_device and writer.unattributed_ns == 3 + 5
+
+
+# More events than anybody reads are refused while they are counted, not when memory is gone.
+def test_too_many_events(tmp_path):
+    (tmp_path / "script.py").write_text("import torch\nfor _ in range(20): torch.ones(2)\n")
+    read, write = os.pipe()
+    host = ROOT / "csrc/python/profile_host.py"
+    command = [sys.executable, host, str(write), "10", tmp_path / "script.py"]
+    subprocess.run(command, pass_fds=[write], check=True)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert json.load(pipe) == {"too_many": 10}
