@@ -63,6 +63,25 @@ static int probe_call(km_gpu_cell *r, size_t call, const km_torch_tensor *inputs
     return rc;
 }
 
+/* What checking a set takes: memory that is wanted while graphs are still to be replayed. */
+static int probe_reference(km_gpu_cell *r, const km_torch_tensor *inputs, double *takes,
+                           km_err *err)
+{
+    km_gpu_reference reference = { 0 };
+    size_t before = 0, after = 0, total;
+    int rc;
+
+    r->g->cuMemGetInfo_v2(&before, &total);
+    rc = km_gpu_refer(r, r->a, inputs, &reference, err);
+    if (rc == 0)
+        rc = km_gpu_wait(r->g, err);
+    r->g->cuMemGetInfo_v2(&after, &total);
+    *takes = before > after ? (double)(before - after) : 0;
+    km_gpu_refer_release(r, &reference);
+    km_torch_trim(r->t);
+    return rc;
+}
+
 /* The memory that all calls take beside the sets, and a set of all. */
 static int probe(km_gpu_cell *r, double *fixed, double *each, km_err *err)
 {
@@ -72,9 +91,11 @@ static int probe(km_gpu_cell *r, double *fixed, double *each, km_err *err)
 
     if (rc < 0)
         return rc;
-    *fixed = 6.0 * (double)r->g->l2_bytes;
     *each = 2 * r->out->bytes; /* inputs and their sources at most, the copy */
     rc = km_inputs_fill(r->t, r->cell, inputs, 1, &r->random, err);
+    if (rc == 0)
+        rc = probe_reference(r, inputs, fixed, err);
+    *fixed += 6.0 * (double)r->g->l2_bytes;
     for (size_t i = 0; i < r->cell->op->call_count && rc == 0; i++) {
         double takes = 0, returns = 0;
         rc = probe_call(r, i, inputs, &takes, &returns, err);

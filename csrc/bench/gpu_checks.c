@@ -15,19 +15,15 @@ static size_t word_of(size_t call, km_walk_kind kind, int result)
     return FIRST_RESULT + (call * KM_WALK_COUNT + (size_t)kind) * KM_RETURNS_MAX + (size_t)result;
 }
 
-/* The reference on a wider copy of a set's inputs. */
-struct wide {
-    km_torch_tensor *inputs, results[KM_RETURNS_MAX];
-    int count;
-};
-
-static int refer(km_gpu_cell *r, km_arena *a, size_t set, struct wide *w, km_err *err)
+int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_gpu_reference *w,
+                 km_err *err)
 {
     km_prepared reference;
     km_torch_guard guard;
     int rc;
 
-    w->inputs = km_arena_array(a, r->sets.inputs + 1, sizeof *w->inputs);
+    *w = (km_gpu_reference){ .inputs = km_arena_array(a, r->cell->op->input_count + 1,
+                                                      sizeof *w->inputs) };
     if (!w->inputs)
         return km_fail_nomem(err);
     if (r->t->create_guard(r->g->stream, 0, &guard) != 0)
@@ -36,7 +32,7 @@ static int refer(km_gpu_cell *r, km_arena *a, size_t set, struct wide *w, km_err
     if (rc < 0)
         w->inputs = NULL;
     if (rc == 0)
-        rc = km_inputs_widen(r->t, r->cell, &r->sets.tensors[set * r->sets.inputs], w->inputs, err);
+        rc = km_inputs_widen(r->t, r->cell, inputs, w->inputs, err);
     if (rc == 0)
         rc = km_prepare(a, r->t, r->cell, km_reference_of(r->cell->op), w->inputs, true, &reference,
                         err);
@@ -50,7 +46,7 @@ static int refer(km_gpu_cell *r, km_arena *a, size_t set, struct wide *w, km_err
     return rc;
 }
 
-static void drop(km_gpu_cell *r, struct wide *w)
+void km_gpu_refer_release(const km_gpu_cell *r, km_gpu_reference *w)
 {
     for (int i = 0; i < w->count; i++)
         r->t->aoti_torch_delete_tensor_object(w->results[i]);
@@ -59,8 +55,8 @@ static void drop(km_gpu_cell *r, struct wide *w)
 }
 
 /* Enqueues the comparison of one call's results in one walk. */
-static int compare(km_gpu_cell *r, const struct wide *w, size_t call, km_walk_kind kind, size_t set,
-                   km_err *err)
+static int compare(km_gpu_cell *r, const km_gpu_reference *w, size_t call, km_walk_kind kind,
+                   size_t set, km_err *err)
 {
     km_call_result *c = &r->out->results[call];
     const km_torch_tensor *got = km_walker_results(&r->walkers[call], kind, set);
@@ -106,12 +102,12 @@ static int check_set(km_gpu_cell *r, unsigned kinds, size_t only, size_t set, km
 {
     uint64_t words[KM_SCRATCH_WORDS];
     km_arena a = KM_ARENA_INIT;
-    struct wide w = { 0 };
+    km_gpu_reference w = { 0 };
     size_t calls = r->cell->op->call_count;
     int rc = km_gpu_clear_scratch(r->g, err);
 
     if (rc == 0)
-        rc = refer(r, &a, set, &w, err);
+        rc = km_gpu_refer(r, &a, &r->sets.tensors[set * r->sets.inputs], &w, err);
     for (int i = 0; i < w.count && rc == 0; i++) {
         km_view v = km_view_of(r->t, w.results[i]);
         rc = km_gpu_squares(r->g, (uint64_t)(uintptr_t)v.data, (uint64_t)v.count, (size_t)i, err);
@@ -126,7 +122,7 @@ static int check_set(km_gpu_cell *r, unsigned kinds, size_t only, size_t set, km
     for (size_t call = 0; call < calls && rc == 0; call++)
         for (size_t k = 0; k < (size_t)KM_WALK_COUNT * KM_RETURNS_MAX; k++)
             take(r, call, k / KM_RETURNS_MAX, words[word_of(call, 0, (int)k)]);
-    drop(r, &w);
+    km_gpu_refer_release(r, &w);
     km_arena_release(&a);
     return rc;
 }

@@ -11,6 +11,19 @@
 
 #include "bench/cell_internal.h"
 
+/* What the reference says of some inputs, in float64. */
+typedef struct {
+    km_torch_tensor *inputs; /* the wider copy; in the arena */
+    km_torch_tensor results[KM_RETURNS_MAX];
+    int count;
+} km_gpu_reference;
+
+/* Enqueues the copy and the call on the GPU's own stream. Errors: KM_ENOMEM; KM_ECHILD when the
+ * reference fails. On error, too, it wants a release. */
+int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_gpu_reference *w,
+                 km_err *err);
+void km_gpu_refer_release(const km_gpu_cell *r, km_gpu_reference *w);
+
 /* Compares all results of the walks in `kinds` (bits 1 << km_walk_kind) with the reference on the
  * inputs as they are now. Errors: KM_ECHILD when the reference or a kernel fails. */
 int km_gpu_check_results(km_gpu_cell *r, unsigned kinds, km_err *err);
