@@ -64,8 +64,8 @@ api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 def tensor_of(handle: int) -> torch.Tensor:
-    """The tensor of a handle, which is consumed."""
-    return torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr(api.PyCapsule_New(handle, None, None))
+    """The tensor of a handle, which is consumed. (torch's function for one handle keeps it, and with it the memory.)"""
+    return torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs([api.PyCapsule_New(handle, None, None)])[0]
 
 
 def handle_of(tensor: torch.Tensor) -> int:

@@ -147,7 +147,7 @@ class Writer:
         self.unattributed_ns = 0
         self.take_device_events(results)
         self.on_device = bool(self.device) or self.unattributed_ns > 0
-        roots = results.experimental_event_tree()
+        roots = list(self.find_roots(results.experimental_event_tree()))
         for root in sorted(roots, key=lambda e: (self.threads.number(e.start_tid), e.start_time_ns)):
             self.take(root)
         self.unattributed_ns += sum(ns for ns, _ in self.device.values())  # launched by what is not here
@@ -172,6 +172,16 @@ class Writer:
         ours = event.name() == "kernmill" or event.name().startswith("kernmill::module ")
         return not named and not ours and kind not in NO_WORK
 
+    @staticmethod
+    def find_roots(events):
+        """Those that nothing on their own thread called: a tree may hold a gradient below what asked for it."""
+        todo = [(event, None) for event in events]
+        while todo:
+            event, thread = todo.pop()
+            if event.start_tid != thread:
+                yield event
+            todo += [(child, event.start_tid) for child in event.children]
+
     def take(self, root) -> None:
         todo = [(root, 0)]
         while todo:
@@ -180,7 +190,8 @@ class Writer:
             if kind == "TorchOp" and not event.name.startswith("profiler::"):
                 self.add(event, depth)
                 depth += 1
-            todo += [(child, depth) for child in reversed(event.children)]
+            children = (child for child in reversed(event.children) if child.start_tid == event.start_tid)
+            todo += [(child, depth) for child in children]
 
     def add(self, event, depth: int) -> None:
         if len(self.rows) >= self.events_max:

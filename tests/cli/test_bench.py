@@ -1,6 +1,7 @@
 """kernmill bench on the CPU: what it measures, what it writes, and who is caught (tests/bench/candidates.c)."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -283,3 +284,31 @@ def test_models(kernmill, suite):
         answer = bench(kernmill, "--list", path)
         assert answer.code == 4 and said in answer.err and "suite.toml:5:" in answer.err, answer.err
         replace(path, f"models = {{ {wrong} }}", table)
+
+
+# A suite's calls are prepared for every set: a tensor that stays behind costs its memory until the process ends.
+def test_prepared_calls_give_their_tensors_back():
+    script = """
+import ctypes, json, sys
+sys.path.insert(0, sys.argv[1])
+import torch, bench_host as host
+delete = ctypes.CDLL(torch.__path__[0] + "/lib/libtorch_cpu.so").aoti_torch_delete_tensor_object
+delete.argtypes = [ctypes.c_void_p]
+results, why = (ctypes.c_void_p * 8)(), ctypes.create_string_buffer(200)
+def holders(storage): return torch._C._storage_Use_Count(storage._cdata)
+for widened in (0, 1):
+    x = torch.ones(3)
+    storage = x.untyped_storage()
+    given = json.dumps([[host.handle_of(x)]]).encode()
+    del x
+    number = host.prepare(b"torch:neg", given, widened, ctypes.addressof(why), 200)
+    held = holders(storage)
+    assert host.call(number, ctypes.addressof(results), ctypes.addressof(why), 200) == 1, why.value
+    delete(results[0])
+    host.release(number)
+    assert holders(storage) == held - 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, ROOT / "csrc/python"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -206,22 +206,27 @@ class Results:
         ]  # fmt: skip
 
     def experimental_event_tree(self):
-        def node(name, correlation, kind="TorchOp", children=()):
+        def node(name, correlation, kind="TorchOp", children=(), thread=1):
             fields = SimpleNamespace(inputs=[], sequence_number=-1)
             return SimpleNamespace(
                 name=name, correlation_id=correlation, tag=SimpleNamespace(name=kind), children=list(children),
-                extra_fields=fields, start_tid=1, start_time_ns=10, duration_time_ns=50,
+                extra_fields=fields, start_tid=thread, start_time_ns=10, duration_time_ns=50,
             )  # fmt: skip
 
         launch = node("cudaLaunchKernel", 7, "Kineto")  # has a number of its own kind
-        return [node("kernmill", 6, children=[node("aten::mul", 7, children=[launch])]), launch]
+        gradient = node("MulBackward0", 8, thread=2, children=[node("aten::mul", 9, thread=2)])
+        return [node("kernmill", 6, children=[node("aten::mul", 7, children=[launch]), gradient]), launch]
 
 
 # A kernel belongs to the operator that launched it; what the device shows of ranges is no work.
 def test_kernels_belong_to_operators():
     writer = load_host().Writer(Results(), 10)
-    rows = [(row[0], list(writer.names)[row[1]], row[5], row[6]) for row in writer.rows]
-    assert rows == [(0, "kernmill", 0, 0), (1, "aten::mul", 120, 2)]
+    rows = [(row[0], list(writer.names)[row[1]], row[2], row[5], row[6]) for row in writer.rows]
+    assert rows[:2] == [(0, "kernmill", 0, 0, 0), (1, "aten::mul", 0, 120, 2)]
+    assert rows[2:] == [
+        (0, "MulBackward0", 1, 0, 0),
+        (1, "aten::mul", 1, 0, 0),
+    ]  # a thread's calls stand together
     assert writer.on_device and writer.unattributed_ns == 3 + 5
 
 
