@@ -225,7 +225,7 @@ static void print_kernels(const json_t *p)
         printf("\n%s fits %lld chains, %.1f us; it could win %.1f us at most, %.1f %% of all\n",
                name, integer_of(row, "count"), km_json_number_of(row, "time_us"),
                km_json_number_of(row, "win_us"), percent_of(row, "win_share"));
-        printf("  pip install %s\n", name);
+        printf("  with %s installed:\n", name);
         if (km_json_number_of(row, "backward_us") > 0)
             printf("  and the gradient, of which these modules spend %.1f us more in chains\n",
                    km_json_number_of(row, "backward_us"));

@@ -13,7 +13,8 @@
 #include "record/interval.h"
 #include "record/record.h"
 
-#define OPS_MAX 64
+#define OPS_MAX    64
+#define LABELS_MAX 25 /* of an axis */
 
 /* The cells of one operator, ascending by bytes. */
 struct series {
@@ -163,10 +164,13 @@ static void add_data(km_str *script, const struct series *s, plot_kind kind, siz
     km_str_add(script, "END\n");
 }
 
+/* As many as can be read. */
 static void add_labels(km_str *script, const struct series *s)
 {
+    size_t step = (s->count + LABELS_MAX - 1) / LABELS_MAX;
+
     km_str_add(script, "set xtics rotate by -45 nomirror (");
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; i < s->count; i += step) {
         const char *axis, *between = "";
         json_t *shape = json_object_get(s->cells[i], "shape"), *size;
         km_str_printf(script, "%s'", i ? ", " : "");
