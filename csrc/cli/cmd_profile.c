@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench/profile.h"
 #include "cli/command.h"
 #include "cli/profile_table.h"
 #include "formats/json.h"
 #include "pkg/home.h"
+#include "profile/profile.h"
 #include "record/environment.h"
 
 typedef struct {

@@ -1,6 +1,6 @@
 """The process in which kernmill profile runs a script: torch's profiler around it, and what it saw as one
-JSON document. What it means is decided in C (csrc/bench/profile.h); the document's form stands in
-csrc/bench/profile_trace.h.
+JSON document. What it means is decided in C (csrc/profile/profile.h); the document's form stands in
+csrc/profile/trace.h.
 
 usage: python profile_host.py FD EVENTS_MAX SCRIPT [ARG...]
 

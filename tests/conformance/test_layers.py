@@ -1,7 +1,7 @@
 """The dependency law of csrc/ and the sizes of its files and functions, as DESIGN.md has them.
 
 A folder may include its own headers and those of the folders below it:
-core <- formats <- {net, record} <- {pkg, bench, lab, skill} <- hub (pkg, net) <- cli. The headers of sdk/ are a
+core <- formats <- {net, record} <- {pkg, bench, profile, lab, skill} <- hub (pkg, net) <- cli. The headers of sdk/ are a
 published interface, included as <kernmill/...>: they know nothing of ours, and of them the program may only
 know the version; bench, which calls torch by the same C interface, may know them all.
 """
@@ -24,10 +24,11 @@ BELOW = {
     "record": {"core", "formats"},
     "pkg": {"core", "formats", "record"},
     "bench": {"core", "formats", "record"},
+    "profile": {"core", "formats", "record"},
     "lab": {"core", "formats", "record"},
     "skill": {"core", "formats", "record"},
     "hub": {"core", "formats", "record", "net", "pkg"},
-    "cli": {"core", "formats", "record", "net", "pkg", "bench", "lab", "skill", "hub"},
+    "cli": {"core", "formats", "record", "net", "pkg", "bench", "profile", "lab", "skill", "hub"},
     "python": {"bench"},
 }
 FILE_LINES_MAX = 600

@@ -1,4 +1,4 @@
-// bench/profile.h: what is made of the events that a profiler saw. All of them are constructed
+// profile/profile.h: what is made of the events that a profiler saw. All of them are constructed
 // here, so that the right answer is known.
 #include <gtest/gtest.h>
 
@@ -8,9 +8,9 @@
 #include <vector>
 
 extern "C" {
-#include "bench/profile.h"
-#include "bench/profile_class.h"
 #include "formats/json.h"
+#include "profile/class.h"
+#include "profile/profile.h"
 }
 
 namespace

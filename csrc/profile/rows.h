@@ -1,8 +1,8 @@
-/* bench/profile_rows.h: alike chains as rows of a document. Internal to the profile. */
-#ifndef KERNMILL_BENCH_PROFILE_ROWS_H
-#define KERNMILL_BENCH_PROFILE_ROWS_H
+/* profile/rows.h: alike chains as rows of a document. Internal to the profile. */
+#ifndef KERNMILL_PROFILE_ROWS_H
+#define KERNMILL_PROFILE_ROWS_H
 
-#include "bench/profile_fit.h"
+#include "profile/fit.h"
 
 #define KM_PROFILE_KERNELS_MAX 16
 

@@ -1,4 +1,4 @@
-#include "bench/profile_rows.h"
+#include "profile/rows.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "bench/profile_trace.h"
+#include "profile/trace.h"
 
 #include <string.h>
 

@@ -1,16 +1,16 @@
-/* bench/profile_ops.h: the operators that did a script's work, out of everything that was called.
+/* profile/ops.h: the operators that did a script's work, out of everything that was called.
  *
- * An operator here is the outermost call whose work is known (profile_class.h) with everything
+ * An operator here is the outermost call whose work is known (profile/class.h) with everything
  * below it: aten::mean is one operator, though on a CPU it calls aten::sum and aten::div_. What
  * only calls others stands aside, with its own time.
  *
  * The first call of something also loads, plans and compiles. So where an operator was called more
  * than twice by one module with the same tensors, each of the calls counts with their median. */
-#ifndef KERNMILL_BENCH_PROFILE_OPS_H
-#define KERNMILL_BENCH_PROFILE_OPS_H
+#ifndef KERNMILL_PROFILE_OPS_H
+#define KERNMILL_PROFILE_OPS_H
 
-#include "bench/profile_class.h"
-#include "bench/profile_trace.h"
+#include "profile/class.h"
+#include "profile/trace.h"
 
 #define KM_NONE SIZE_MAX
 

@@ -1,6 +1,6 @@
-/* bench/profile_class.h: what kind of work an operator of torch does, by its name, as a table. */
-#ifndef KERNMILL_BENCH_PROFILE_CLASS_H
-#define KERNMILL_BENCH_PROFILE_CLASS_H
+/* profile/class.h: what kind of work an operator of torch does, by its name, as a table. */
+#ifndef KERNMILL_PROFILE_CLASS_H
+#define KERNMILL_PROFILE_CLASS_H
 
 #include <stdbool.h>
 

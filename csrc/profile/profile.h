@@ -1,4 +1,4 @@
-/* bench/profile.h: where a script's time goes, and what kernels could win of it.
+/* profile/profile.h: where a script's time goes, and what kernels could win of it.
  *
  * The answer is a document:
  *
@@ -22,8 +22,8 @@
  * part that these have in its time. `by_use_us` is the time of those in a norm's module, where
  * kernmill.transformers.use(model) puts the kernel, and `backward_us` that of chains of the
  * backward pass of such modules: the kernel has a gradient. */
-#ifndef KERNMILL_BENCH_PROFILE_H
-#define KERNMILL_BENCH_PROFILE_H
+#ifndef KERNMILL_PROFILE_PROFILE_H
+#define KERNMILL_PROFILE_PROFILE_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -41,7 +41,7 @@ typedef struct {
  * ends with another code than 0, KM_ELIMIT beyond KM_PROFILE_EVENTS_MAX. */
 int km_profile_run_script(const km_profile_run *p, json_t **trace, km_err *err);
 
-/* What a trace (bench/profile_trace.h) means. `copy_gbps` replaces the measured rate unless 0.
+/* What a trace (profile/trace.h) means. `copy_gbps` replaces the measured rate unless 0.
  * *out is a new reference. Errors: those of km_profile_trace_read; KM_EFORMAT when no operator took
  * time.
  */

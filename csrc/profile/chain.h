@@ -1,4 +1,4 @@
-/* bench/profile_chain.h: memory-bound operators that one kernel could do together.
+/* profile/chain.h: memory-bound operators that one kernel could do together.
  *
  * Two operators are of one chain when one reads what the other wrote and nothing stands between
  * them, on their thread, that computes or is not known; views do not count. An elementwise result
@@ -9,10 +9,10 @@
  * The bytes of a chain are the least that any kernel for it moves: what it reads from outside once,
  * and what others read of its results, written once. Of a backward pass, and where memory is not
  * known by name, the largest tensor read and the largest written must do, which is less. */
-#ifndef KERNMILL_BENCH_PROFILE_CHAIN_H
-#define KERNMILL_BENCH_PROFILE_CHAIN_H
+#ifndef KERNMILL_PROFILE_CHAIN_H
+#define KERNMILL_PROFILE_CHAIN_H
 
-#include "bench/profile_ops.h"
+#include "profile/ops.h"
 
 typedef struct {
     const size_t *ops; /* in order */

@@ -1,4 +1,4 @@
-#include "bench/profile_fit.h"
+#include "profile/fit.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,4 +1,4 @@
-#include "bench/profile_class.h"
+#include "profile/class.h"
 
 #include <stddef.h>
 #include <string.h>

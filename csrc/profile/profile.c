@@ -1,10 +1,10 @@
-#include "bench/profile.h"
+#include "profile/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/profile_rows.h"
 #include "core/limits.h"
+#include "profile/rows.h"
 
 static double us(double ns)
 {

@@ -1,4 +1,4 @@
-#include "bench/profile_chain.h"
+#include "profile/chain.h"
 
 #include <stdlib.h>
 #include <string.h>

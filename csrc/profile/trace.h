@@ -1,4 +1,4 @@
-/* bench/profile_trace.h: what the process that ran a script saw (csrc/python/profile_host.py), as
+/* profile/trace.h: what the process that ran a script saw (csrc/python/profile_host.py), as
  * it wrote it down:
  *
  *     { "torch": "2.13.0", "device": "cpu" or "cuda", "device_name": "...", "threads": 8,
@@ -20,8 +20,8 @@
  * Instead of all that, a script that did not end well leaves { "failed": "ValueError: ..." } or
  * { "exit": 3 }, a Python without torch { "missing": "..." }, and a script with more events than it
  * was told to write { "too_many": 400000 }. */
-#ifndef KERNMILL_BENCH_PROFILE_TRACE_H
-#define KERNMILL_BENCH_PROFILE_TRACE_H
+#ifndef KERNMILL_PROFILE_TRACE_H
+#define KERNMILL_PROFILE_TRACE_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "bench/profile_ops.h"
+#include "profile/ops.h"
 
 #include <stdlib.h>
 #include <string.h>

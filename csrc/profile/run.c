@@ -1,4 +1,4 @@
-#include "bench/profile.h"
+#include "profile/profile.h"
 
 #include <errno.h>
 #include <stdio.h>

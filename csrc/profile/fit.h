@@ -1,10 +1,10 @@
-/* bench/profile_fit.h: what a chain computes, as far as its operators say, and which of kernmill's
+/* profile/fit.h: what a chain computes, as far as its operators say, and which of kernmill's
  * kernels does the same. A table of patterns; a kernel is named only where its dtypes and its form
  * are the chain's. */
-#ifndef KERNMILL_BENCH_PROFILE_FIT_H
-#define KERNMILL_BENCH_PROFILE_FIT_H
+#ifndef KERNMILL_PROFILE_FIT_H
+#define KERNMILL_PROFILE_FIT_H
 
-#include "bench/profile_chain.h"
+#include "profile/chain.h"
 
 typedef struct {
     const char *pattern;  /* "rms norm"; "" when no row of the table fits */
