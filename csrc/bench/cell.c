@@ -281,27 +281,37 @@ static void compare(struct run *r, size_t call, size_t set, const km_torch_tenso
 {
     km_call_result *c = &r->out->results[call];
     const km_torch_tensor *got = results_of(r, call, set);
+    const km_torch_tensor *like = results_of(r, km_reference_index(r->cell->op), set);
     km_err err = KM_ERR_INIT;
+    const char *mismatch;
     double error;
 
     if (km_results_count(got) != count)
         set_state(r, call, KM_CALL_WRONG, "it returns another number of results");
     for (int i = 0; i < count && c->state == KM_CALL_RIGHT; i++) {
+        mismatch = km_dtype_mismatch(r->a, r->t, got[i], like[i]);
         if (km_verify(r->t, got[i], want[i], &error, &err) < 0)
             set_state(r, call, KM_CALL_WRONG, err.message);
+        if (mismatch)
+            set_state(r, call, KM_CALL_WRONG, mismatch);
         c->error_ulp = error > c->error_ulp ? error : c->error_ulp;
         if (error > r->cell->op->tolerance)
             set_state(r, call, KM_CALL_WRONG, "a result is beyond the tolerance");
     }
 }
 
-const km_suite_call *km_reference_of(const km_suite_op *op)
+size_t km_reference_index(const km_suite_op *op)
 {
     size_t i = 0;
 
     while (strcmp(op->calls[i].name, op->reference) != 0)
         i++;
-    return &op->calls[i];
+    return i;
+}
+
+const km_suite_call *km_reference_of(const km_suite_op *op)
+{
+    return &op->calls[km_reference_index(op)];
 }
 
 /* All calls' results on one set, against the reference on a wider copy of its inputs. */
@@ -445,6 +455,9 @@ int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const k
     if (km_expr_value(cell->op->bytes, variables, n, &out->bytes, err) < 0 ||
         (cell->op->flops && km_expr_value(cell->op->flops, variables, n, &out->flops, err) < 0))
         return err->code;
+    if (!(out->bytes > 0))
+        return km_fail(err, KM_EFORMAT, "'bytes' is %g for this cell: how many are moved?",
+                       out->bytes);
     return t->gpu ? km_cell_measure_gpu(a, t, cell, o, out, err)
                   : measure_cpu(a, t, cell, o, out, err);
 }

@@ -121,7 +121,7 @@ static int choose_sets(km_gpu_cell *r, km_err *err)
     r->g->cuMemGetInfo_v2(&free_bytes, &total);
     most = (0.9 * (double)free_bytes - fixed) / each;
     if (most < 2)
-        return km_fail(err, KM_ENOMEM,
+        return km_fail(err, KM_EENV,
                        "the GPU has %zu MB free; two sets of inputs and all results take %.0f MB",
                        free_bytes >> 20, (fixed + 2 * each) / 0x1p20);
     wanted = (wanted > SETS_BYTES_MIN ? wanted : SETS_BYTES_MIN) / bytes + 1;

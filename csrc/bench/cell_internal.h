@@ -19,8 +19,9 @@ bool km_takes_part(const km_call_result *c);
 int km_prepare_for(km_arena *a, const km_torch *t, const km_cell *cell, km_call_result *c,
                    const km_torch_tensor *inputs, km_prepared *out, km_err *err);
 
-/* The call that the suite's `reference` names. */
+/* The call that the suite's `reference` names, and its place among the calls. */
 const km_suite_call *km_reference_of(const km_suite_op *op);
+size_t km_reference_index(const km_suite_op *op);
 
 /* A cell under measurement on a GPU. */
 typedef struct {

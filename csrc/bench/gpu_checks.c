@@ -60,6 +60,8 @@ static int compare(km_gpu_cell *r, const km_gpu_reference *w, size_t call, km_wa
 {
     km_call_result *c = &r->out->results[call];
     const km_torch_tensor *got = km_walker_results(&r->walkers[call], kind, set);
+    const km_torch_tensor *like = km_walker_results(&r->walkers[km_reference_index(r->cell->op)],
+                                                    KM_WALK_LOOSE, 0);
 
     if (!got[0] || (kind != KM_WALK_LOOSE && !r->walkers[call].walks[kind].graph.exec))
         return 0;
@@ -70,6 +72,8 @@ static int compare(km_gpu_cell *r, const km_gpu_reference *w, size_t call, km_wa
     for (int i = 0; i < w->count; i++) {
         km_view g = km_view_of(r->t, got[i]), want = km_view_of(r->t, w->results[i]);
         const char *mismatch = km_view_mismatch(&g, &want);
+        if (!mismatch)
+            mismatch = km_dtype_mismatch(r->a, r->t, got[i], like[i]);
         if (mismatch)
             km_set_state(r->a, c, KM_CALL_WRONG, mismatch);
         else if (km_gpu_compare(r->g, (uint64_t)(uintptr_t)g.data, g.dtype,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +42,7 @@ static void run_child(const km_session *s, int fd)
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);   /* an interrupt of the program ends what it measures */
     dup2(STDERR_FILENO, STDOUT_FILENO); /* what libraries print is no result of ours */
     if (!km_host_wants_gpu(s))
         setenv("OMP_PROC_BIND", "true", 0); /* torch's threads stay where they are */

@@ -51,7 +51,7 @@ static int allocate(const km_gpu *g, km_sets *s, km_err *err)
     uint64_t bytes = s->count * set_bytes(s) + GUARD_BYTES;
 
     if (g->cuMemAlloc_v2(&s->memory, bytes) != 0 || g->cuMemAlloc_v2(&s->source_memory, bytes) != 0)
-        return km_fail(err, KM_ENOMEM, "the GPU has no %llu MB for inputs",
+        return km_fail(err, KM_EENV, "the GPU has no %llu MB for inputs",
                        (unsigned long long)(2 * bytes >> 20));
     return km_gpu_check(g, g->cuMemsetD8Async(s->memory, GUARD_PATTERN, bytes, g->stream),
                         "writing guards", err);

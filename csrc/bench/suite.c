@@ -226,6 +226,8 @@ int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call,
         km_fields_read(&f, e->value, rows, call, err) < 0)
         return KM_EFORMAT;
     call->arguments = km_toml_get(e->value, "arguments");
+    if (call->library && strchr(call->library, '/') && *call->library != '/')
+        call->library = km_path_join(&s->arena, km_path_dir(&s->arena, s->path), call->library);
     if (!call->schema == !call->python || (call->python && call->library))
         return km_fields_fail(&f, e->value, err,
                               "'%s' wants a schema (with a library, or torch's own), or python",
@@ -395,6 +397,9 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
         read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0 ||
         (trace && km_trace_read(s, op, trace, err) < 0))
         return KM_EFORMAT;
+    if (!(op->tolerance >= 0))
+        return km_fields_fail(&f, km_toml_get(e->value, "tolerance"), err,
+                              "a tolerance is 0 or more");
     op->bytes = keys.bytes;
     op->flops = keys.flops;
     op->reference = keys.reference;

@@ -36,6 +36,9 @@
  *
  * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
  *
+ * A `library` with '/' counts from the suite's folder, too. A result must be contiguous, and of the
+ * dtype that the reference returns for the same inputs.
+ *
  * An argument of an operator is, by its type in the schema: the name of an input (Tensor), a number
  * or an expression of the axes (int, float, and in lists), true or false, a text, or "none" for an
  * optional one. Expressions: bench/expr.h. Inputs: `shape` and `strides` (expressions, in elements;

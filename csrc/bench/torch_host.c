@@ -167,7 +167,7 @@ int km_torch_empty(const km_torch *t, const km_layout *l, int dtype, void *data,
     rc = data ? t->aoti_torch_create_tensor_from_blob(data, l->ndim, l->sizes, l->strides, 0, code,
                                                       type, 0, out)
               : t->aoti_torch_empty_strided(l->ndim, l->sizes, l->strides, code, type, 0, out);
-    return rc == 0 ? 0 : fail(t, KM_ENOMEM, "making a tensor", err);
+    return rc == 0 ? 0 : fail(t, KM_EENV, "making a tensor", err);
 }
 
 void km_torch_trim(const km_torch *t)

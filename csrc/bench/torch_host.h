@@ -97,7 +97,7 @@ typedef struct {
 uint64_t km_layout_extent(int64_t ndim, const int64_t *sizes, const int64_t *strides);
 
 /* A new tensor on t->gpu or the CPU: in memory of torch's, which is not initialised, or in the
- * caller's at `data`, which must outlive it. Errors: KM_ENOMEM. */
+ * caller's at `data`, which must outlive it. Errors: KM_EENV when there is no memory for it. */
 int km_torch_empty(const km_torch *t, const km_layout *layout, int dtype, void *data,
                    km_torch_tensor *out, km_err *err);
 

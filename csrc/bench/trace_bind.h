@@ -5,8 +5,8 @@
  *
  *     [bind.3b51....calls.kernmill]        # as in a suite; arguments name the definition's inputs
  *     library = "kernmill_rmsnorm"
- *     schema = "kernmill_rmsnorm::_rms_norm_fwd(Tensor x, Tensor? weight, float eps, str rounding,
- * float weight_offset) -> Tensor" arguments = ["hidden_states", "weight", 1e-5, "single", 0.0]
+ *     schema = "kernmill_rmsnorm::rms_norm(Tensor x, Tensor? weight, float eps) -> Tensor"
+ *     arguments = ["hidden_states", "weight", 1e-5]
  *
  * An input that is a number of Python's is named, too, where the schema wants a number: each
  * workload has its value. A call of Python's names a module, since a file would count from the

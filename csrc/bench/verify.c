@@ -58,6 +58,17 @@ const char *km_view_mismatch(const km_view *got, const km_view *want)
     return NULL;
 }
 
+const char *km_dtype_mismatch(km_arena *a, const km_torch *t, km_torch_tensor got,
+                              km_torch_tensor like)
+{
+    int dtype = km_torch_dtype(t, got), wanted = like ? km_torch_dtype(t, like) : dtype;
+
+    return dtype == wanted
+               ? NULL
+               : km_arena_printf(a, "a result is %s, the reference's %s",
+                                 km_dtype_name((km_dtype)dtype), km_dtype_name((km_dtype)wanted));
+}
+
 bool km_shares_memory(const km_torch *t, const km_torch_tensor *results,
                       const km_torch_tensor *inputs, size_t count)
 {

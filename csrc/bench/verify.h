@@ -29,6 +29,12 @@ const char *km_view_mismatch(const km_view *got, const km_view *want);
 bool km_shares_memory(const km_torch *t, const km_torch_tensor *results,
                       const km_torch_tensor *inputs, size_t count);
 
+/* NULL when the two have one dtype, else what differs, in the arena: an error counts in units of
+ * the result's dtype, so that a narrower one would be right by itself. `like`: what the reference
+ * returns for the same inputs; NULL: nobody knows. */
+const char *km_dtype_mismatch(km_arena *a, const km_torch *t, km_torch_tensor got,
+                              km_torch_tensor like);
+
 /* The largest error of `got` against `want` (a contiguous float64 tensor of the same sizes), in
  * units in the last place of got's dtype: |got - want| / (epsilon * max(|want|, r)), r the root of
  * the mean of want's squares, so that what cancels to nearly nothing is held to the scale of its

@@ -107,7 +107,7 @@ static int allocate(struct copy *c, double bytes, km_err *err)
     y->settle_bytes = 2 * g->l2_bytes;
     if (g->cuMemAlloc_v2(&y->memory, c->sets->count * set) != 0 ||
         g->cuMemAlloc_v2(&y->settle_memory, 2 * y->settle_bytes) != 0)
-        return km_fail(err, KM_ENOMEM, "the GPU has no %llu MB for a copy",
+        return km_fail(err, KM_EENV, "the GPU has no %llu MB for a copy",
                        (unsigned long long)(c->sets->count * set >> 20));
     c->from = y->memory;
     c->to = y->memory + c->sets->count * ((uint64_t)c->count + c->weights) * 16;

@@ -50,7 +50,9 @@ static void print_error(const json_t *call)
 {
     const json_t *ulp = json_object_get(call, "error_ulp");
 
-    if (json_is_string(ulp))
+    if (!json_object_size(json_object_get(call, "columns")))
+        printf("%6s\n", "-"); /* never timed, never compared */
+    else if (json_is_string(ulp))
         printf("%6s\n", json_string_value(ulp));
     else
         printf("%6.2f\n", json_number_value(ulp));

@@ -36,7 +36,8 @@ static const km_opt options[] = {
     KM_OPT_FLAG("models", 0, bench_fields, models,
                 "print the models that suites can name, with their sizes"),
     KM_OPT_TEXT("filter", 'f', "TEXT", bench_fields, filter, "only cells whose line holds TEXT"),
-    KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget, "time for a cell (default: 2)"),
+    KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget,
+                "time for a cell's rounds, which end when all is decided (default: 2)"),
     KM_OPT_TEXT("margin", 'm', "PERCENT", bench_fields, margin,
                 "smaller differences are none (default: 1)"),
     KM_OPT_TEXT("device", 'd', "cpu|cuda", bench_fields, device,
@@ -317,6 +318,8 @@ static int measure(struct bench *b, const char *suite, km_err *err)
 
     if (rc < 0)
         return rc;
+    for (const char *const *l = b->session.libraries; *l; l++)
+        km_term_note(&b->f->common.term, "library: %s", *l);
     b->environment = km_environment(KM_VERSION, km_path_dir(&b->a, suite));
     b->cells = json_array();
     if (!b->environment || !b->cells)
@@ -328,6 +331,8 @@ static int measure(struct bench *b, const char *suite, km_err *err)
     rc = km_session_run(&b->session, err);
     if (rc == 0 && b->before)
         rc = km_record_compare(&b->a, b->before, b->cells, b->gate, &b->comparison, err);
+    if (rc == 0 && b->before && !b->comparison.count)
+        return km_fail(err, KM_EFORMAT, "nothing of this run has a cell in '%s'", b->f->baseline);
     if (rc == 0 && b->f->candidate)
         return print_judgement(b, start, err);
     if (rc == 0 && b->before && !b->f->common.json) {
@@ -350,12 +355,27 @@ static int narrow(struct bench *b, km_err *err)
     return km_suite_narrow(&b->suite, incumbent, b->f->candidate, err);
 }
 
+/* Options that mean nothing without another, or nothing together. */
+static int check_options(const bench_fields *f, km_err *err)
+{
+    if (f->gate && !f->baseline)
+        return km_fail(err, KM_EUSAGE, "option '--gate' belongs to --baseline");
+    if (f->incumbent && !f->candidate)
+        return km_fail(err, KM_EUSAGE, "option '--incumbent' belongs to --candidate");
+    if (f->candidate && f->baseline)
+        return km_fail(err, KM_EUSAGE, "--candidate and --baseline are two questions: ask one");
+    if (f->output && !f->list)
+        return km_file_check_append(f->output, err);
+    return 0;
+}
+
 static int carry_out(struct bench *b, const char *path, km_err *err)
 {
     const char *suite;
     double percent;
 
-    if (number(b->f->budget, "budget", 2, &b->session.options.budget_s, err) < 0 ||
+    if (check_options(b->f, err) < 0 ||
+        number(b->f->budget, "budget", 2, &b->session.options.budget_s, err) < 0 ||
         number(b->f->margin, "margin", 1, &percent, err) < 0 ||
         km_compare_gate(b->f->gate, "gate", &b->gate, err) < 0 ||
         find_suite(b, path, &suite, err) < 0 ||

@@ -162,6 +162,16 @@ int km_file_append_line(const char *path, const char *line, km_err *err)
     return rc;
 }
 
+int km_file_check_append(const char *path, km_err *err)
+{
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+
+    if (fd < 0)
+        return km_fail_errno(err, errno, "unable to open '%s'", path);
+    close(fd);
+    return 0;
+}
+
 /* Whether the file is there and holds exactly these bytes. */
 static bool holds(const char *path, const void *data, size_t size)
 {

@@ -37,6 +37,10 @@ bool km_dir_exists(const char *path);
  * writers stay whole; after a line that was cut by a crash, on a line of its own. */
 int km_file_append_line(const char *path, const char *line, km_err *err);
 
+/* Whether km_file_append_line could add to the file, which is made if it is not there: before work
+ * whose result it is to hold. Errors: KM_EIO, KM_ENOENT. */
+int km_file_check_append(const char *path, km_err *err);
+
 /* Size in bytes, or a negative code. */
 long long km_file_size(const char *path, km_err *err);
 

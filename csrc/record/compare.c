@@ -22,6 +22,14 @@ static bool relative(const json_t *cell, const json_t *column, km_interval *out)
     return km_interval_of_ratio(a, b, n, 0.95, out, NULL) == 0;
 }
 
+/* The plain times moved the other way: then it is the yardstick that changed, more than the call.
+ */
+static bool contradicted(const km_change *c)
+{
+    return (c->verdict == KM_SLOWER && c->new_us < c->old_us) ||
+           (c->verdict == KM_FASTER && c->new_us > c->old_us);
+}
+
 /* False when the two have nothing to compare. */
 static bool compare_call(km_arena *a, const json_t *old_cell, const json_t *new_cell,
                          const json_t *call, double gate, km_change *out)
@@ -46,6 +54,8 @@ static bool compare_call(km_arena *a, const json_t *old_cell, const json_t *new_
                                  .high = new_times.high / old_times.low,
                                  .rounds = new_times.rounds };
     out->verdict = km_interval_verdict(&out->change, gate);
+    if (contradicted(out))
+        out->verdict = KM_UNDECIDED;
     return true;
 }
 

@@ -4,8 +4,8 @@
  * relative to the yardstick of its own round (on a GPU the plain copy, on a CPU the suite's
  * reference), and the medians of these are compared. The change's interval runs from the lowest
  * new over the highest old to the highest new over the lowest old. It knows how sure each run was
- * of itself; what differs from process to process, as where memory lies, it does not know: on a
- * busy CPU small cells need a wide gate. */
+ * of itself (a verdict that the plain times contradict is none); what differs from process to
+ * process, as where memory lies, it does not know: on a busy CPU small cells need a wide gate. */
 #ifndef KERNMILL_RECORD_COMPARE_H
 #define KERNMILL_RECORD_COMPARE_H
 

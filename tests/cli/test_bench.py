@@ -1,12 +1,15 @@
 """kernmill bench on the CPU: what it measures, what it writes, and who is caught (tests/bench/candidates.c)."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from program import ROOT, replace
+from program import PROGRAM, ROOT, replace
 
 sys.path.insert(0, str(ROOT / "tests/bench"))
 from build_candidates import build
@@ -93,9 +96,7 @@ def test_cheats(cheat, kernmill, suite):
 def test_a_candidate_that_crashes(kernmill, suite):
     answer = bench(kernmill, suite("crashes"))
     assert (answer.code, answer.out) == (4, "")
-    assert answer.err.startswith(
-        "kernmill: error: the cell 'neg rows=7 columns=33 float32' ended the process (signal 11)\n"
-    )
+    assert "error: the cell 'neg rows=7 columns=33 float32' ended the process (signal 11)\n" in answer.err
 
 
 # ---- what is measured and written ----
@@ -312,3 +313,55 @@ for widened in (0, 1):
         [sys.executable, "-c", script, ROOT / "csrc/python"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+# An error counts in units of the result's type: a call that returns a narrower one would be right by itself.
+def test_a_narrower_result(kernmill, suite, tmp_path):
+    path = suite()
+    (tmp_path / "peers.py").write_text(
+        "def half(x):\n    return -x.bfloat16()\n\n\ndef double(x):\n    return -x.double()\n"
+    )
+    with path.open("a") as f:
+        for name in ("half", "double"):
+            f.write(f'[op.neg.calls.{name}]\npython = "peers.py:{name}"\narguments = ["x"]\n')
+    answer = bench(kernmill, "--json", "--filter", "rows=64", path)
+    _, half, double = answer.json["cells"][0]["calls"]
+    assert (half["state"], half["why"]) == ("wrong", "a result is bfloat16, the reference's float32")
+    assert (double["state"], double["why"]) == ("wrong", "a result is float64, the reference's float32")
+
+
+# What an option needs is asked for, and a file that cannot be written costs no measurement.
+@pytest.mark.parametrize("words, code, said", [
+    (["--gate", "2%"], 2, "'--gate' belongs to --baseline"),
+    (["--incumbent", "torch"], 2, "'--incumbent' belongs to --candidate"),
+    (["--output", "/nonexistent/r.jsonl"], 5, "unable to open '/nonexistent/r.jsonl'"),
+])  # fmt: skip
+def test_options_that_cannot_be_met(kernmill, suite, words, code, said):
+    answer = bench(kernmill, *words, suite())
+    assert (answer.code, answer.out) == (code, "") and said in answer.err
+
+
+# A gate that compares nothing must not pass.
+def test_a_baseline_of_other_cells(kernmill, suite, tmp_path):
+    record = tmp_path / "r.jsonl"
+    assert bench(kernmill, "--filter", "rows=7 ", "--output", record, suite("honest")).code == 0
+    answer = bench(kernmill, "--filter", "rows=64", "--baseline", record, suite("honest"))
+    assert answer.code == 4 and "nothing of this run has a cell in" in answer.err
+
+
+# Whoever interrupts the program does not leave what it measures behind.
+def test_an_interrupt_ends_the_child(environment, suite):
+    path = suite("honest")
+    replace(path, "rows = [7, 64]", "rows = [4096]")
+    process = subprocess.Popen([PROGRAM, "bench", "--budget", "60", path], env={**environment, **PYTHON})
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while not children.read_text().split() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    child = Path("/proc", children.read_text().split()[0])
+    process.send_signal(signal.SIGINT)
+    process.wait(10)
+    while child.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists()

@@ -59,6 +59,20 @@ def test_no_longer_right(kernmill, tmp_path):
     assert answer.code == 1 and "no longer right" in answer.out and "1 of 98" in answer.out
 
 
+# A yardstick that became three times as fast makes everything slower beside it: no verdict on what became faster itself.
+def test_a_yardstick_that_moved(kernmill, tmp_path):
+    lines = [json.loads(line) for line in changed(tmp_path, "quack", 0.9).read_text().splitlines()]
+    for cell in lines:
+        yard = cell["yardsticks"]["copy_plain"]
+        yard["samples_us"] = [s / 3 for s in yard["samples_us"]]
+    (tmp_path / "changed.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    answer = kernmill("compare", "--json", RECORD, tmp_path / "changed.jsonl")
+    verdicts = {c["verdict"] for c in answer.json["changes"] if c["call"] == "quack"}
+    assert verdicts == {"undecided"}
+    others = {c["verdict"] for c in answer.json["changes"] if c["call"] == "liger"}
+    assert others == {"slower"}
+
+
 def test_nothing_in_common(kernmill, tmp_path):
     other = tmp_path / "other.jsonl"
     first = json.loads(RECORD.read_text().splitlines()[0])
@@ -85,8 +99,9 @@ def test_baseline(kernmill, suite, tmp_path):  # noqa: F811
         cells = json.loads(json.dumps(lines))
         for cell in cells:
             (honest,) = (c for c in cell["calls"] if c["name"] == "honest")
-            samples = honest["columns"]["call"]["samples_us"]
-            honest["columns"]["call"]["samples_us"] = [s * factor for s in samples]
+            column = honest["columns"]["call"]
+            column["samples_us"] = [s * factor for s in column["samples_us"]]
+            column["median_us"] *= factor
         record.write_text("\n".join(map(json.dumps, cells)))
         return bench(kernmill, "--json", "--baseline", record, "--gate", "50%", path)
 
