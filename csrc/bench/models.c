@@ -48,6 +48,20 @@ static const km_toml *entries_of(const km_suite_op *op, const km_toml *table, si
     return entries && entries->kind == KM_TOML_ARRAY && entries->array.count ? entries : NULL;
 }
 
+/* A key is `names` or an axis. */
+static int check_keys(const km_fields *f, const km_suite_op *op, const km_toml *table, km_err *err)
+{
+    for (size_t k = 0; k < table->table.count; k++) {
+        const km_toml_entry *e = &table->table.entries[k];
+        size_t i = 0;
+        while (i < op->axis_count && strcmp(op->axes[i], e->key) != 0)
+            i++;
+        if (i == op->axis_count && strcmp(e->key, "names") != 0)
+            return km_fields_fail(f, e->value, err, "'%s' is no axis of '%s'", e->key, op->name);
+    }
+    return 0;
+}
+
 int km_models_count(const km_fields *f, const km_suite_op *op, const km_toml *table, size_t *count,
                     km_err *err)
 {
@@ -57,9 +71,13 @@ int km_models_count(const km_fields *f, const km_suite_op *op, const km_toml *ta
         return km_fields_fail(f, table, err, "'models' wants names = [...]");
     for (size_t i = 0; i < names->array.count; i++)
         if (!find(names->array.items[i])) {
-            km_fields_fail(f, names->array.items[i], err, "no known model has that name");
+            const km_toml *name = names->array.items[i];
+            km_fields_fail(f, name, err, "'%s' is no known model",
+                           name->kind == KM_TOML_STRING ? name->string.data : "this");
             return hint_names(err);
         }
+    if (check_keys(f, op, table, err) < 0)
+        return KM_EFORMAT;
     *count = names->array.count;
     for (size_t i = 0; i < op->axis_count; i++) {
         const km_toml *entries = entries_of(op, table, i);
@@ -71,9 +89,6 @@ int km_models_count(const km_fields *f, const km_suite_op *op, const km_toml *ta
                                   KM_CELLS_MAX);
         *count *= entries->array.count;
     }
-    if (table->table.count != op->axis_count + 1)
-        return km_fields_fail(f, table, err, "'models' has keys that are no axes of '%s'",
-                              op->name);
     return 0;
 }
 

@@ -27,13 +27,24 @@ static bool bring(km_suite_op *op, const char *name, size_t to)
     return false;
 }
 
+static int fail_no_call(const km_suite_op *op, const char *name, km_err *err)
+{
+    const char *names[KM_CALLS_MAX + 1] = { NULL };
+
+    for (size_t i = 0; i < op->call_count; i++)
+        names[i] = op->calls[i].name;
+    km_fail(err, KM_EUSAGE, "'%s' has no call '%s'", op->name, name);
+    km_fields_hint_names(names, err);
+    return KM_EUSAGE;
+}
+
 int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, km_err *err)
 {
     for (size_t i = 0; i < s->op_count; i++) {
         km_suite_op *op = &s->ops[i];
         if (!bring(op, incumbent, 0) || !bring(op, candidate, 1))
-            return km_fail(err, KM_EUSAGE, "'%s' has no two calls '%s' and '%s'", op->name,
-                           incumbent, candidate);
+            return fail_no_call(op, strcmp(op->calls[0].name, incumbent) ? incumbent : candidate,
+                                err);
         op->call_count = bring(op, op->reference, 2) ? 3 : 2;
     }
     return 0;

@@ -49,6 +49,10 @@ static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *
     for (size_t i = 0; i < r.findings.count; i++)
         km_term_note(&f->build.common.term, "%s: %s", r.findings.items[i].place,
                      r.findings.items[i].message);
+    if (rc == 0 && f->records && !r.cells.shown)
+        km_term_note(&f->build.common.term,
+                     "the card says that nothing was measured: '%s' has %zu cells of other builds",
+                     f->records, r.cells.others);
     if (rc == 0 && f->build.common.json)
         rc = km_print_json(json_pack("{s:i,s:s,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "wheel",
                                      r.wheel, "hub", r.hub_dir, "card", r.card, "build",

@@ -7,7 +7,6 @@
 #include "core/path.h"
 #include "formats/elf.h"
 #include "formats/fatbin.h"
-#include "pkg/card_speed.h"
 #include "pkg/template.h"
 
 static void join(km_str *out, const km_list *list)
@@ -116,13 +115,13 @@ int km_card_text(const km_plan *p, km_str *out, km_err *err)
     return rc == 0 ? km_str_check(out, err) : rc;
 }
 
-int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_str *out,
-                  km_err *err)
+int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
+                  km_str *out, km_err *err)
 {
     int rc = km_card_text(p, out, err);
 
     if (rc == 0)
-        rc = km_card_speed(p, records, hub_dir, out, err);
+        rc = km_card_speed(p, records, hub_dir, cells, out, err);
     if (rc == 0)
         rc = add_build(p, out, err);
     return rc == 0 ? km_str_check(out, err) : rc;

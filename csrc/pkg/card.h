@@ -5,6 +5,7 @@
 #define KERNMILL_PKG_CARD_H
 
 #include "core/str.h"
+#include "pkg/card_speed.h"
 #include "pkg/plan.h"
 
 /* Appends CARD.md, the Hub's front matter included. Errors: KM_EFORMAT for a key in CARD.md that
@@ -13,8 +14,8 @@ int km_card_text(const km_plan *p, km_str *out, km_err *err);
 
 /* Appends the Hub's card, for the folder `hub_dir`: km_card_text's, what was built, and what was
  * measured (`records`: pkg/card_speed.h). */
-int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_str *out,
-                  km_err *err);
+int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
+                  km_str *out, km_err *err);
 
 /* One line a GPU architecture: "sm_90a  cubin  driver 525 or newer" and so on, from the built
  * library. */

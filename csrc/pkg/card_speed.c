@@ -18,7 +18,7 @@ struct speed {
     const char *media; /* where plots go */
     const char *file;  /* "libkernmill_rmsnorm.so" */
     char hash[KM_SHA256_HEX_BYTES];
-    size_t shown, others; /* cells of this build; of other builds of this library */
+    km_card_cells cells;
 };
 
 /* ---- which cells ---- */
@@ -33,7 +33,7 @@ static const json_t *ours_of(struct speed *s, const json_t *cell)
     if (!*hash)
         return NULL;
     if (strcmp(hash, s->hash) != 0) {
-        s->others++;
+        s->cells.others++;
         return NULL;
     }
     json_array_foreach(json_object_get(cell, "calls"), i, call)
@@ -211,7 +211,7 @@ static int add_record(struct speed *s, const json_t *cells, const char *record, 
             add_plot(s, record, km_json_text_of(ours[i], "op"), err) < 0)
             return err->code;
     }
-    s->shown += n;
+    s->cells.shown += n;
     return 0;
 }
 
@@ -285,8 +285,8 @@ static void add_introduction(km_str *out)
         "other takes so much longer, with its 95 % interval.\n");
 }
 
-int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_str *out,
-                  km_err *err)
+int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
+                  km_str *out, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
     km_str tables = KM_STR_INIT;
@@ -303,15 +303,16 @@ int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km
         rc = km_str_check(&tables, err);
     if (rc == 0) {
         km_str_add(out, "\n## Speed\n");
-        if (s.shown)
+        if (s.cells.shown)
             add_introduction(out);
         else
             km_str_add(out, "\nNot measured on these files.\n");
         km_str_add(out, tables.data);
-        if (s.others)
+        if (s.cells.others)
             km_str_printf(out, "\n%zu more cells were measured on other builds and are left out.\n",
-                          s.others);
+                          s.cells.others);
     }
+    *cells = s.cells;
     km_str_release(&tables);
     km_arena_release(&a);
     return rc;

@@ -12,11 +12,16 @@
 #include "core/str.h"
 #include "pkg/plan.h"
 
+/* How many cells the records had: of this build, and of others. */
+typedef struct {
+    size_t shown, others;
+} km_card_cells;
+
 /* Appends the part. `records`: a file, or a folder that is searched for *.jsonl; NULL: the
  * repository's benchmarks/results, which need not exist. Plots are copied into `hub_dir`/speed,
  * which is emptied before. Errors: KM_ENOENT for a path that was named and is not there; those of
  * km_record_read, of a file that was named. */
-int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_str *out,
-                  km_err *err);
+int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
+                  km_str *out, km_err *err);
 
 #endif

@@ -50,7 +50,8 @@ static int write_card(const km_plan *p, const char *records, km_pack_result *r, 
     int rc;
 
     r->card = km_path_join(&r->arena, r->hub_dir, "README.md");
-    rc = r->card ? km_card_write(p, records, r->hub_dir, &text, err) : km_fail_nomem(err);
+    rc = r->card ? km_card_write(p, records, r->hub_dir, &r->cells, &text, err)
+                 : km_fail_nomem(err);
     if (rc == 0)
         rc = km_file_update(r->card, text.data, text.length, 0644, err);
     km_str_release(&text);

@@ -9,6 +9,7 @@
 #ifndef KERNMILL_PKG_PACK_H
 #define KERNMILL_PKG_PACK_H
 
+#include "pkg/card_speed.h"
 #include "pkg/check.h"
 #include "pkg/plan.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     const char *wheel;   /* path */
     const char *hub_dir; /* OUT/<name> */
     const char *card;    /* OUT/<name>/README.md */
+    km_card_cells cells; /* that its records had */
     km_findings findings;
 } km_pack_result;
 

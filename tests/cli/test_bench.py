@@ -275,11 +275,11 @@ def test_models(kernmill, suite):
     known = {m["name"]: m for m in kernmill("bench", "--models", "--json").json["models"]}
     assert known["Qwen3-8B"]["hidden"] == 4096 and known["Qwen3-8B"]["vocab"] == 151936
     for wrong, said in {
-        'names = ["Qwen3-8b"]': "no known model has that name\n  known: Qwen3-0.6B, ",
+        'names = ["Qwen3-8b"]': "'Qwen3-8b' is no known model\n  known: Qwen3-0.6B, ",
         'names = ["Qwen3-8B"], rows = [1], columns = ["hiden"]': "for Qwen3-8B: ",
         'names = ["Qwen3-8B"], rows = [1]': "'models' wants entries for the axis 'columns'",
         'names = ["Qwen3-8B"], rows = ["1 / 2"], columns = [1]': "for Qwen3-8B: 0.5 is no size of an axis",
-        'names = ["Qwen3-8B"], rows = [1], columns = [1], rest = [1]': "keys that are no axes",
+        'names = ["Qwen3-8B"], rows = [1], columns = [1], rest = [1]': "'rest' is no axis of 'neg'",
     }.items():
         replace(path, table, f"models = {{ {wrong} }}")
         answer = bench(kernmill, "--list", path)

@@ -280,6 +280,8 @@ def test_card_states_what_was_measured(kernmill, built, tmp_path):
     (records / "card/one.jsonl").write_text(other)
     assert "Not measured" in (text := speed("--records", records)) and "1 more cells" in text
     assert not (tmp_path / "out/demo-kernel/speed").exists()
+    answer = kernmill("pack", "--cpu", "-o", "out", "--records", records, built, cwd=tmp_path)
+    assert answer.code == 0 and "nothing was measured" in answer.err and "has 1 cells of other" in answer.err
     answer = kernmill("pack", "--cpu", "-q", "-o", "out", "--records", "nowhere.jsonl", built, cwd=tmp_path)
     assert answer.code == 5, answer.err
     assert "nowhere.jsonl" in answer.err
