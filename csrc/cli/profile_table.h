@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-/* Prints the document of a profile (profile/profile.h, with the environment) to stdout: `top` rows of
- * operators and as many of chains. */
+/* Prints the document of a profile (profile/profile.h, with the environment) to stdout: `top` rows
+ * of operators and as many of chains. */
 void km_profile_print(const json_t *profile, size_t top);
 
 #endif
