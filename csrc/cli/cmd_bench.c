@@ -318,7 +318,7 @@ static int measure(struct bench *b, const char *suite, km_err *err)
 
     if (rc < 0)
         return rc;
-    for (const char *const *l = b->session.libraries; *l; l++)
+    for (const char *const *l = b->session.libraries; *l && !b->f->candidate; l++)
         km_term_note(&b->f->common.term, "library: %s", *l);
     b->environment = km_environment(KM_VERSION, km_path_dir(&b->a, suite));
     b->cells = json_array();
