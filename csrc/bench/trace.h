@@ -10,8 +10,7 @@
  *     atol = 0.01
  *     rtol = 0.01
  *     matched = 1.0                      # the share of elements that must be in bounds
- *     workloads = ['{"uuid":"...","axes":{"batch_size":7},"inputs":{}}']    # one a shape, as it
- * came
+ *     workloads = ['{"uuid":"...","axes":{"batch_size":7}}']    # one a shape, as it came
  *
  * The three bounds have the format's own defaults; a workload's `tolerance` goes before them. */
 #ifndef KERNMILL_BENCH_TRACE_H

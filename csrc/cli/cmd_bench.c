@@ -324,7 +324,7 @@ static int measure(struct bench *b, const char *suite, km_err *err)
     b->cells = json_array();
     if (!b->environment || !b->cells)
         return km_fail_nomem(err);
-    if (describe(b, err) < 0)
+    if (describe(b, err) < 0 || (b->f->output && km_file_check_append(b->f->output, err) < 0))
         return err->code;
     b->session.on_cell = on_cell;
     b->session.context = b;
@@ -364,8 +364,6 @@ static int check_options(const bench_fields *f, km_err *err)
         return km_fail(err, KM_EUSAGE, "option '--incumbent' belongs to --candidate");
     if (f->candidate && f->baseline)
         return km_fail(err, KM_EUSAGE, "--candidate and --baseline are two questions: ask one");
-    if (f->output && !f->list)
-        return km_file_check_append(f->output, err);
     return 0;
 }
 
