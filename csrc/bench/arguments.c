@@ -183,6 +183,28 @@ void km_prepared_release(const km_prepared *p, const km_torch *t)
         t->callables->release(p->callable);
 }
 
+int km_call_once(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
+                 const km_torch_tensor *inputs, bool widened, km_torch_tensor *results, km_err *err)
+{
+    km_prepared prepared;
+    int rc = km_prepare(a, t, cell, call, inputs, widened, &prepared, err);
+
+    if (rc < 0)
+        return rc;
+    rc = km_prepared_call(&prepared, t, results, err);
+    km_prepared_release(&prepared, t);
+    return rc;
+}
+
+void km_results_delete(const km_torch *t, km_torch_tensor *results)
+{
+    for (int i = 0; i < KM_RETURNS_MAX; i++)
+        if (results[i]) {
+            t->aoti_torch_delete_tensor_object(results[i]);
+            results[i] = NULL;
+        }
+}
+
 int km_results_count(const km_torch_tensor *results)
 {
     int n = 0;

@@ -29,6 +29,15 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
  * could not be made ready, or is zero, holds nothing. */
 void km_prepared_release(const km_prepared *p, const km_torch *t);
 
+/* Prepares it, makes it once, and gives back what was prepared: for a call that is not timed.
+ * Errors: those of the two. */
+int km_call_once(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
+                 const km_torch_tensor *inputs, bool widened, km_torch_tensor *results,
+                 km_err *err);
+
+/* Gives back the results that are there (of KM_RETURNS_MAX) and makes them NULL. */
+void km_results_delete(const km_torch *t, km_torch_tensor *results);
+
 /* How many results there are: those before the first NULL. */
 int km_results_count(const km_torch_tensor *results);
 

@@ -52,15 +52,6 @@ static km_torch_tensor *results_of(const struct run *r, size_t call, size_t set)
     return &r->results[(call * r->out->sets + set) * KM_RETURNS_MAX];
 }
 
-static void drop(const struct run *r, km_torch_tensor *results)
-{
-    for (int i = 0; i < KM_RETURNS_MAX; i++)
-        if (results[i]) {
-            r->t->aoti_torch_delete_tensor_object(results[i]);
-            results[i] = NULL;
-        }
-}
-
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why)
 {
     if (c->state != KM_CALL_RIGHT)
@@ -108,7 +99,7 @@ static bool call_once(struct run *r, size_t call, size_t set)
         set_state(r, call, KM_CALL_FAILED, r->call_err.message);
         return false;
     }
-    drop(r, kept);
+    km_results_delete(r->t, kept);
     memcpy(kept, fresh, sizeof fresh);
     return true;
 }
@@ -201,7 +192,7 @@ static void release(struct run *r)
 
     for (size_t i = 0; r->results && i < r->cell->op->call_count; i++)
         for (size_t set = 0; set < r->out->sets; set++)
-            drop(r, results_of(r, i, set));
+            km_results_delete(r->t, results_of(r, i, set));
     for (size_t i = 0; r->prepared && i < r->cell->op->call_count * r->out->sets; i++)
         km_prepared_release(&r->prepared[i], r->t);
     for (size_t i = 0; r->inputs && i < inputs; i++)
@@ -318,21 +309,14 @@ const km_suite_call *km_reference_of(const km_suite_op *op)
 static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *err)
 {
     km_torch_tensor want[KM_RETURNS_MAX] = { NULL };
-    km_prepared reference;
-    int rc;
 
     if (km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide, err) < 0 ||
-        km_prepare(r->a, r->t, r->cell, km_reference_of(r->cell->op), wide, true, &reference, err) <
-            0)
+        km_call_once(r->a, r->t, r->cell, km_reference_of(r->cell->op), wide, true, want, err) < 0)
         return err->code;
-    rc = km_prepared_call(&reference, r->t, want, err);
-    km_prepared_release(&reference, r->t);
-    if (rc < 0)
-        return rc;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         if (is_timed(r, call))
             compare(r, call, set, want, km_results_count(want));
-    drop(r, want);
+    km_results_delete(r->t, want);
     return 0;
 }
 
@@ -384,7 +368,7 @@ static int call_all(struct run *r, km_err *err)
             if (call_once(r, call, set) &&
                 km_shares_memory(r->t, results_of(r, call, set), inputs_of(r, set),
                                  r->cell->op->input_count)) {
-                drop(r, results_of(r, call, set)); /* before it is poisoned */
+                km_results_delete(r->t, results_of(r, call, set)); /* before it is poisoned */
                 set_state(r, call, KM_CALL_FAILED, "it returns memory of an input");
             }
         changed = changed_input(r);

@@ -18,7 +18,6 @@ static size_t word_of(size_t call, km_walk_kind kind, int result)
 int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_gpu_reference *w,
                  km_err *err)
 {
-    km_prepared reference;
     km_torch_guard guard;
     int rc;
 
@@ -34,12 +33,8 @@ int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_
     if (rc == 0)
         rc = km_inputs_widen(r->t, r->cell, inputs, w->inputs, err);
     if (rc == 0)
-        rc = km_prepare(a, r->t, r->cell, km_reference_of(r->cell->op), w->inputs, true, &reference,
-                        err);
-    if (rc == 0) {
-        rc = km_prepared_call(&reference, r->t, w->results, err);
-        km_prepared_release(&reference, r->t);
-    }
+        rc = km_call_once(a, r->t, r->cell, km_reference_of(r->cell->op), w->inputs, true,
+                          w->results, err);
     if (rc == 0)
         w->count = km_results_count(w->results);
     r->t->delete_guard(guard);
@@ -48,8 +43,7 @@ int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_
 
 void km_gpu_refer_release(const km_gpu_cell *r, km_gpu_reference *w)
 {
-    for (int i = 0; i < w->count; i++)
-        r->t->aoti_torch_delete_tensor_object(w->results[i]);
+    km_results_delete(r->t, w->results);
     if (w->inputs)
         km_inputs_delete(r->t, r->cell, w->inputs);
 }

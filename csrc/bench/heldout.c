@@ -18,8 +18,7 @@ struct tensors {
 
 static void drop(const km_torch *t, const km_cell *cell, struct tensors *s, bool inputs)
 {
-    for (int i = 0; i < s->count; i++)
-        t->aoti_torch_delete_tensor_object(s->results[i]);
+    km_results_delete(t, s->results);
     s->count = 0;
     if (inputs && s->inputs)
         km_inputs_delete(t, cell, s->inputs);
@@ -28,13 +27,8 @@ static void drop(const km_torch *t, const km_cell *cell, struct tensors *s, bool
 static int call(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *which,
                 bool widened, struct tensors *s, km_err *err)
 {
-    km_prepared prepared;
-    int rc;
+    int rc = km_call_once(a, t, cell, which, s->inputs, widened, s->results, err);
 
-    if (km_prepare(a, t, cell, which, s->inputs, widened, &prepared, err) < 0)
-        return err->code;
-    rc = km_prepared_call(&prepared, t, s->results, err);
-    km_prepared_release(&prepared, t);
     if (rc < 0)
         return rc;
     s->count = km_results_count(s->results);

@@ -5,13 +5,9 @@
 
 #include "bench/trace_check.h"
 #include "core/path.h"
+#include "formats/json.h"
 
 #include <kernmill/tensor.h>
-
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_string(value > 0 ? "inf" : "nan");
-}
 
 static json_t *samples_json(const double *samples, size_t count)
 {
@@ -98,7 +94,7 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
             json_object_set_new(columns, km_column_names[k], column_json(r, &c->columns[k]));
     call = json_pack("{s:s,s:s,s:s?,s:s?,s:o,s:o}", "name", c->call->name, "state",
                      km_call_state_names[c->state], "why", c->why, "note", c->note, "error_ulp",
-                     number(c->error_ulp), "columns", columns);
+                     km_json_real(c->error_ulp), "columns", columns);
     if (call)
         add_callee(call, c);
     if (call && r->gpu)

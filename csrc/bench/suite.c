@@ -101,20 +101,6 @@ struct input_keys {
     const km_toml *low, *high;
 };
 
-static int take_number(const km_fields *f, const char *key, const km_toml *value, double *out,
-                       km_err *err)
-{
-    if (!value)
-        return 0;
-    if (value->kind == KM_TOML_INT)
-        *out = (double)value->integer;
-    else if (km_fields_want(f, key, value, KM_TOML_FLOAT, err) < 0)
-        return KM_EFORMAT;
-    else
-        *out = value->real;
-    return 0;
-}
-
 static int take_dtype(const km_fields *f, const km_toml *at, const char *name, int *out,
                       km_err *err)
 {
@@ -140,8 +126,8 @@ static int take_values(const km_fields *f, const km_toml *table, const char *val
     }
     in->values = (km_values_kind)i;
     in->high = 1;
-    if (take_number(f, "low", km_toml_get(table, "low"), &in->low, err) < 0 ||
-        take_number(f, "high", km_toml_get(table, "high"), &in->high, err) < 0)
+    if (km_fields_number(f, "low", km_toml_get(table, "low"), &in->low, err) < 0 ||
+        km_fields_number(f, "high", km_toml_get(table, "high"), &in->high, err) < 0)
         return KM_EFORMAT;
     if (in->low > in->high)
         return km_fields_fail(f, km_toml_get(table, "low"), err, "'low' is above 'high'");
@@ -402,7 +388,8 @@ static int read_op(km_suite *s, const km_toml_entry *e, km_suite_op *op, km_err 
     op->tolerance = 2;
     if (km_fields_want(&f, e->key, e->value, KM_TOML_TABLE, err) < 0 ||
         km_fields_read(&f, e->value, rows, &keys, err) < 0 ||
-        take_number(&f, "tolerance", km_toml_get(e->value, "tolerance"), &op->tolerance, err) < 0 ||
+        km_fields_number(&f, "tolerance", km_toml_get(e->value, "tolerance"), &op->tolerance, err) <
+            0 ||
         read_shapes(s, op, err) < 0 || read_dtypes(&f, op, &keys.dtypes, err) < 0 ||
         read_inputs(s, op, km_toml_get(e->value, "inputs"), err) < 0 ||
         read_calls(s, op, km_toml_get(e->value, "calls"), err) < 0 ||

@@ -62,19 +62,6 @@ static int read_outputs(const km_fields *f, const km_list *names, km_trace *t, k
     return 0;
 }
 
-static int read_bound(const km_fields *f, const km_toml *table, const char *key, double *out,
-                      km_err *err)
-{
-    const km_toml *value = km_toml_get(table, key);
-
-    if (!value)
-        return 0;
-    if (value->kind != KM_TOML_INT && value->kind != KM_TOML_FLOAT)
-        return km_fields_want(f, key, value, KM_TOML_FLOAT, err);
-    *out = value->kind == KM_TOML_INT ? (double)value->integer : value->real;
-    return 0;
-}
-
 static int read_workloads(const km_fields *f, const km_suite_op *op, const km_toml *table,
                           const km_list *texts, km_trace *t, km_err *err)
 {
@@ -84,9 +71,9 @@ static int read_workloads(const km_fields *f, const km_suite_op *op, const km_to
     t->bounds = km_arena_array(f->arena, texts->count + 1, sizeof *t->bounds);
     if (!t->bounds)
         return km_fail_nomem(err);
-    if (read_bound(f, table, "atol", &standard.atol, err) < 0 ||
-        read_bound(f, table, "rtol", &standard.rtol, err) < 0 ||
-        read_bound(f, table, "matched", &standard.matched, err) < 0)
+    if (km_fields_number(f, "atol", km_toml_get(table, "atol"), &standard.atol, err) < 0 ||
+        km_fields_number(f, "rtol", km_toml_get(table, "rtol"), &standard.rtol, err) < 0 ||
+        km_fields_number(f, "matched", km_toml_get(table, "matched"), &standard.matched, err) < 0)
         return KM_EFORMAT;
     if (texts->count != op->shape_count || op->dtype_count != 1)
         return km_fields_fail(f, km_toml_get(table, "workloads"), err,

@@ -7,6 +7,7 @@
 #include "bench/cell_internal.h"
 #include "bench/inputs.h"
 #include "bench/verify.h"
+#include "formats/json.h"
 
 #include <kernmill/op.h>
 
@@ -27,27 +28,6 @@ struct trial {
     char *raw;            /* as they stand on a GPU */
     double *got, *wanted; /* [CHUNK] */
 };
-
-static void drop(const km_torch *t, km_torch_tensor *results)
-{
-    for (int i = 0; i < KM_RETURNS_MAX && results[i]; i++) {
-        t->aoti_torch_delete_tensor_object(results[i]);
-        results[i] = NULL;
-    }
-}
-
-static int call(struct trial *p, const km_suite_call *which, bool widened, km_torch_tensor *results,
-                km_err *err)
-{
-    km_prepared prepared;
-    int rc = km_prepare(p->a, p->t, p->cell, which, p->inputs, widened, &prepared, err);
-
-    if (rc < 0)
-        return rc;
-    rc = km_prepared_call(&prepared, p->t, results, err);
-    km_prepared_release(&prepared, p->t);
-    return rc;
-}
 
 static int read_elements(struct trial *p, const km_view *v, int64_t at, size_t count, double *out,
                          km_err *err)
@@ -127,7 +107,7 @@ static int try_call(struct trial *p, const km_suite_call *which, km_rule_result 
     km_err why = KM_ERR_INIT;
     int rc = 0;
 
-    if (call(p, which, false, results, &why) < 0) {
+    if (km_call_once(p->a, p->t, p->cell, which, p->inputs, false, results, &why) < 0) {
         refuse(p, r, KM_RULE_FAILED, why.message);
         return 0;
     }
@@ -140,7 +120,7 @@ static int try_call(struct trial *p, const km_suite_call *which, km_rule_result 
     /* the next call may be given the same memory: no right answer stays in it */
     for (int i = 0; i < km_results_count(results); i++)
         km_poison(p->t, results[i], NULL);
-    drop(p->t, results);
+    km_results_delete(p->t, results);
     r->trials++;
     return rc == 0 && p->t->gpu ? km_gpu_wait(p->t->gpu, err) : rc;
 }
@@ -158,7 +138,8 @@ static int try_set(struct trial *p, km_random *random, km_cell_result *out, km_r
         rc = km_gpu_wait(p->t->gpu, err);
     if (rc < 0)
         return rc;
-    if (call(p, reference, reference->python != NULL, p->want, &why) < 0) {
+    if (km_call_once(p->a, p->t, p->cell, reference, p->inputs, reference->python != NULL, p->want,
+                     &why) < 0) {
         for (size_t i = 0; i < p->cell->op->call_count; i++)
             refuse(p, &rules[i], KM_RULE_UNTRIED, why.message);
         return 0;
@@ -193,7 +174,7 @@ static int try_all(struct trial *p, km_random *random, km_cell_result *out, km_r
     for (int i = 0; i < KM_RULE_TRIALS && !large && rc == 0; i++) {
         rc = try_set(p, random, out, rules, err);
         large = is_large(p);
-        drop(p->t, p->want);
+        km_results_delete(p->t, p->want);
     }
     free(p->raw);
     free(p->got);
@@ -277,22 +258,17 @@ bool km_rule_without_reference(km_arena *a, km_cell_result *out, const char *why
 
 /* ---- as JSON ---- */
 
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_string(value > 0 ? "inf" : "nan");
-}
-
 json_t *km_rule_json(const km_call_result *c, double tolerance)
 {
     const km_rule_result *r = c->rule;
     json_t *ours = json_pack("{s:s,s:s?,s:o,s:f}", "state", km_call_state_names[r->ours], "why",
-                             r->ours_why, "error_ulp", number(c->error_ulp), "tolerance_ulp",
+                             r->ours_why, "error_ulp", km_json_real(c->error_ulp), "tolerance_ulp",
                              tolerance);
     json_t *theirs = json_pack("{s:s,s:s?,s:o,s:o,s:f,s:b,s:b,s:i}", "state",
                                km_rule_verdict_names[r->verdict], "why", r->why,
-                               "max_absolute_error", number(r->max_absolute), "max_relative_error",
-                               number(r->max_relative), "matched_ratio", r->matched, "nan", r->nan,
-                               "inf", r->inf, "trials", r->trials);
+                               "max_absolute_error", km_json_real(r->max_absolute),
+                               "max_relative_error", km_json_real(r->max_relative), "matched_ratio",
+                               r->matched, "nan", r->nan, "inf", r->inf, "trials", r->trials);
 
     return json_pack("{s:o,s:o}", "float64", ours, "trace", theirs);
 }

@@ -40,15 +40,6 @@ km_torch_tensor *km_walker_results(const km_walker *w, km_walk_kind kind, size_t
     return &w->walks[kind].results[set % w->walks[kind].sets * KM_RETURNS_MAX];
 }
 
-static void drop(const km_torch *t, km_torch_tensor *results)
-{
-    for (int i = 0; i < KM_RETURNS_MAX; i++)
-        if (results[i]) {
-            t->aoti_torch_delete_tensor_object(results[i]);
-            results[i] = NULL;
-        }
-}
-
 /* One call on the current stream. Of a hot walk the results before are given back first: each call
  * then finds the same memory. */
 static int call_on(km_walker *w, km_walk_kind kind, size_t set, km_err *err)
@@ -56,10 +47,10 @@ static int call_on(km_walker *w, km_walk_kind kind, size_t set, km_err *err)
     km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = km_walker_results(w, kind, set);
 
     if (kind == KM_WALK_HOT)
-        drop(w->t, kept);
+        km_results_delete(w->t, kept);
     if (km_prepared_call(&w->prepared[set], w->t, fresh, err) < 0)
         return err->code;
-    drop(w->t, kept);
+    km_results_delete(w->t, kept);
     memcpy(kept, fresh, sizeof fresh);
     return 0;
 }
@@ -153,7 +144,7 @@ void km_walker_release(km_walker *w)
         km_walk *walk = &w->walks[k];
         km_graph_release(w->t->gpu, &walk->graph);
         for (size_t i = 0; walk->results && i < walk->sets; i++)
-            drop(w->t, &walk->results[i * KM_RETURNS_MAX]);
+            km_results_delete(w->t, &walk->results[i * KM_RETURNS_MAX]);
         if (walk->stream)
             w->t->gpu->cuStreamDestroy_v2(walk->stream);
     }

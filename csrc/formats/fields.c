@@ -58,6 +58,20 @@ int km_fields_want(const km_fields *f, const char *key, const km_toml *value, km
     return want(f, quote("", key).text, value, kind, err);
 }
 
+int km_fields_number(const km_fields *f, const char *key, const km_toml *value, double *out,
+                     km_err *err)
+{
+    if (!value)
+        return 0;
+    if (value->kind == KM_TOML_INT)
+        *out = (double)value->integer;
+    else if (km_fields_want(f, key, value, KM_TOML_FLOAT, err) < 0)
+        return KM_EFORMAT;
+    else
+        *out = value->real;
+    return 0;
+}
+
 int km_fields_hint_names(const char *const *names, km_err *err)
 {
     km_str list = KM_STR_INIT;

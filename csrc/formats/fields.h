@@ -68,6 +68,10 @@ int km_fields_want(const km_fields *f, const char *key, const km_toml *value, km
  */
 int km_fields_hint_names(const char *const *names, km_err *err);
 
+/* `value`, an integer or a float, if it is there: *out else keeps what it had. */
+int km_fields_number(const km_fields *f, const char *key, const km_toml *value, double *out,
+                     km_err *err);
+
 /* `value` as a list of strings. */
 int km_fields_list(const km_fields *f, const char *key, const km_toml *value, km_list *out,
                    km_err *err);

@@ -1,5 +1,6 @@
 #include "formats/json.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "core/file.h"
@@ -203,4 +204,9 @@ const char *km_json_text_of(const json_t *o, const char *key)
 double km_json_number_of(const json_t *o, const char *key)
 {
     return json_number_value(json_object_get(o, key));
+}
+
+json_t *km_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_string(value > 0 ? "inf" : "nan");
 }

@@ -53,6 +53,9 @@ int km_json_object_optional(const json_t *object, const char *key, json_t **out,
 int km_json_array_optional(const json_t *object, const char *key, json_t **out, const char *name,
                            km_err *err);
 
+/* A number, or the text "inf" or "nan", which JSON has no numbers for. New reference. */
+json_t *km_json_real(double value);
+
 /* A member's text, "" when it is none; a member's number, 0 when it is none. */
 const char *km_json_text_of(const json_t *o, const char *key);
 double km_json_number_of(const json_t *o, const char *key);
