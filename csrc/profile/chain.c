@@ -80,9 +80,10 @@ static size_t accesses(const struct build *b, size_t op, struct access out[ACCES
     return n;
 }
 
+typedef void (*on_left)(void *context, size_t op, size_t storage, int64_t bytes);
+
 /* Calls `each` for every storage that an operator leaves allocated. */
-static void each_left(struct build *b, size_t op,
-                      void (*each)(struct build *, size_t op, size_t storage, int64_t bytes))
+static void each_left(struct build *b, size_t op, on_left each, void *context)
 {
     const km_profile_op *o = &b->ops->ops[op];
 
@@ -96,7 +97,7 @@ static void each_left(struct build *b, size_t op,
                 if (storage < 0 || pass == 0)
                     continue;
                 if (b->net[storage] > 0)
-                    each(b, op, (size_t)storage, b->net[storage]);
+                    each(context, op, (size_t)storage, b->net[storage]);
                 b->net[storage] = 0;
             }
         }
@@ -104,14 +105,18 @@ static void each_left(struct build *b, size_t op,
 
 /* ---- who reads what ---- */
 
-static void note_made(struct build *b, size_t op, size_t storage, int64_t bytes)
+static void note_made(void *context, size_t op, size_t storage, int64_t bytes)
 {
+    const struct build *b = context;
+
     b->storages[storage].made = op;
     b->storages[storage].size = bytes;
 }
 
-static void note_written(struct build *b, size_t op, size_t storage, int64_t bytes)
+static void note_written(void *context, size_t op, size_t storage, int64_t bytes)
 {
+    const struct build *b = context;
+
     (void)bytes;
     b->storages[storage].writer = op;
 }
@@ -131,7 +136,7 @@ static void learn(struct build *b)
             s->readers[b->ops->ops[op].backward] += list[i].read && !again;
             s->seen = list[i].bytes > s->seen ? list[i].bytes : s->seen;
         }
-        each_left(b, op, note_made);
+        each_left(b, op, note_made, b);
     }
 }
 
@@ -202,7 +207,7 @@ static void gather(struct build *b)
         for (size_t i = 0; i < n; i++)
             if (list[i].written)
                 b->storages[list[i].storage].writer = op;
-        each_left(b, op, note_written);
+        each_left(b, op, note_written, b);
         last = moves(b, op) ? op : last;
     }
 }
@@ -225,9 +230,9 @@ static void find_escapes(struct build *b)
 
 /* ---- what a chain moves ---- */
 
-/* Sums over a chain; each_left has no other way to hand them on. */
+/* Sums over a chain. */
 struct sums {
-    struct build b; /* first member */
+    struct build b;
     size_t chain;
     int64_t read, written, largest_read, largest_left, last_left;
 };
@@ -237,10 +242,10 @@ static int64_t larger(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static void sum_left(struct build *b, size_t op, size_t storage, int64_t bytes)
+static void sum_left(void *context, size_t op, size_t storage, int64_t bytes)
 {
-    struct sums *s = (struct sums *)b;
-    const struct storage *m = &b->storages[storage];
+    struct sums *s = context;
+    const struct storage *m = &s->b.storages[storage];
 
     (void)op;
     bytes = m->seen && m->seen < bytes ? m->seen : bytes;
@@ -286,7 +291,7 @@ static void measure(struct sums *s, km_chain *c, size_t number)
         for (size_t k = 0; k < n; k++)
             sum_access(s, op, &list[k]);
         s->last_left = 0;
-        each_left(&s->b, op, sum_left);
+        each_left(&s->b, op, sum_left, s);
     }
     if (!s->written)
         s->written = s->last_left; /* nobody reads it: it is the script's result */
