@@ -1,11 +1,9 @@
 /* cli/cmd_report.c: kernmill report RECORD: a record as plots and as one HTML file. */
 #include <stdio.h>
-#include <string.h>
 
 #include "cli/command.h"
 #include "core/file.h"
 #include "core/path.h"
-#include "core/str.h"
 #include "record/page.h"
 #include "record/record.h"
 
@@ -19,15 +17,6 @@ static const km_opt options[] = {
                 "where to write (default: the record's name without .jsonl)"),
     KM_OPT_END,
 };
-
-static const char *default_folder(km_arena *a, const char *record)
-{
-    size_t n = strlen(record);
-
-    if (km_ends_with(record, ".jsonl"))
-        return km_arena_strndup(a, record, n - strlen(".jsonl"));
-    return km_arena_printf(a, "%s-report", record);
-}
 
 static int print(const report_fields *f, const km_plots *plots, const char *page, km_err *err)
 {
@@ -60,7 +49,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     if (rc == 0)
         rc = km_record_read(args[0], &cells, err);
     if (rc == 0) {
-        folder = f->output ? f->output : default_folder(&a, args[0]);
+        folder = f->output ? f->output : km_record_folder(&a, args[0]);
         page = folder ? km_path_join(&a, folder, "index.html") : NULL;
         rc = page ? km_dir_make(folder, err) : km_fail_nomem(err);
     }

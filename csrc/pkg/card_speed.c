@@ -8,6 +8,7 @@
 #include "core/path.h"
 #include "formats/json.h"
 #include "record/interval.h"
+#include "record/plot.h"
 #include "record/record.h"
 
 /* What is being written. */
@@ -177,18 +178,21 @@ static void add_machine(struct speed *s, const json_t *cell, const char *record)
 /* Copies the plot of an operator's ratios, if `kernmill report` made one, and shows it. */
 static int add_plot(struct speed *s, const char *record, const char *op, km_err *err)
 {
-    const char *folder = km_arena_strndup(s->a, record, strlen(record) - strlen(".jsonl"));
-    const char *svg = km_arena_printf(s->a, "%s/%s-ratio.svg", folder ? folder : "", op);
-    const char *name = km_arena_printf(s->a, "%s-%s-ratio.svg", km_path_base(folder), op);
+    const char *folder = km_record_folder(s->a, record), *plot = km_plot_name(s->a, op);
+    const char *svg = km_arena_printf(s->a, "%s/%s-ratio.svg", folder ? folder : "",
+                                      plot ? plot : "");
+    const char *name = folder ? km_arena_printf(s->a, "%s-%s-ratio.svg", km_path_base(folder),
+                                                plot ? plot : "")
+                              : NULL;
     const char *to = name ? km_path_join(s->a, s->media, name) : NULL;
 
-    if (!folder || !svg || !to)
+    if (!plot || !svg || !to)
         return km_fail_nomem(err);
-    if (!km_ends_with(record, ".jsonl") || !km_file_exists(svg))
+    if (!km_file_exists(svg))
         return 0;
     if (km_dir_make(s->media, err) < 0 || km_file_copy(svg, to, err) < 0)
         return err->code;
-    km_str_printf(s->out, "\n![%s: time over this kernel's](speed/%s)\n", op, name);
+    km_str_printf(s->out, "\n![%s: time over this kernel's](speed/%s)\n", plot, name);
     return 0;
 }
 

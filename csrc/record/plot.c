@@ -142,8 +142,7 @@ static void add_quoted(km_str *script, const char *text)
     km_str_add_char(script, '\'');
 }
 
-/* The operator's name as part of a file's. */
-static const char *file_name(km_arena *a, const char *op)
+const char *km_plot_name(km_arena *a, const char *op)
 {
     char *name = km_arena_strdup(a, op);
 
@@ -244,7 +243,7 @@ static int add_op(km_arena *a, km_str *script, const json_t *cells, const char *
                   const char *folder, km_plots *out, km_err *err)
 {
     struct series s = cells_of(a, cells, op);
-    const char *file = file_name(a, op);
+    const char *file = km_plot_name(a, op);
 
     if (!s.cells || !file)
         return km_fail_nomem(err);

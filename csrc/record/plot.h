@@ -19,6 +19,10 @@ typedef struct {
     size_t count;
 } km_plots;
 
+/* An operator's name as its plots' files have it (NAME-time.svg, NAME-share.svg, NAME-ratio.svg):
+ * letters, digits and '-', all else '_'. In the arena; NULL when there is no memory. */
+const char *km_plot_name(km_arena *a, const char *op);
+
 /* Writes DIR/plots.gp and what gnuplot makes of it, two files a plot; DIR exists. Errors: KM_EENV
  * when there is no gnuplot, with the line to type; KM_ECHILD with its message. */
 int km_plot_record(km_arena *a, const json_t *cells, const char *folder, km_plots *out,

@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/limits.h"
+#include "core/str.h"
 #include "formats/json.h"
 
 /* ---- cells ---- */
@@ -67,6 +68,13 @@ int km_record_read(const char *path, json_t **cells, km_err *err)
         return km_hint(err, "kernmill bench --output FILE writes a record");
     }
     return rc;
+}
+
+const char *km_record_folder(km_arena *a, const char *path)
+{
+    if (km_ends_with(path, ".jsonl"))
+        return km_arena_strndup(a, path, strlen(path) - strlen(".jsonl"));
+    return km_arena_printf(a, "%s-report", path);
 }
 
 bool km_record_on_gpu(const json_t *cell)

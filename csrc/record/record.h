@@ -16,6 +16,10 @@
  * cell. */
 int km_record_read(const char *path, json_t **cells, km_err *err);
 
+/* Where `kernmill report` writes what it makes of a record: its path without .jsonl, or with
+ * -report behind it. In the arena; NULL when there is no memory. */
+const char *km_record_folder(km_arena *a, const char *path);
+
 /* The cell for the same operator, shape, dtype and device, or NULL; `at` (may be NULL) is its
  * place. */
 const json_t *km_record_find(const json_t *cells, const json_t *like, size_t *at);
