@@ -4,6 +4,7 @@
 
 #include "bench/callables.h"
 #include "bench/schema.h"
+#include "bench/watch.h"
 #include "core/limits.h"
 
 #include <kernmill/op.h>
@@ -165,6 +166,7 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
     km_slot stack[KM_ARGS_MAX + KM_RETURNS_MAX];
     const struct km_signature *s = p->call->signature;
 
+    km_watch_call(p->call->name);
     if (p->call->python)
         return km_callable_call(t, p->callable, results, err);
     for (int i = 0; i < s->parameter_count; i++)

@@ -5,8 +5,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/cpu_sets.h"
 #include "bench/heldout.h"
 #include "bench/inputs.h"
+#include "bench/late.h"
 #include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
@@ -26,10 +28,11 @@ struct run {
     const km_bench_options *o;
     km_cell_result *out;
     km_random random;
-    km_err call_err;          /* here, so that no call pays for clearing it */
-    size_t *next;             /* [calls]: the set that it walks over next */
-    km_torch_tensor *inputs;  /* [sets][input_count] */
-    uint64_t *hashes;         /* the same */
+    km_err call_err; /* here, so that no call pays for clearing it */
+    size_t *next;    /* [calls]: the set that it walks over next */
+    km_cpu_sets sets;
+    uint64_t *hashes;         /* [sets][input_count] */
+    km_late *looks;           /* [sets]: at the results of one call */
     km_prepared *prepared;    /* [calls][sets] */
     km_torch_tensor *results; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
 };
@@ -44,7 +47,7 @@ double km_now_us(void)
 
 static km_torch_tensor *inputs_of(const struct run *r, size_t set)
 {
-    return &r->inputs[set * r->cell->op->input_count];
+    return &r->sets.tensors[set * r->cell->op->input_count];
 }
 
 static km_torch_tensor *results_of(const struct run *r, size_t call, size_t set)
@@ -54,7 +57,9 @@ static km_torch_tensor *results_of(const struct run *r, size_t call, size_t set)
 
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why)
 {
-    if (c->state != KM_CALL_RIGHT)
+    bool leaves = state != KM_CALL_WRONG && state != KM_CALL_CHEATS; /* nothing more is measured */
+
+    if (c->state != KM_CALL_RIGHT && !(leaves && km_takes_part(c)))
         return;
     c->state = state;
     c->why = km_arena_strndup(a, why, strcspn(why, "\n"));
@@ -139,24 +144,21 @@ static void hash_inputs(struct run *r)
     size_t n = r->out->sets * r->cell->op->input_count;
 
     for (size_t i = 0; i < n; i++)
-        r->hashes[i] = km_tensor_hash(r->t, r->inputs[i]);
+        r->hashes[i] = km_tensor_hash(r->t, r->sets.tensors[i]);
 }
 
 static int make_sets(struct run *r, km_err *err)
 {
     const km_suite_op *op = r->cell->op;
 
-    for (size_t set = 0; set < r->out->sets; set++) {
-        if (km_inputs_make(r->t, r->cell, false, inputs_of(r, set), err) < 0) {
-            memset(inputs_of(r, set), 0, op->input_count * sizeof *r->inputs);
-            return err->code;
-        }
+    if (km_cpu_sets_make(r->a, r->t, r->cell, r->out->sets, &r->sets, err) < 0)
+        return err->code;
+    for (size_t set = 0; set < r->out->sets; set++)
         for (size_t call = 0; call < op->call_count; call++)
             if (km_prepare_for(r->a, r->t, r->cell, &r->out->results[call], inputs_of(r, set),
                                &r->prepared[call * r->out->sets + set], err) < 0)
                 return err->code;
-    }
-    if (km_inputs_fill(r->t, r->cell, r->inputs, r->out->sets, &r->random, err) < 0)
+    if (km_inputs_fill(r->t, r->cell, r->sets.tensors, r->out->sets, &r->random, err) < 0)
         return err->code;
     hash_inputs(r);
     return 0;
@@ -167,13 +169,13 @@ static int allocate(struct run *r, km_err *err)
     const km_suite_op *op = r->cell->op;
     size_t sets = r->out->sets, inputs = sets * op->input_count + 1;
 
-    r->inputs = km_arena_array(r->a, inputs, sizeof *r->inputs);
     r->hashes = km_arena_array(r->a, inputs, sizeof *r->hashes);
     r->prepared = km_arena_array(r->a, op->call_count * sets, sizeof *r->prepared);
     r->results = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->results);
     r->out->results = km_arena_array(r->a, op->call_count, sizeof *r->out->results);
     r->next = km_arena_array(r->a, op->call_count, sizeof *r->next);
-    if (!r->inputs || !r->hashes || !r->prepared || !r->results || !r->out->results || !r->next)
+    r->looks = km_arena_array(r->a, sets, sizeof *r->looks);
+    if (!r->looks || !r->hashes || !r->prepared || !r->results || !r->out->results || !r->next)
         return km_fail_nomem(err);
     for (size_t i = 0; i < op->call_count; i++) {
         r->next[i] = i * sets / op->call_count; /* where no other call has just been */
@@ -188,16 +190,12 @@ static int allocate(struct run *r, km_err *err)
 
 static void release(struct run *r)
 {
-    size_t inputs = r->out->sets * r->cell->op->input_count;
-
     for (size_t i = 0; r->results && i < r->cell->op->call_count; i++)
         for (size_t set = 0; set < r->out->sets; set++)
             km_results_delete(r->t, results_of(r, i, set));
     for (size_t i = 0; r->prepared && i < r->cell->op->call_count * r->out->sets; i++)
         km_prepared_release(&r->prepared[i], r->t);
-    for (size_t i = 0; r->inputs && i < inputs; i++)
-        if (r->inputs[i])
-            r->t->aoti_torch_delete_tensor_object(r->inputs[i]);
+    km_cpu_sets_release(r->t, &r->sets);
 }
 
 /* ---- timing ---- */
@@ -337,9 +335,10 @@ static int check_results(struct run *r, km_err *err)
  * answer, or computes none, has nothing to show. */
 static int renew(struct run *r, km_err *err)
 {
-    if (km_inputs_fill(r->t, r->cell, r->inputs, r->out->sets, &r->random, err) < 0)
+    if (km_inputs_fill(r->t, r->cell, r->sets.tensors, r->out->sets, &r->random, err) < 0)
         return KM_ENOMEM;
     hash_inputs(r);
+    km_cpu_sets_guard(&r->sets);
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
             for (int i = 0; i < KM_RETURNS_MAX && results_of(r, call, set)[i]; i++)
@@ -353,24 +352,37 @@ static const char *changed_input(const struct run *r)
     size_t n = r->cell->op->input_count;
 
     for (size_t i = 0; i < r->out->sets * n; i++)
-        if (km_tensor_hash(r->t, r->inputs[i]) != r->hashes[i])
+        if (km_tensor_hash(r->t, r->sets.tensors[i]) != r->hashes[i])
             return r->cell->op->inputs[i % n].name;
-    return NULL;
+    return km_cpu_sets_are_whole(&r->sets) ? NULL : "memory beside an input";
 }
 
-/* Makes each call on each set, alone; one that changes its inputs leaves the measurement, and the
- * others are given new ones. */
+/* Makes the call on each set, and looks whether its results are complete when it returns. */
+static void call_sets(struct run *r, size_t call)
+{
+    size_t sets = 0;
+
+    for (; sets < r->out->sets && call_once(r, call, sets); sets++)
+        km_late_look(r->t, results_of(r, call, sets), &r->random, &r->looks[sets]);
+    for (size_t set = 0; set < sets; set++) {
+        if (km_late_changed(&r->looks[set]))
+            set_state(r, call, KM_CALL_CHEATS, "it writes its results after it has returned");
+        if (km_shares_memory(r->t, results_of(r, call, set), inputs_of(r, set),
+                             r->cell->op->input_count)) {
+            km_results_delete(r->t, results_of(r, call, set)); /* before it is poisoned */
+            set_state(r, call, KM_CALL_FAILED, "it returns memory of an input");
+        }
+    }
+}
+
+/* Makes each call, alone; one that changes its inputs leaves the measurement, and the others are
+ * given new ones. */
 static int call_all(struct run *r, km_err *err)
 {
     for (size_t call = 0; call < r->cell->op->call_count; call++) {
         const char *changed;
-        for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
-            if (call_once(r, call, set) &&
-                km_shares_memory(r->t, results_of(r, call, set), inputs_of(r, set),
-                                 r->cell->op->input_count)) {
-                km_results_delete(r->t, results_of(r, call, set)); /* before it is poisoned */
-                set_state(r, call, KM_CALL_FAILED, "it returns memory of an input");
-            }
+        if (is_timed(r, call))
+            call_sets(r, call);
         changed = changed_input(r);
         if (!changed)
             continue;
@@ -429,12 +441,12 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
 }
 
 int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
-                    km_cell_result *out, km_err *err)
+                    uint64_t seed, km_cell_result *out, km_err *err)
 {
     km_variable variables[KM_EXPR_NAMES_MAX];
     size_t n = km_cell_variables(cell, variables);
 
-    *out = (km_cell_result){ .cell = *cell, .seed = km_random_fresh_seed(), .gpu = t->gpu };
+    *out = (km_cell_result){ .cell = *cell, .seed = seed, .gpu = t->gpu };
     t->torch_get_num_threads(&out->threads);
     if (km_expr_value(cell->op->bytes, variables, n, &out->bytes, err) < 0 ||
         (cell->op->flops && km_expr_value(cell->op->flops, variables, n, &out->flops, err) < 0))

@@ -72,9 +72,10 @@ typedef struct {
     double margin;   /* 0.01: smaller differences are none */
 } km_bench_options;
 
-/* Everything of the result is in `a`. Errors: KM_ENOMEM; KM_ECHILD when the reference fails. */
+/* Inputs, orders and the sizes that nobody knows follow from the seed. Everything of the result is
+ * in `a`. Errors: KM_ENOMEM; KM_ECHILD when the reference fails. */
 int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
-                    km_cell_result *out, km_err *err);
+                    uint64_t seed, km_cell_result *out, km_err *err);
 
 /* What no call can be faster than, in microseconds: the copy of as many bytes, or an empty kernel.
  * 0 where it was not measured. */

@@ -5,6 +5,7 @@
 #include "bench/inputs.h"
 #include "bench/trace_check.h"
 #include "bench/verify.h"
+#include "bench/watch.h"
 #include "core/limits.h"
 
 #include <kernmill/op.h>
@@ -23,6 +24,7 @@ static int wait_for(km_gpu_cell *r, size_t call, km_err *err)
 {
     km_err why = KM_ERR_INIT;
 
+    km_watch_call(r->cell->op->calls[call].name);
     if (km_gpu_wait(r->g, &why) == 0)
         return 0;
     return km_fail(err, KM_ECHILD, "'%s': a kernel of its own failed: %s",
@@ -322,6 +324,7 @@ static int take_sample(km_gpu_cell *r, size_t call, km_column_kind kind, km_err 
     double *us = &columns[kind].samples_us[r->out->rounds];
     const km_walk *chained = &w->walks[KM_WALK_CHAINED];
 
+    km_watch_call(r->cell->op->calls[call].name);
     switch (kind) {
     case KM_COLUMN_SETS64:
         return time_warm(r, &w->walks[KM_WALK_SETS64], us, err);
@@ -358,10 +361,12 @@ static int time_first(km_gpu_cell *r, km_err *err)
     for (size_t k = 0; k < n; k++) {
         size_t i = order[k];
         const km_walk *w = i < calls ? &r->walkers[i].walks[KM_WALK_COLD] : NULL;
-        int rc = w ? time_cold(r, &w->graph, w->stream,
-                               &result_of(r, i)->columns[KM_COLUMN_COLD].samples_us[r->out->rounds],
-                               err)
-                   : time_yard(r, i - calls, err);
+        int rc;
+        km_watch_call(w ? r->cell->op->calls[i].name : NULL);
+        rc = w ? time_cold(r, &w->graph, w->stream,
+                           &result_of(r, i)->columns[KM_COLUMN_COLD].samples_us[r->out->rounds],
+                           err)
+               : time_yard(r, i - calls, err);
         if (rc < 0)
             return rc;
     }

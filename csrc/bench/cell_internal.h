@@ -8,7 +8,8 @@
 #include "bench/random.h"
 #include "bench/walk.h"
 
-/* The first reason is kept. `why` may have several lines, of which the first is kept. */
+/* The first reason is kept, but for one that ends the call's part in the measurement. `why` may
+ * have several lines, of which the first is kept. */
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why);
 
 /* Whether the call takes part: it neither fails nor spoils what the others are given. */

@@ -4,26 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/channel.h"
 #include "bench/report.h"
 #include "bench/trace_check.h"
+#include "bench/watch.h"
 #include "core/file.h"
 #include "core/str.h"
 
-/* One line to the parent: a cell's document, or { "error": ... }. */
-static int send(int fd, json_t *document)
-{
-    char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
-    int rc = text && dprintf(fd, "%s\n", text) > 0 ? 0 : KM_EIO;
-
-    free(text);
-    json_decref(document);
-    return rc;
-}
-
 /* Which torch it was, and what it took: to the first sample since the program was started (what was
- * compiled and measured before included), and this cell as a whole. */
+ * compiled and measured before included), and this cell as a whole; and the word that it is ours.
+ */
 static json_t *with_session(const km_session *s, const km_torch *t, const km_cell_result *r,
-                            double start_us, json_t *cell)
+                            double start_us, const char *word, json_t *cell)
 {
     char version[32];
 
@@ -33,31 +25,41 @@ static json_t *with_session(const km_session *s, const km_torch *t, const km_cel
     json_object_set_new(cell, "torch", json_string(version));
     json_object_set_new(cell, "first_sample_s",
                         json_real((r->first_sample_us - s->start_us) / 1e6));
+    json_object_set_new(cell, "word", json_string(word));
     json_object_set_new(cell, "seconds", json_real((km_now_us() - start_us) / 1e6));
     return cell;
 }
 
 static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
-                       km_err *err)
+                       km_arena *a, km_err *err)
+{
+    const char *text = km_arena_printf(a, "%s %s", cell->op->name, km_cell_text(a, cell));
+    km_cell_result result;
+    km_ticket ticket;
+    double start_us = km_now_us();
+    int rc;
+
+    if (!text)
+        return km_fail_nomem(err);
+    if (km_channel_announce(fd, text, &ticket, err) < 0)
+        return err->code;
+    rc = km_cell_measure(a, t, cell, &s->options, ticket.seed, &result, err);
+    /* a definition's own function that fails here costs its cells, not the others */
+    if ((rc == KM_ECHILD || rc == KM_ENOENT || rc == KM_EFORMAT) &&
+        km_rule_without_reference(a, &result, err->message))
+        rc = 0;
+    if (rc < 0)
+        return rc;
+    return km_channel_send(
+        fd, with_session(s, t, &result, start_us, ticket.word, km_cell_json(&result)));
+}
+
+static int measure_cell(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
+                        km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    km_cell_result result;
-    double start_us = km_now_us();
-    int rc = 0;
+    int rc = km_session_wants(s, &a, cell) ? measure_one(s, t, cell, fd, &a, err) : 0;
 
-    if (km_session_wants(s, &a, cell)) {
-        rc = send(fd,
-                  json_pack("{s:s+++}", "starts", cell->op->name, " ", km_cell_text(&a, cell), ""));
-        if (rc == 0) {
-            rc = km_cell_measure(&a, t, cell, &s->options, &result, err);
-            /* a definition's own function that fails here costs its cells, not the others */
-            if ((rc == KM_ECHILD || rc == KM_ENOENT || rc == KM_EFORMAT) &&
-                km_rule_without_reference(&a, &result, err->message))
-                rc = 0;
-        }
-        if (rc == 0)
-            rc = send(fd, with_session(s, t, &result, start_us, km_cell_json(&result)));
-    }
     km_arena_release(&a);
     return rc;
 }
@@ -97,7 +99,7 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
     for (size_t i = 0; i < s->suite->op_count && rc == 0; i++)
         for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]) && rc == 0; j++) {
             km_cell cell = km_suite_cell(&s->suite->ops[i], j);
-            rc = measure_one(s, &t, &cell, fd, err);
+            rc = measure_cell(s, &t, &cell, fd, err);
         }
     return rc;
 }
@@ -105,11 +107,13 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
 void km_host_run(const km_session *s, int fd, const struct km_callables *callables)
 {
     km_err err = KM_ERR_INIT;
-    int rc = measure_all(s, fd, callables, &err);
+    int rc;
 
+    km_watch_start(fd);
+    rc = measure_all(s, fd, callables, &err);
     if (rc < 0)
-        send(fd, json_pack("{s:i,s:s,s:s}", "error", err.code ? err.code : rc, "message",
-                           err.message, "hint", err.hint));
+        km_channel_send(fd, json_pack("{s:i,s:s,s:s}", "error", err.code ? err.code : rc, "message",
+                                      err.message, "hint", err.hint));
 }
 
 /* ---- a session as a text ---- */
@@ -180,7 +184,8 @@ int km_bench_serve(const char *request, int fd, const struct km_callables *calla
                : km_fail(&err, KM_EFORMAT, "the request is no JSON");
 
     if (rc < 0)
-        send(fd, json_pack("{s:i,s:s,s:s}", "error", rc, "message", err.message, "hint", err.hint));
+        km_channel_send(
+            fd, json_pack("{s:i,s:s,s:s}", "error", rc, "message", err.message, "hint", err.hint));
     km_arena_release(&a);
     json_decref(o);
     return rc;

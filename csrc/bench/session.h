@@ -1,8 +1,9 @@
 /* bench/session.h: a suite measured in a process of its own.
  *
  * The child opens torch, loads the libraries and measures; the parent reads a line of JSON for each
- * cell, holds the deadline, and writes the record: a candidate that crashes or hangs costs its
- * cell's line and an error that names the cell, not the others' results. */
+ * cell, draws the seeds (bench/channel.h), watches the files (bench/guard.h), holds the deadline,
+ * and writes the record: a candidate that crashes or hangs costs its cell's line and an error that
+ * names the cell, not the others' results. */
 #ifndef KERNMILL_BENCH_SESSION_H
 #define KERNMILL_BENCH_SESSION_H
 
@@ -19,6 +20,7 @@ typedef struct {
     const char *const *libraries;       /* files to load, ends with NULL */
     const char *python, *host, *engine; /* for calls of Python: the interpreter, bench_host.py and
                                            libkernmill_bench.so */
+    double timeout_s;                   /* of one cell; 0: ten times its budget, and two minutes */
     double start_us;                    /* when the program was started, by km_now_us */
     km_bench_options options;
     /* Called in the parent for each cell's document, which it borrows; an error ends the session.
@@ -33,8 +35,9 @@ size_t km_session_count(const km_session *s);
 /* Whether the filter takes the cell. */
 bool km_session_wants(const km_session *s, km_arena *a, const km_cell *cell);
 
-/* Measures them all. Errors: KM_ECHILD when the child ends early, with the cell; KM_ETIME; those of
- * km_torch_open, km_torch_load and km_cell_measure; those of on_cell. */
+/* Measures them all. Errors: KM_ECHILD when the child ends early, with the cell, or when a line or
+ * a file is not what it should be; KM_ETIME, with the call; those of km_torch_open, km_torch_load
+ * and km_cell_measure; those of on_cell. */
 int km_session_run(const km_session *s, km_err *err);
 
 #endif

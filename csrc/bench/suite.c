@@ -305,6 +305,36 @@ static int add_listed(const km_fields *f, km_suite_op *op, const km_toml *list, 
     return 0;
 }
 
+static int check_distinct(const km_fields *f, const km_toml_entry *axis, km_err *err)
+{
+    const km_toml_array *sizes = &axis->value->array;
+
+    for (size_t i = 0; i < sizes->count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (sizes->items[i]->kind == KM_TOML_INT && sizes->items[j]->kind == KM_TOML_INT &&
+                sizes->items[i]->integer == sizes->items[j]->integer)
+                return km_fields_fail(f, sizes->items[i], err,
+                                      "the axis '%s' has the size %lld twice", axis->key,
+                                      (long long)sizes->items[i]->integer);
+    return 0;
+}
+
+/* Models may have a shape in common: it is measured once. */
+static void drop_twins(km_suite_op *op, size_t from)
+{
+    size_t kept = from, n = op->axis_count;
+
+    for (size_t i = from; i < op->shape_count; i++) {
+        const double *shape = op->shapes + i * n;
+        size_t j = 0;
+        while (j < kept && memcmp(op->shapes + j * n, shape, n * sizeof *shape) != 0)
+            j++;
+        if (j == kept)
+            memmove(op->shapes + kept++ * n, shape, n * sizeof *shape);
+    }
+    op->shape_count = kept;
+}
+
 /* The axes, and all shapes: products, listed ones, and those of models. */
 static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
 {
@@ -326,6 +356,8 @@ static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
                                   KM_CELLS_MAX);
         total *= e->value->array.count;
         op->axes[i] = e->key;
+        if (check_distinct(&f, e, err) < 0)
+            return KM_EFORMAT;
     }
     if (models && km_models_count(&f, op, models, &of_models, err) < 0)
         return KM_EFORMAT;
@@ -338,7 +370,11 @@ static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
         return km_fail_nomem(err);
     if (add_product(&f, op, axes, err) < 0 || add_listed(&f, op, list, err) < 0)
         return KM_EFORMAT;
-    return models ? km_models_add(&f, op, models, err) : 0;
+    of_models = op->shape_count;
+    if (models && km_models_add(&f, op, models, err) < 0)
+        return KM_EFORMAT;
+    drop_twins(op, of_models);
+    return 0;
 }
 
 /* ---- operators ---- */

@@ -13,6 +13,7 @@
 #include "cli/bench_trace.h"
 #include "cli/command.h"
 #include "cli/compare_table.h"
+#include "cli/read_record.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/limits.h"
@@ -20,13 +21,14 @@
 #include "core/str.h"
 #include "formats/json.h"
 #include "pkg/home.h"
+#include "pkg/stale.h"
 #include "record/environment.h"
 #include "record/record.h"
 
 typedef struct {
     km_common common;
     bool list, models;
-    const char *filter, *output, *budget, *margin, *device, *baseline, *gate;
+    const char *filter, *output, *budget, *timeout, *margin, *device, *baseline, *gate;
     const char *candidate, *incumbent;
     const char *import, *bind, *export;
 } bench_fields;
@@ -38,6 +40,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("filter", 'f', "TEXT", bench_fields, filter, "only cells whose line holds TEXT"),
     KM_OPT_TEXT("budget", 'b', "SECONDS", bench_fields, budget,
                 "time for a cell's rounds, which end when all is decided (default: 2)"),
+    KM_OPT_TEXT("timeout", 't', "SECONDS", bench_fields, timeout,
+                "a cell that takes longer is ended (default: 10 x budget + 120)"),
     KM_OPT_TEXT("margin", 'm', "PERCENT", bench_fields, margin,
                 "smaller differences are none (default: 1)"),
     KM_OPT_TEXT("device", 'd', "cpu|cuda", bench_fields, device,
@@ -89,12 +93,18 @@ static int number(const char *text, const char *option, double standard, double 
 
 static int find_suite(struct bench *b, const char *path, const char **suite, km_err *err)
 {
+    const char *beside = km_path_join(&b->a, path, "suite.toml");
+
     *suite = km_ends_with(path, ".toml") ? path
                                          : km_path_join(&b->a, path, "benchmarks/suite.toml");
-    if (!*suite)
+    if (!*suite || !beside)
         return km_fail_nomem(err);
     if (km_file_exists(*suite))
         return 0;
+    if (km_file_exists(beside)) {
+        *suite = beside;
+        return 0;
+    }
     km_fail(err, KM_ENOENT, "there is no '%s'", *suite);
     return km_hint(err, "name a kernel repository with that file, or a suite.toml");
 }
@@ -116,7 +126,14 @@ static int find_library(struct bench *b, const char *suite, const char *package,
         return err->code;
     for (size_t i = 0; i < names.count; i++)
         if (km_starts_with(names.names[i], "lib") && km_ends_with(names.names[i], ".so")) {
+            const char *stale;
             *out = km_path_join(&b->a, folder, names.names[i]);
+            stale = *out && folder == built ? km_stale_source(&b->a, repository) : NULL;
+            if (stale)
+                km_term_note(&b->f->common.term,
+                             "note: '%s' is younger than what is measured: "
+                             "kernmill build %s",
+                             stale, repository);
             return *out ? 0 : km_fail_nomem(err);
         }
     return km_fail(err, KM_EFORMAT, "'%s' holds no library", folder);
@@ -370,16 +387,15 @@ static int check_options(const bench_fields *f, km_err *err)
 static int carry_out(struct bench *b, const char *path, km_err *err)
 {
     const char *suite;
-    double percent;
 
     if (check_options(b->f, err) < 0 ||
         number(b->f->budget, "budget", 2, &b->session.options.budget_s, err) < 0 ||
-        number(b->f->margin, "margin", 1, &percent, err) < 0 ||
-        km_compare_gate(b->f->gate, "gate", &b->gate, err) < 0 ||
+        number(b->f->timeout, "timeout", 0, &b->session.timeout_s, err) < 0 ||
+        km_compare_share(b->f->margin, "margin", 0.01, &b->session.options.margin, err) < 0 ||
+        km_compare_share(b->f->gate, "gate", 0.02, &b->gate, err) < 0 ||
         find_suite(b, path, &suite, err) < 0 ||
-        (b->f->baseline && km_record_read(b->f->baseline, &b->before, err) < 0))
+        (b->f->baseline && km_read_record(&b->f->common, b->f->baseline, &b->before, err) < 0))
         return err->code;
-    b->session.options.margin = percent / 100;
     b->session.device = b->f->device;
     if (b->f->device && strcmp(b->f->device, "cpu") != 0 && strcmp(b->f->device, "cuda") != 0)
         return km_fail(err, KM_EUSAGE, "option '--device' wants cpu or cuda, not '%s'",
@@ -437,8 +453,8 @@ const km_command km_cmd_bench = {
     .help = "measure a suite: every call in turns, and check what was timed",
     .args = "[PATH]",
     .more =
-        "PATH is a repository with benchmarks/suite.toml, or a suite; without one, the working\n"
-        "folder. The format of suites stands in csrc/bench/suite.h.\n\n"
+        "PATH is a repository with benchmarks/suite.toml, a folder with suite.toml, or a suite;\n"
+        "without one, the working folder. The format of suites stands in csrc/bench/suite.h.\n\n"
         "--import DIR reads definitions/ and workloads/ of a FlashInfer Trace set, or folders "
         "with\n"
         "definition.json and workload.jsonl of SOL-ExecBench, and writes a suite into the folder "

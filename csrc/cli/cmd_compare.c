@@ -1,6 +1,7 @@
 /* cli/cmd_compare.c: kernmill compare OLD NEW: what became slower between two records. */
 #include "cli/command.h"
 #include "cli/compare_table.h"
+#include "cli/read_record.h"
 #include "record/record.h"
 
 typedef struct {
@@ -39,11 +40,11 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     int rc = km_check_args(arg_count, 2, 2, err);
 
     if (rc == 0)
-        rc = km_compare_gate(f->gate, "gate", &gate, err);
+        rc = km_compare_share(f->gate, "gate", 0.02, &gate, err);
     if (rc == 0)
-        rc = km_record_read(args[0], &before, err);
+        rc = km_read_record(&f->common, args[0], &before, err);
     if (rc == 0)
-        rc = km_record_read(args[1], &now, err);
+        rc = km_read_record(&f->common, args[1], &now, err);
     if (rc == 0)
         rc = km_record_compare(&a, before, now, gate, &c, err);
     if (rc == 0 && !c.count)

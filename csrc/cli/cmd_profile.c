@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/profile_table.h"
+#include "core/file.h"
 #include "formats/json.h"
 #include "pkg/home.h"
 #include "profile/profile.h"
@@ -92,6 +93,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 
     if (rc == 0)
         rc = read_rate(f->copy_rate, &rate, err);
+    if (rc == 0 && f->output)
+        rc = km_file_check_append(f->output, err);
     if (rc == 0)
         rc = profile_script(f, args, rate, &profile, err);
     if (rc == 0 && f->output)

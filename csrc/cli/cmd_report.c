@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/read_record.h"
 #include "core/file.h"
 #include "core/path.h"
 #include "record/page.h"
@@ -39,7 +40,7 @@ static int print(const report_fields *f, const km_plots *plots, const char *page
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    const report_fields *f = fields;
+    report_fields *f = fields;
     km_arena a = KM_ARENA_INIT;
     json_t *cells = NULL;
     km_plots plots = { 0 };
@@ -47,7 +48,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     int rc = km_check_args(arg_count, 1, 1, err);
 
     if (rc == 0)
-        rc = km_record_read(args[0], &cells, err);
+        rc = km_read_record(&f->common, args[0], &cells, err);
     if (rc == 0) {
         folder = f->output ? f->output : km_record_folder(&a, args[0]);
         page = folder ? km_path_join(&a, folder, "index.html") : NULL;

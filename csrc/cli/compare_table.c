@@ -53,11 +53,12 @@ json_t *km_compare_json(const km_comparison *c, double gate)
                      "only_new", (json_int_t)c->only_new);
 }
 
-int km_compare_gate(const char *text, const char *option, double *out, km_err *err)
+int km_compare_share(const char *text, const char *option, double standard, double *out,
+                     km_err *err)
 {
     char *end;
 
-    *out = 0.02;
+    *out = standard;
     if (!text)
         return 0;
     *out = strtod(text, &end) / 100;

@@ -1,6 +1,10 @@
 #include "pkg/build.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/file.h"
@@ -11,6 +15,7 @@
 #include "pkg/ninja.h"
 #include "pkg/probe.h"
 #include "pkg/stage.h"
+#include "pkg/stale.h"
 
 static int run_ninja(km_arena *a, const km_plan *p, const char *file, km_err *err)
 {
@@ -38,10 +43,14 @@ static int run_ninja(km_arena *a, const km_plan *p, const char *file, km_err *er
     return rc;
 }
 
-static int write_compile_commands(km_arena *a, const km_plan *p, const char *file, km_err *err)
+/* Its time says when a build last had something to do: what is younger was not compiled
+ * (pkg/stale.h). */
+static int write_compile_commands(km_arena *a, const km_plan *p, const char *file,
+                                  const struct timespec *began, km_err *err)
 {
     const char *const argv[] = { "ninja", "-f", file, "-t", "compdb", "cc", NULL };
-    const char *path = km_path_join(a, p->build_dir, "compile_commands.json");
+    const char *path = km_path_join(a, p->build_dir, KM_BUILD_MARK);
+    const struct timespec times[] = { *began, *began };
     km_proc proc = { .argv = argv, .cwd = p->m->dir };
     km_proc_result r = KM_PROC_RESULT_INIT;
     int rc = path ? km_proc_check(&proc, &r, err) : km_fail_nomem(err);
@@ -49,6 +58,8 @@ static int write_compile_commands(km_arena *a, const km_plan *p, const char *fil
     if (rc == 0)
         rc = km_file_update(path, r.out.data, r.out.length, 0666, err);
     km_proc_result_release(&r);
+    if (rc == 0 && km_stale_source(a, p->m->dir) && utimensat(AT_FDCWD, path, times, 0) < 0)
+        return km_fail_errno(err, errno, "unable to date '%s'", path);
     return rc;
 }
 
@@ -72,8 +83,10 @@ static int probe_products(km_arena *a, const km_plan *p, km_err *err)
 static int build_locked(km_arena *a, const km_plan *p, km_err *err)
 {
     const char *file = km_path_join(a, p->work_dir, "build.ninja");
+    struct timespec began;
     int rc = file ? km_generate_sources(p, err) : km_fail_nomem(err);
 
+    clock_gettime(CLOCK_REALTIME, &began);
     if (rc == 0)
         rc = km_ninja_write(p, err);
     if (rc == 0)
@@ -83,7 +96,7 @@ static int build_locked(km_arena *a, const km_plan *p, km_err *err)
     if (rc == 0)
         rc = probe_products(a, p, err);
     if (rc == 0)
-        rc = write_compile_commands(a, p, file, err);
+        rc = write_compile_commands(a, p, file, &began, err);
     if (rc == 0)
         rc = km_stage(p, err);
     if (rc == 0 && km_stage_is_editable(p))

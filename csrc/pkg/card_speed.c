@@ -224,7 +224,7 @@ static int add_record(struct speed *s, const json_t *cells, const char *record, 
 static int read_record(struct speed *s, const char *path, km_err *err)
 {
     json_t *cells = NULL;
-    int rc = km_record_read(path, &cells, err);
+    int rc = km_record_read(path, &cells, NULL, err);
 
     if (rc == 0)
         rc = add_record(s, cells, path, err);

@@ -31,34 +31,40 @@ const json_t *km_record_find(const json_t *cells, const json_t *like, size_t *at
     return NULL;
 }
 
-static void take_line(json_t *cells, const char *line, size_t length)
+/* Whether the line is a cell, or empty. */
+static bool take_line(json_t *cells, const char *line, size_t length)
 {
     json_t *cell = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
     size_t at;
 
-    if (!json_is_array(json_object_get(cell, "calls")))
+    if (!json_is_array(json_object_get(cell, "calls"))) {
         json_decref(cell);
-    else if (km_record_find(cells, cell, &at))
+        return length == 0;
+    }
+    if (km_record_find(cells, cell, &at))
         json_array_set_new(cells, at, cell);
     else
         json_array_append_new(cells, cell);
+    return true;
 }
 
-int km_record_read(const char *path, json_t **cells, km_err *err)
+int km_record_read(const char *path, json_t **cells, size_t *skipped, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
     char *text = NULL;
-    size_t size = 0;
+    size_t size = 0, no_cells = 0;
     int rc = km_file_read(&a, path, KM_JSON_BYTES_MAX, &text, &size, err);
 
     *cells = rc == 0 ? json_array() : NULL;
     for (size_t at = 0; *cells && at < size;) {
         const char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
-        take_line(*cells, text + at, length);
+        no_cells += !take_line(*cells, text + at, length);
         at += length + 1;
     }
     km_arena_release(&a);
+    if (skipped)
+        *skipped = no_cells;
     if (rc == 0 && !*cells)
         return km_fail_nomem(err);
     if (rc == 0 && json_array_size(*cells) == 0) {

@@ -11,10 +11,11 @@
 #include "core/arena.h"
 #include "core/err.h"
 
-/* The cells of a record, a JSON array; of a cell that was measured several times the last. A line
- * that was cut off by a crash is left out. Errors: KM_ENOENT, KM_EIO; KM_EFORMAT when no line is a
+/* The cells of a record, a JSON array; of a cell that was measured several times the last. Lines
+ * that are no cells, as one that was cut off by a crash, are counted in `skipped` (may be NULL) and
+ * left out. Errors: KM_ENOENT, KM_EIO; KM_EFORMAT when no line is a
  * cell. */
-int km_record_read(const char *path, json_t **cells, km_err *err);
+int km_record_read(const char *path, json_t **cells, size_t *skipped, km_err *err);
 
 /* Where `kernmill report` writes what it makes of a record: its path without .jsonl, or with
  * -report behind it. In the arena; NULL when there is no memory. */

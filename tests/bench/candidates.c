@@ -1,8 +1,14 @@
 /* Operators that all claim to be neg: one is, the others get a good time in a way that a benchmark
  * must notice. The comment says how. */
+#define _GNU_SOURCE /* dladdr */
 #include <kernmill/op.h>
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum { ROWS = 7 };
 
@@ -130,6 +136,192 @@ static int coarse(km_call *c)
 }
 KM_KERNEL(coarse)
 
+/* Looks for the answer in memory that was given back: what the reference left there would begin as
+ * the answer does. */
+static int searches(km_call *c)
+{
+    enum { BLOCKS = 16 };
+    const km_tensor *x = km_arg_tensor(c, 0);
+    const float first = -*(const float *)x->data;
+    size_t bytes = (size_t)x->numel * sizeof first;
+    km_tensor *y = km_empty_like(c, x);
+    void *blocks[BLOCKS];
+
+    if (!y)
+        return KM_FAILED;
+    for (int i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(bytes);
+        if (blocks[i] && memcmp(blocks[i], &first, sizeof first) == 0)
+            memcpy(y->data, blocks[i], bytes);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+    return km_return(c, 0, y);
+}
+KM_KERNEL(searches)
+
+/* Honest to whoever looks, and writes a better record of its own wherever it can. */
+static int forges(km_call *c)
+{
+    static const char line[] =
+        "{\"op\":\"neg\",\"calls\":[{\"name\":\"forges\",\"state\":\"right\"}]}\n";
+
+    for (int fd = 3; fd < 64; fd++)
+        if (write(fd, line, sizeof line - 1) < 0)
+            continue;
+    return honest(c);
+}
+KM_KERNEL(forges)
+
+/* Changes the suite that it is measured by. */
+static int edits(km_call *c)
+{
+    char words[4096] = "";
+    int fd = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t size = read(fd, words, sizeof words - 1);
+
+    close(fd);
+    for (const char *word = words; word < words + size; word += strlen(word) + 1) {
+        size_t n = strlen(word);
+        if (n < 5 || strcmp(word + n - 5, ".toml") != 0)
+            continue;
+        fd = open(word, O_WRONLY | O_APPEND);
+        if (fd < 0 || write(fd, "\n", 1) != 1)
+            return km_error(c, "not even that");
+        close(fd);
+    }
+    return honest(c);
+}
+KM_KERNEL(edits)
+
+/* Whether a table of inputs and answers lies beside this library: an earlier run's. */
+static FILE *table(const char *mode)
+{
+    static const int here;
+    char path[4096];
+    Dl_info self;
+
+    if (!dladdr(&here, &self))
+        return NULL;
+    snprintf(path, sizeof path, "%s.answers", self.dli_fname);
+    return fopen(path, mode);
+}
+
+/* Keeps its answers for the next run, and then has them ready. */
+static int answers(km_call *c)
+{
+    static int known = -1, kept;
+    const km_tensor *x = km_arg_tensor(c, 0);
+    size_t n = (size_t)x->numel;
+    km_tensor *y = km_empty_like(c, x);
+    float *row = malloc(n * sizeof *row);
+    FILE *f = known == 0 ? NULL : table("rb");
+
+    if (!y || !row)
+        return KM_FAILED;
+    if (known < 0)
+        known = f != NULL;
+    while (known && f && fread(row, sizeof *row, n, f) == n)
+        if (memcmp(row, x->data, n * sizeof *row) == 0)
+            negate(row, y->data, x->numel);
+    if (f)
+        fclose(f);
+    free(row);
+    if (known)
+        return km_return(c, 0, y);
+    f = kept++ < 64 ? table("ab") : NULL;
+    if (f && (fwrite(x->data, sizeof *row, n, f) != n || fclose(f) != 0))
+        return km_error(c, "no table");
+    negate(x->data, y->data, x->numel);
+    return km_return(c, 0, y);
+}
+KM_KERNEL(answers)
+
+/* x * w, with the second factor packed once for ever. */
+static int packs(km_call *c)
+{
+    static float packed[256];
+    static int is_packed;
+    const km_tensor *x = km_arg_tensor(c, 0), *w = km_arg_tensor(c, 1);
+    km_tensor *y = km_empty_like(c, x);
+    int64_t columns = w->numel;
+
+    if (!y || columns > 256)
+        return KM_FAILED;
+    if (!is_packed)
+        memcpy(packed, w->data, (size_t)columns * sizeof *packed);
+    is_packed = 1;
+    for (int64_t i = 0; i < x->numel; i++)
+        ((float *)y->data)[i] = ((const float *)x->data)[i] * packed[i % columns];
+    return km_return(c, 0, y);
+}
+KM_KERNEL(packs)
+
+/* Leaves the work to a thread and returns. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct {
+        const float *x;
+        float *y;
+        int64_t n;
+    } work[64];
+    int first, count;
+} queue = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, { { NULL, NULL, 0 } }, 0, 0 };
+
+static void *serve(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&queue.lock);
+    for (;;) {
+        while (!queue.count)
+            pthread_cond_wait(&queue.more, &queue.lock);
+        negate(queue.work[queue.first].x, queue.work[queue.first].y, queue.work[queue.first].n);
+        queue.first = (queue.first + 1) % 64;
+        queue.count--;
+    }
+    return NULL;
+}
+
+static int defers(km_call *c)
+{
+    static pthread_t thread;
+    const km_tensor *x = km_arg_tensor(c, 0);
+    km_tensor *y = km_empty_like(c, x);
+
+    if (!y || (!thread && pthread_create(&thread, NULL, serve, NULL) != 0))
+        return KM_FAILED;
+    pthread_mutex_lock(&queue.lock);
+    if (queue.count == 64) {
+        pthread_mutex_unlock(&queue.lock);
+        return honest(c);
+    }
+    queue.work[(queue.first + queue.count++) % 64] = (__typeof__(queue.work[0])){ x->data, y->data,
+                                                                                  x->numel };
+    pthread_cond_signal(&queue.more);
+    pthread_mutex_unlock(&queue.lock);
+    return km_return(c, 0, y);
+}
+KM_KERNEL(defers)
+
+/* Writes a word beside its input. */
+static int spills(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+
+    ((float *)x->data)[x->numel + 16] = 0;
+    return honest(c);
+}
+KM_KERNEL(spills)
+
+static int hangs(km_call *c)
+{
+    for (;;)
+        pause();
+    return honest(c);
+}
+KM_KERNEL(hangs)
+
 /* Honest, and as long as it is told: two of these differ by exactly what the suite says. */
 static int turns(km_call *c)
 {
@@ -170,6 +362,14 @@ static const km_op ops[] = {
     { "shapes(Tensor x) -> Tensor", .cpu = &shapes_kernel },
     { "coarse(Tensor x) -> Tensor", .cpu = &coarse_kernel },
     { "turns(Tensor x, int count) -> Tensor", .cpu = &turns_kernel },
+    { "searches(Tensor x) -> Tensor", .cpu = &searches_kernel },
+    { "forges(Tensor x) -> Tensor", .cpu = &forges_kernel },
+    { "edits(Tensor x) -> Tensor", .cpu = &edits_kernel },
+    { "answers(Tensor x) -> Tensor", .cpu = &answers_kernel },
+    { "packs(Tensor x, Tensor w) -> Tensor", .cpu = &packs_kernel },
+    { "defers(Tensor x) -> Tensor", .cpu = &defers_kernel },
+    { "spills(Tensor x) -> Tensor", .cpu = &spills_kernel },
+    { "hangs(Tensor x) -> Tensor", .cpu = &hangs_kernel },
     { "raises(Tensor x) -> Tensor", .cpu = &raises_kernel },
     { "crashes(Tensor x) -> Tensor", .cpu = &crashes_kernel },
 };

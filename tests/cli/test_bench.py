@@ -72,7 +72,21 @@ def states(answer) -> dict[str, set[str]]:
 
 # Honest operators are not accused, beside cheats or alone, ever.
 @pytest.mark.parametrize(
-    "cheat", ["", "stale", "memo", "later", "zeroes", "small", "shapes", "coarse", "raises"]
+    "cheat",
+    [
+        "",
+        "stale",
+        "memo",
+        "later",
+        "zeroes",
+        "spills",
+        "small",
+        "shapes",
+        "coarse",
+        "searches",
+        "defers",
+        "raises",
+    ],
 )
 def test_cheats(cheat, kernmill, suite):
     names = ["honest", *([cheat] if cheat else [])]
@@ -83,8 +97,12 @@ def test_cheats(cheat, kernmill, suite):
     if cheat == "raises":
         assert said[cheat] == {"failed"}
         assert answer.json["cells"][0]["calls"][2]["why"].endswith("cand::raises: not today")
-    elif cheat == "zeroes":
-        assert said[cheat] == {"changed its inputs"} and answer.json["cells"][0]["calls"][2]["why"] == "x"
+    elif cheat in ("zeroes", "spills"):
+        changed = {"zeroes": "x", "spills": "memory beside an input"}[cheat]
+        assert said[cheat] == {"changed its inputs"} and answer.json["cells"][0]["calls"][2]["why"] == changed
+    elif cheat == "defers":
+        assert said[cheat] == {"cheats"}
+        assert answer.json["cells"][0]["calls"][2]["why"] == "it writes its results after it has returned"
     elif cheat == "shapes":
         whys = [cell["calls"][2]["why"] for cell in answer.json["cells"]]
         assert said[cheat] == {"wrong"} and all(why.startswith("with another size (rows=") for why in whys)
@@ -97,6 +115,60 @@ def test_a_candidate_that_crashes(kernmill, suite):
     answer = bench(kernmill, suite("crashes"))
     assert (answer.code, answer.out) == (4, "")
     assert "error: the cell 'neg rows=7 columns=33 float32' ended the process (signal 11)\n" in answer.err
+
+
+# A call that never returns is named when its time is over.
+def test_a_candidate_that_hangs(kernmill, suite):
+    answer = bench(kernmill, "--timeout", "3", suite("honest", "hangs"))
+    assert answer.code == 5
+    assert (
+        "the cell 'neg rows=7 columns=33 float32': 'hangs' takes longer than 3 s; it was ended" in answer.err
+    )
+
+
+# Who writes into the harness's own channel, or its files, costs the run.
+@pytest.mark.parametrize(
+    "cheat, why", [("forges", "a forged record"), ("edits", "suite.toml' changed while")]
+)
+def test_tampering(cheat, why, kernmill, suite, tmp_path):
+    record = tmp_path / "record.jsonl"
+    answer = bench(kernmill, "-o", record, suite("honest", cheat))
+    assert (answer.code, answer.out) == (4, "") and why in answer.err
+    assert not record.exists() or not record.read_text()
+
+
+# Inputs are drawn when the libraries are loaded: what an earlier run kept is of no use.
+def test_answers_of_an_earlier_run(kernmill, suite, candidates, tmp_path):
+    path, library = suite("answers"), tmp_path / "own.so"
+    library.write_bytes(candidates.read_bytes())
+    replace(path, str(candidates), str(library))
+    assert states(bench(kernmill, "--json", path))["answers"] == {"right"}
+    assert states(bench(kernmill, "--json", path))["answers"] == {"wrong"}
+
+
+# What is packed outside the call is packed for values that do not stay.
+def test_set_up_outside_the_call(kernmill, candidates, tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.replace('x = { shape = ["rows", "columns"] }',
+                                  'x = { shape = ["rows", "columns"] }\nw = { shape = ["columns"] }')
+                    .replace('aten::neg(Tensor self)', 'aten::mul.Tensor(Tensor self, Tensor other)')
+                    .replace('["x"]', '["x", "w"]')
+                    + f'[op.neg.calls.packs]\nlibrary = "{candidates}"\narguments = ["x", "w"]\n'
+                      'schema = "cand::packs(Tensor x, Tensor w) -> Tensor"\n')  # fmt: skip
+    said = states(bench(kernmill, "--json", path))
+    assert said["torch"] == {"right"} and said["packs"] == {"wrong"}
+
+
+# Answers so small that any absolute bound would take zeros for them.
+def test_zeros_for_small_answers(kernmill, tmp_path):
+    path = tmp_path / "suite.toml"
+    (tmp_path / "peer.py").write_text("import torch\n\n\ndef zeros(x):\n    return torch.zeros_like(x)\n")
+    softmax = "aten::_softmax(Tensor self, int dim, bool half_to_float)"
+    path.write_text(SUITE.replace("aten::neg(Tensor self)", softmax).replace('["x"]', '["x", 1, false]')
+                    .replace("tolerance = 1", "tolerance = 8").replace("columns = [33]", "columns = [4096]")
+                    + '[op.neg.calls.zeros]\npython = "peer.py:zeros"\narguments = ["x"]\n')  # fmt: skip
+    said = states(bench(kernmill, "--json", path))
+    assert said["torch"] == {"right"} and said["zeros"] == {"wrong"}
 
 
 # ---- what is measured and written ----
@@ -144,6 +216,13 @@ def test_a_wrong_answer(kernmill, suite):
     assert answer.code == 1 and call["state"] == "wrong" and call["error_ulp"] > 1
 
 
+def test_a_size_that_stands_twice(kernmill, suite):
+    path = suite()
+    replace(path, "[7, 64]", "[7, 64, 7]")
+    answer = kernmill("bench", "--list", path)
+    assert answer.code == 4 and "suite.toml:4:25: error: the axis 'rows' has the size 7 twice" in answer.err
+
+
 def test_list_and_filter(kernmill, suite):
     path = suite()
     answer = kernmill("bench", "--list", path)
@@ -153,6 +232,12 @@ def test_list_and_filter(kernmill, suite):
     ]
     answer = kernmill("bench", "-f", "rows=8", path)
     assert answer.code == 2 and "no cell of" in answer.err
+
+
+def test_a_suite_in_a_folder_of_its_own(kernmill, suite, tmp_path):
+    suite()
+    assert kernmill("bench", "--list", "--margin", "1%", tmp_path).code == 0
+    assert kernmill("bench", "--list", "--margin", "1", cwd=tmp_path).code == 0
 
 
 def test_what_is_missing(kernmill, suite, tmp_path):

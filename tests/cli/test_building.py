@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -50,6 +51,29 @@ def test_second_build_touches_nothing(kernmill, repository):
     changed = {name for name in before if after.get(name) != before[name]}
     assert changed <= {"build/.kernmill/.ninja_log", "build/.kernmill/.ninja_deps"}, changed
     assert set(after) == set(before)
+
+
+# What is measured is what was built: sources that are younger are named, until they are built.
+def test_a_build_that_is_older_than_its_sources(kernmill, repository):
+    (repository / "benchmarks").mkdir()
+    (repository / "benchmarks/suite.toml").write_text(
+        'name = "scale"\n[op.scale]\naxes = { n = [8] }\ndtypes = ["float32"]\nbytes = "8 * n"\n'
+        'reference = "ours"\ntolerance = 1\n[op.scale.inputs]\nx = { shape = ["n"] }\n[op.scale.calls.ours]\n'
+        'library = "demo_kernel"\nschema = "demo_kernel::no_such(Tensor x) -> Tensor"\narguments = ["x"]\n'
+    )
+    assert kernmill("build", "--cpu", "-q", repository).code == 0
+
+    def says_so():
+        answer = kernmill("bench", "--device", "cpu", repository, env={"KERNMILL_PYTHON": sys.executable})
+        return f"is younger than what is measured: kernmill build {repository}" in answer.err
+
+    assert not says_so()
+    time.sleep(0.02)
+    for name in ("build.toml", "torch-ext/torch_binding.c"):
+        (repository / name).touch()
+        assert says_so(), name
+        assert kernmill("build", "--cpu", "-q", repository).code == 0
+        assert not says_so(), name
 
 
 # A file that is gone from the sources is gone from what is shipped, under its old name too.

@@ -79,6 +79,7 @@ def test_nothing_in_common(kernmill, tmp_path):
     other.write_text('{"cut": \n' + json.dumps({**first, "op": "another"}) + "\n")
     answer = kernmill("compare", RECORD, other)
     assert answer.code == 4 and "have no call of a cell in common" in answer.err
+    assert f"'{other}': left out 1 lines that are no measured cells" in answer.err
 
 
 def test_a_file_that_is_no_record(kernmill):

@@ -163,6 +163,18 @@ int nothing_cuda(km_call *c, const km_tensor *x, km_tensor *y)
     return launch(c, &nothing, false, x, NULL, y);
 }
 
+/* Asks for more threads than a block can have, and does not look whether that went well. */
+int fails_cuda(km_call *c, const km_tensor *x, km_tensor *y)
+{
+    km_launch how = { .grid = { 1, 1, 1 }, .block = { 4096, 1, 1 } };
+    void *to = y->data, *from = x->data;
+    int64_t n = x->numel;
+    void *arguments[] = { &to, &from, &n };
+
+    (void)km_launch_kernel(c, &cheats_image, &negate, &how, arguments);
+    return 0;
+}
+
 int coarse_cuda(km_call *c, const km_tensor *x, km_tensor *y)
 {
     return launch(c, &negate_coarse, false, x, NULL, y);

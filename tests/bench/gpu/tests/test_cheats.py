@@ -37,6 +37,7 @@ CAUGHT = {
     "spills": ("changed its inputs", "memory beside an input"),
     "zeroes": ("changed its inputs", "x"),
     "nothing": ("wrong", "beyond the tolerance"),
+    "fails": ("failed", "kernmill_cheats::fails"),  # asks for too large a block, and does not look
     "coarse": ("wrong", "beyond the tolerance"),
     "shapes": ("wrong", "with another size"),
     "batches": ("cheats", "different numbers of kernels"),

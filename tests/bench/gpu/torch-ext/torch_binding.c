@@ -25,6 +25,7 @@ static int run(km_call *c, km_cheat *cheat)
     X(spills)                                                                                      \
     X(zeroes)                                                                                      \
     X(nothing)                                                                                     \
+    X(fails)                                                                                       \
     X(coarse)                                                                                      \
     X(shapes)                                                                                      \
     X(batches)                                                                                     \

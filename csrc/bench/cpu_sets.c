@@ -1,0 +1,96 @@
+#include "bench/cpu_sets.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/inputs.h"
+
+#include <kernmill/tensor.h>
+
+enum { GUARD_LINES = 2, GUARD_PATTERN = 0xa5 };
+
+static size_t lines_of(size_t bytes)
+{
+    return (bytes + KM_CPU_LINE_BYTES - 1) / KM_CPU_LINE_BYTES;
+}
+
+static int set_lines(const km_cell *cell, km_layout *layouts, size_t *sizes, size_t *lines,
+                     km_err *err)
+{
+    *lines = 0;
+    for (size_t i = 0; i < cell->op->input_count; i++) {
+        km_layout *l = &layouts[i];
+        if (km_input_layout(cell, i, l, err) < 0)
+            return err->code;
+        sizes[i] = lines_of(km_layout_extent(l->ndim, l->sizes, l->strides) *
+                            km_dtype_bytes((km_dtype)km_input_dtype(cell, i, false)));
+        *lines += GUARD_LINES + sizes[i];
+    }
+    return 0;
+}
+
+static int allocate(km_arena *a, km_cpu_sets *s, size_t lines, km_err *err)
+{
+    s->bytes = lines * KM_CPU_LINE_BYTES;
+    s->memory = aligned_alloc(KM_CPU_LINE_BYTES, s->bytes);
+    s->is_input = calloc(lines, sizeof *s->is_input);
+    s->tensors = km_arena_array(a, s->count * s->inputs + 1, sizeof *s->tensors);
+    if (!s->memory || !s->is_input || !s->tensors)
+        return km_fail_nomem(err);
+    return 0;
+}
+
+int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count,
+                     km_cpu_sets *out, km_err *err)
+{
+    size_t n = cell->op->input_count, lines, at = GUARD_LINES;
+    km_layout *layouts = km_arena_array(a, n + 1, sizeof *layouts);
+    size_t *sizes = km_arena_array(a, n + 1, sizeof *sizes);
+
+    *out = (km_cpu_sets){ .count = count, .inputs = n };
+    if (!layouts || !sizes)
+        return km_fail_nomem(err);
+    if (set_lines(cell, layouts, sizes, &lines, err) < 0 ||
+        allocate(a, out, GUARD_LINES + count * lines, err) < 0)
+        return err->code;
+    for (size_t k = 0; k < count * n; k++) {
+        size_t i = k % n;
+        if (km_torch_empty(t, &layouts[i], km_input_dtype(cell, i, false),
+                           out->memory + at * KM_CPU_LINE_BYTES, &out->tensors[k], err) < 0)
+            return err->code;
+        for (size_t end = at + sizes[i]; at < end; at++)
+            out->is_input[at] = true;
+        at += GUARD_LINES;
+    }
+    km_cpu_sets_guard(out);
+    return 0;
+}
+
+void km_cpu_sets_guard(km_cpu_sets *s)
+{
+    for (size_t line = 0; line < s->bytes / KM_CPU_LINE_BYTES; line++)
+        if (!s->is_input[line])
+            memset(s->memory + line * KM_CPU_LINE_BYTES, GUARD_PATTERN, KM_CPU_LINE_BYTES);
+}
+
+bool km_cpu_sets_are_whole(const km_cpu_sets *s)
+{
+    unsigned char guard[KM_CPU_LINE_BYTES];
+
+    memset(guard, GUARD_PATTERN, sizeof guard);
+    for (size_t line = 0; line < s->bytes / KM_CPU_LINE_BYTES; line++)
+        if (!s->is_input[line] &&
+            memcmp(s->memory + line * KM_CPU_LINE_BYTES, guard, sizeof guard) != 0)
+            return false;
+    return true;
+}
+
+void km_cpu_sets_release(const km_torch *t, km_cpu_sets *s)
+{
+    for (size_t k = 0; s->tensors && k < s->count * s->inputs; k++)
+        if (s->tensors[k])
+            t->aoti_torch_delete_tensor_object(s->tensors[k]);
+    free(s->memory);
+    free(s->is_input);
+    *s = (km_cpu_sets){ 0 };
+}

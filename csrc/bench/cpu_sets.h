@@ -1,0 +1,32 @@
+/* bench/cpu_sets.h: the sets of inputs of a cell on the CPU, in one region of memory: between any
+ * two tensors, and at both ends, stands a guard of known bytes. (On a GPU: bench/sets.h.) */
+#ifndef KERNMILL_BENCH_CPU_SETS_H
+#define KERNMILL_BENCH_CPU_SETS_H
+
+#include "bench/suite.h"
+#include "bench/torch_host.h"
+
+typedef struct {
+    size_t count, inputs;     /* sets; inputs a set */
+    km_torch_tensor *tensors; /* [count][inputs], in the arena */
+    unsigned char *memory;
+    size_t bytes;
+    bool *is_input; /* [bytes / KM_CPU_LINE_BYTES]: lines of memory that are not are guards */
+} km_cpu_sets;
+
+#define KM_CPU_LINE_BYTES 64u /* the alignment of torch's own tensors */
+
+/* Without values. Errors: KM_ENOMEM, those of km_input_layout. On error, too, it wants a release.
+ */
+int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count,
+                     km_cpu_sets *out, km_err *err);
+
+/* Writes the guards anew. */
+void km_cpu_sets_guard(km_cpu_sets *s);
+
+/* Whether the guards are as they were. */
+bool km_cpu_sets_are_whole(const km_cpu_sets *s);
+
+void km_cpu_sets_release(const km_torch *t, km_cpu_sets *s);
+
+#endif
