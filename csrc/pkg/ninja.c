@@ -185,6 +185,7 @@ static void write_image(km_str *s, const km_plan *p, const km_plan_device *d, co
     km_str_printf(s, "\n  arch = %s%s\n  flags =", name, ptx ? "ptx" : "");
     for (size_t i = 0; i < d->section->include.count; i++)
         add_flag(s, "-I", d->section->include.items[i]);
+    add_flag(s, "-I", p->home.include);
     for (size_t i = 0; i < d->section->cuda_flags.count; i++)
         add_flag(s, "--flag=", d->section->cuda_flags.items[i]);
     km_str_add_char(s, '\n');

@@ -16,7 +16,10 @@ typedef struct {
     int round_normalized, round_sum;
     int float_weight; /* weight is float32, whatever x is */
     int aligned; /* every row starts at 16 bytes and holds whole 16-byte vectors; so does weight */
-    int row_threads; /* _long and _any kernels: how many threads share a row */
+    int row_threads;   /* _any kernels: how many threads share a row */
+    int streaming;     /* stores leave the caches first */
+    int trigger_first; /* the successor may start before this one has loaded */
+    int prefetch_rows; /* x is dense, and worth asking for before the predecessor has ended */
 } rms_norm_forward_args;
 
 typedef struct {
@@ -30,7 +33,8 @@ typedef struct {
     long long dy_stride, s_stride, dsum_stride, dx_stride;
     float weight_offset;
     int round_normalized;
-    int float_weight, aligned, row_threads; /* as above */
+    int float_weight, aligned;
+    int row_threads; /* _long and _any kernels: how many threads share a row */
 } rms_norm_backward_args;
 
 typedef struct {

@@ -11,8 +11,10 @@
  * Entry points: rms_norm_backward_<dtype>_<threads>x<vectors>, ..._long, ..._any,
  *         rms_norm_dweight_<weight>.
  */
+#include <kernmill/row.cuh>
+#include <kernmill/vec.cuh>
+
 #include "rmsnorm_args.h"
-#include "vec.cuh"
 
 /* One vector of a row: g = dy * (offset + weight), n = s * rstd. */
 template <class T, int N>

@@ -1,7 +1,9 @@
 /* Chooses the kernel and the launch shape, and launches.
  *
- * A shape is a number of threads for each row; which one serves a row depends on the number of
- * 16-byte vectors in it alone, never on the number of rows, so that a row's bits do not either. */
+ * How many threads share a row, and in what order they add, depends on the number of 16-byte
+ * vectors in it alone, never on the number of rows, so that a row's bits do not either. What
+ * depends on the number of rows (rows a block, prefetches, stores that leave the caches first, a
+ * cluster instead of a block) changes no bit. */
 #include "../rmsnorm.h"
 
 #include <kernmill/launch.h>
@@ -9,55 +11,80 @@
 #include "rmsnorm_args.h"
 
 KM_IMAGE(rmsnorm)
+KM_IMAGE(rmsnorm_long)
 KM_IMAGE(rmsnorm_backward)
 
-enum { SHAPES = 5, LONG = 4, VARIANTS = 6, ANY = 5, DTYPES = 3 };
+enum { DTYPES = 3, GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
 
-/* The widest row a shape holds in registers, in vectors; the last takes any row, by reading it
- * twice. */
+/* ---- forward: which kernel ---- */
+
+enum { SHAPES = 6, ANY = 6, SHORT = 7 };
+enum { BLOCK_2, BLOCK_8, CLUSTER, LONG, LONG_ANY, LONGS };
+
+/* Bytes of x from which on, and up to which, something pays. */
+typedef struct {
+    int64_t from, below;
+} range;
+
+#define MIB(n) ((int64_t)(n) << 20)
+#define NEVER  { 0, 0 }
+
+/* The widest row that a shape holds in registers, in vectors; and what was measured on an H100,
+ * whose L2 has 50 MB, alone and behind a kernel that writes x. */
 static const struct {
-    int64_t vectors;
-    int row_threads, block;
+    int vectors, row_threads;
+    int rows;            /* that a group of row_threads takes at once */
+    int block;           /* threads of a block, for many rows */
+    int64_t few;         /* up to so many rows a block is one group */
+    range streaming;     /* stores that leave the caches first */
+    range trigger_first; /* the successor may start at once */
 } shapes[SHAPES] = {
-    { 8 * 2, 8, 128 },     { 64 * 2, 64, 256 },       { 256 * 2, 256, 256 },
-    { 512 * 2, 512, 512 }, { INT64_MAX, 1024, 1024 },
+    { 16, 16, 2, 128, 0, { MIB(16), INT64_MAX }, NEVER },
+    { 64, 32, 1, 128, 2048, { MIB(16), INT64_MAX }, NEVER },
+    { 128, 64, 1, 256, 8192, { MIB(16), MIB(64) }, NEVER },
+    { 256, 128, 1, 128, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
+    { 512, 256, 1, 256, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
+    { 1024, 512, 1, 512, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
 };
 
-#define SHAPE_FUNCTIONS(prefix)                                                                    \
-    KM_FUNCTION(prefix "8x2"), KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),            \
-        KM_FUNCTION(prefix "512x2")
-#define SHAPE_ROW(prefix) { SHAPE_FUNCTIONS(prefix) }
-#define VARIANT_ROW(prefix)                                                                        \
-    { SHAPE_FUNCTIONS(prefix), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
+/* Rows beyond what stays in L2 are asked for before the predecessor has ended: it is not writing
+ * them. */
+static const range prefetched = { MIB(32), INT64_MAX };
+
+/* Fewer rows than multiprocessors by far: a cluster for each. */
+enum { CLUSTER_ROWS = 32 };
+
+static bool in_range(int64_t bytes, range r)
+{
+    return bytes >= r.from && bytes < r.below;
+}
+
+#define SHORT_ROW(prefix)                                                                          \
+    { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),        \
+      KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2") }
+#define LONG_ROW(prefix)                                                                           \
+    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "cluster"),   \
+      KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "long_any") }
 #define ROWS(ROW, prefix) { ROW(prefix "f32_"), ROW(prefix "f16_"), ROW(prefix "bf16_") }
 
-static km_function norm[DTYPES][VARIANTS] = ROWS(VARIANT_ROW, "rms_norm_");
-static km_function norm_backward[DTYPES][VARIANTS] = ROWS(VARIANT_ROW, "rms_norm_backward_");
-/* the kernels that take any row take the residual, too */
-static km_function add_norm[DTYPES][LONG] = ROWS(SHAPE_ROW, "add_rms_norm_");
-static km_function dweight[DTYPES] = { KM_FUNCTION("rms_norm_dweight_f32"),
-                                       KM_FUNCTION("rms_norm_dweight_f16"),
-                                       KM_FUNCTION("rms_norm_dweight_bf16") };
+static km_function short_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "rms_norm_");
+static km_function add_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "add_rms_norm_");
+/* the kernels that read a row twice take the residual, too */
+static km_function any_norm[DTYPES] = { KM_FUNCTION("rms_norm_f32_any"),
+                                        KM_FUNCTION("rms_norm_f16_any"),
+                                        KM_FUNCTION("rms_norm_bf16_any") };
+static km_function long_norm[DTYPES][LONGS] = ROWS(LONG_ROW, "rms_norm_");
 
 static int dtype_index(km_dtype d)
 {
     return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
 }
 
-static int shape_of(int64_t columns, km_dtype dtype)
+static int64_t vectors_of(int64_t columns, km_dtype dtype)
 {
-    int64_t lanes = (int64_t)(16 / km_dtype_bytes(dtype)), vectors = (columns + lanes - 1) / lanes;
-    int i = 0;
+    int64_t lanes = (int64_t)(16 / km_dtype_bytes(dtype));
 
-    while (vectors > shapes[i].vectors)
-        i++;
-    return i;
-}
-
-/* Rows a block takes at once. */
-static int64_t block_rows(int shape)
-{
-    return shapes[shape].block / shapes[shape].row_threads;
+    return (columns + lanes - 1) / lanes;
 }
 
 /* Whether all rows start at a multiple of 16 bytes; `stride` in elements of `bytes`. */
@@ -83,10 +110,52 @@ static int check_grid(km_call *c, int64_t blocks)
     return 0;
 }
 
+/* Fills what depends on the shape alone; what is launched. */
+static km_function *choose_short(const rms_norm_forward *f, int64_t vectors, int64_t bytes,
+                                 rms_norm_forward_args *a, km_launch *how)
+{
+    int i = 0, dtype = dtype_index(f->dtype);
+    int64_t block, rows;
+
+    while (vectors > shapes[i].vectors)
+        i++;
+    block = f->rows <= shapes[i].few ? shapes[i].row_threads : shapes[i].block;
+    rows = block / shapes[i].row_threads * (a->aligned && !f->residual.data ? shapes[i].rows : 1);
+    a->row_threads = shapes[i].row_threads;
+    a->streaming = in_range(bytes, shapes[i].streaming);
+    a->trigger_first = in_range(bytes, shapes[i].trigger_first);
+    how->block[0] = (unsigned)block;
+    how->grid[0] = (unsigned)((f->rows + rows - 1) / rows);
+    if (!a->aligned)
+        return &any_norm[dtype];
+    return f->residual.data ? &add_norm[dtype][i] : &short_norm[dtype][i];
+}
+
+static km_function *choose_long(const rms_norm_forward *f, int64_t vectors, const km_device *d,
+                                rms_norm_forward_args *a, km_launch *how)
+{
+    unsigned groups = (unsigned)((vectors + GROUP - 1) / GROUP);
+    int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 8 * GROUP ? BLOCK_8 : LONG;
+
+    how->block[0] = GROUP;
+    how->grid[0] = (unsigned)f->rows;
+    if (!a->aligned || f->residual.data) {
+        kind = a->aligned ? LONG : LONG_ANY;
+    } else if (kind != LONG && f->rows <= CLUSTER_ROWS && d->sm >= 90) {
+        kind = CLUSTER;
+        how->block[0] = GROUP / 4;
+        how->grid[0] *= groups;
+        how->cluster[0] = groups;
+        how->cluster[1] = how->cluster[2] = 1;
+    }
+    a->streaming = f->rows > CLUSTER_ROWS;
+    return &long_norm[dtype_index(f->dtype)][kind];
+}
+
 int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
 {
-    int shape = shape_of(f->columns, f->dtype), aligned = forward_aligned(f);
-    int64_t blocks = (f->rows + block_rows(shape) - 1) / block_rows(shape);
+    int64_t vectors = vectors_of(f->columns, f->dtype);
+    int64_t bytes = f->rows * f->columns * (int64_t)km_dtype_bytes(f->dtype);
     rms_norm_forward_args a = {
         .rows = f->rows,
         .columns = f->columns,
@@ -106,20 +175,57 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
         .round_normalized = f->round_normalized,
         .round_sum = f->round_sum,
         .float_weight = f->weight_dtype == KM_FLOAT32,
-        .aligned = aligned,
-        .row_threads = shapes[shape].row_threads,
+        .aligned = forward_aligned(f),
     };
-    km_launch how = { .grid = { (unsigned)blocks, 1, 1 },
-                      .block = { (unsigned)shapes[shape].block, 1, 1 },
-                      .programmatic = true };
-    int variant = aligned ? shape : ANY, dtype = dtype_index(f->dtype);
-    bool add = f->residual.data && variant < LONG;
-    km_function *function = add ? &add_norm[dtype][variant] : &norm[dtype][variant];
+    km_launch how = { .grid = { 0, 1, 1 }, .block = { 0, 1, 1 }, .programmatic = true };
+    const km_device *d = km_call_device(c);
+    km_image *image = vectors <= GROUP ? &rmsnorm_image : &rmsnorm_long_image;
     void *arguments[] = { &a };
+    km_function *function;
 
-    if (check_grid(c, blocks) < 0)
+    if (!d || check_grid(c, f->rows) < 0)
         return KM_FAILED;
-    return km_launch_kernel(c, &rmsnorm_image, function, &how, arguments);
+    a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
+    function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &how)
+                                : choose_long(f, vectors, d, &a, &how);
+    return km_launch_kernel(c, image, function, &how, arguments);
+}
+
+/* ---- backward ---- */
+
+enum { BACKWARD_SHAPES = 5, BACKWARD_ANY = 5, BACKWARDS = 6 };
+
+static const struct {
+    int64_t vectors;
+    int row_threads, block;
+} backward_shapes[BACKWARD_SHAPES] = {
+    { 8 * 2, 8, 128 },     { 64 * 2, 64, 256 },       { 256 * 2, 256, 256 },
+    { 512 * 2, 512, 512 }, { INT64_MAX, 1024, 1024 },
+};
+
+#define BACKWARD_ROW(prefix)                                                                       \
+    { KM_FUNCTION(prefix "8x2"),   KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),        \
+      KM_FUNCTION(prefix "512x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
+
+static km_function norm_backward[DTYPES][BACKWARDS] = ROWS(BACKWARD_ROW, "rms_norm_backward_");
+static km_function dweight[DTYPES] = { KM_FUNCTION("rms_norm_dweight_f32"),
+                                       KM_FUNCTION("rms_norm_dweight_f16"),
+                                       KM_FUNCTION("rms_norm_dweight_bf16") };
+
+static int backward_shape(int64_t columns, km_dtype dtype)
+{
+    int64_t vectors = vectors_of(columns, dtype);
+    int i = 0;
+
+    while (vectors > backward_shapes[i].vectors)
+        i++;
+    return i;
+}
+
+/* Rows a block takes at once. */
+static int64_t block_rows(int shape)
+{
+    return backward_shapes[shape].block / backward_shapes[shape].row_threads;
 }
 
 /* The backward's grid: enough blocks to fill the device, never more than there are groups of rows.
@@ -127,7 +233,7 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
 static int64_t backward_blocks(const km_device *d, int64_t rows, int shape)
 {
     int64_t groups = (rows + block_rows(shape) - 1) / block_rows(shape);
-    int64_t full = (int64_t)d->sm_count * (1024 / shapes[shape].block);
+    int64_t full = (int64_t)d->sm_count * (1024 / backward_shapes[shape].block);
 
     return groups < full ? groups : full;
 }
@@ -135,7 +241,7 @@ static int64_t backward_blocks(const km_device *d, int64_t rows, int shape)
 int64_t rms_norm_parts_cuda(km_call *c, int64_t rows, int64_t columns, km_dtype dtype)
 {
     const km_device *d = km_call_device(c);
-    int shape = shape_of(columns, dtype);
+    int shape = backward_shape(columns, dtype);
 
     return d ? backward_blocks(d, rows, shape) * block_rows(shape) : KM_FAILED;
 }
@@ -168,7 +274,7 @@ static int add_parts(km_call *c, const rms_norm_backward *b)
 int rms_norm_backward_cuda(km_call *c, const rms_norm_backward *b)
 {
     const km_device *d = km_call_device(c);
-    int shape = shape_of(b->columns, b->dtype), aligned = backward_aligned(b);
+    int shape = backward_shape(b->columns, b->dtype), aligned = backward_aligned(b);
     rms_norm_backward_args a = {
         .rows = b->rows,
         .columns = b->columns,
@@ -188,10 +294,10 @@ int rms_norm_backward_cuda(km_call *c, const rms_norm_backward *b)
         .round_normalized = b->round_normalized,
         .float_weight = b->weight_dtype == KM_FLOAT32,
         .aligned = aligned,
-        .row_threads = shapes[shape].row_threads,
+        .row_threads = backward_shapes[shape].row_threads,
     };
     km_launch how = { .grid = { 0, 1, 1 },
-                      .block = { (unsigned)shapes[shape].block, 1, 1 },
+                      .block = { (unsigned)backward_shapes[shape].block, 1, 1 },
                       .programmatic = true };
     void *arguments[] = { &a };
 
@@ -199,8 +305,8 @@ int rms_norm_backward_cuda(km_call *c, const rms_norm_backward *b)
         return KM_FAILED;
     how.grid[0] = (unsigned)backward_blocks(d, b->rows, shape);
     if (km_launch_kernel(c, &rmsnorm_backward_image,
-                         &norm_backward[dtype_index(b->dtype)][aligned ? shape : ANY], &how,
-                         arguments) < 0)
+                         &norm_backward[dtype_index(b->dtype)][aligned ? shape : BACKWARD_ANY],
+                         &how, arguments) < 0)
         return KM_FAILED;
     return b->dweight ? add_parts(c, b) : 0;
 }

@@ -1,11 +1,12 @@
-/* cuda/vec.cuh: 16-byte vectors of float32, float16 and bfloat16, read and written as floats.
+/* kernmill/vec.cuh: for device code: 16-byte vectors of float32, float16 and bfloat16, read and
+ * written as floats.
  *
  * Loads are coherent (ld.global): under programmatic launch the compiler may move ld.global.nc
  * above griddepcontrol.wait. Rows that are not made of whole aligned vectors are moved element by
  * element, by the same thread, so that a row has the same bits on both paths.
  */
-#ifndef KERNMILL_RMSNORM_VEC_CUH
-#define KERNMILL_RMSNORM_VEC_CUH
+#ifndef KERNMILL_VEC_CUH
+#define KERNMILL_VEC_CUH
 
 struct half_t {
     unsigned short bits;
@@ -150,6 +151,14 @@ __device__ __forceinline__ void store_16(void *p, uint4 v)
                  : "memory");
 }
 
+/* A store of what nobody reads soon: it leaves the caches first. */
+__device__ __forceinline__ void stream_16(void *p, uint4 v)
+{
+    asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y),
+                 "r"(v.z), "r"(v.w)
+                 : "memory");
+}
+
 template <class T> __device__ __forceinline__ T load_one(const T *p)
 {
     T v;
@@ -181,7 +190,8 @@ template <class T, int N> __device__ __forceinline__ void load(float (&out)[N], 
     }
 }
 
-template <class T, int N> __device__ __forceinline__ void store(T *p, const float (&in)[N])
+template <class T, int N>
+__device__ __forceinline__ void store(T *p, const float (&in)[N], bool streaming = false)
 {
     constexpr int E = word<T>::elements;
 
@@ -189,10 +199,28 @@ template <class T, int N> __device__ __forceinline__ void store(T *p, const floa
         from_float(in[0], *p);
     } else {
 #pragma unroll
-        for (int i = 0; i < N; i += 4 * E)
-            store_16(p + i, make_uint4(pack(in + i, T{}), pack(in + i + E, T{}),
-                                       pack(in + i + 2 * E, T{}), pack(in + i + 3 * E, T{})));
+        for (int i = 0; i < N; i += 4 * E) {
+            const uint4 v = make_uint4(pack(in + i, T{}), pack(in + i + E, T{}),
+                                       pack(in + i + 2 * E, T{}), pack(in + i + 3 * E, T{}));
+            if (streaming)
+                stream_16(p + i, v);
+            else
+                store_16(p + i, v);
+        }
     }
+}
+
+/* The same of a vector that was loaded before. */
+template <class T, int N>
+__device__ __forceinline__ void unpack_16(float (&out)[N], const uint4 &v, T)
+{
+    constexpr int E = word<T>::elements;
+
+    static_assert(N == lanes<T>::value, "a vector has 16 bytes");
+    unpack(v.x, out, T{});
+    unpack(v.y, out + E, T{});
+    unpack(v.z, out + 2 * E, T{});
+    unpack(v.w, out + 3 * E, T{});
 }
 
 /* N elements of a weight of T or float32. */
@@ -204,53 +232,6 @@ __device__ __forceinline__ void load_weight(float (&out)[N], const void *weight,
         load(out, (const float *)weight + at);
     else
         load(out, (const T *)weight + at);
-}
-
-/* Programmatic launch: nothing of the preceding kernel may be touched before the wait. */
-__device__ __forceinline__ void wait_for_predecessor()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-__device__ __forceinline__ void let_successor_start()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/* A hint that may come before the wait: `bytes` is rounded down to whole 16 bytes. */
-__device__ __forceinline__ void prefetch_l2(const void *p, long long bytes)
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"((int)(bytes & ~15LL))
-                 : "memory");
-#endif
-}
-
-/* The sum over the `threads` threads that share a row, the same bits in each of them: a butterfly
- * in each warp, then the warps in order. `threads` is a power of two, and the block's threads are a
- * multiple of it; all of them take part. `shared` has a float for each warp. */
-__device__ __forceinline__ float sum_over_row(float v, int threads, float *shared)
-{
-    const int width = threads < 32 ? threads : 32;
-
-#pragma unroll
-    for (int mask = 16; mask; mask /= 2)
-        if (mask < width)
-            v += __shfl_xor_sync(0xffffffff, v, mask);
-    if (threads > 32) {
-        const int warps = threads / 32, warp = threadIdx.x / 32, first = warp / warps * warps;
-        if (threadIdx.x % 32 == 0)
-            shared[warp] = v;
-        __syncthreads();
-        v = 0;
-        for (int i = 0; i < warps; i++)
-            v += shared[first + i];
-    }
-    return v;
 }
 
 #endif
