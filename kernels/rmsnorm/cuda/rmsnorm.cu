@@ -3,10 +3,13 @@
  *
  * Bytes:  2*H*sizeof(x) a row (x read once, y written once), 4*H*sizeof(x) with the residual; the
  *         weight stays in L2.
+ *
  * Bound:  memory for thousands of rows; launch, ramp and drain below.
+ *
  * Bits:   threads and vectors are a function of the columns and the dtype alone (rmsnorm_cuda.c),
  *         and the _any kernels add in the order of the shape they stand in for: a row gives the
  *         same bits whatever else is in the launch, aligned or not.
+ *
  * Why:    all loads of a thread, the weight's too, are under way before the first value is used;
  *         two vectors a thread keep enough of them in flight with few registers.
  *

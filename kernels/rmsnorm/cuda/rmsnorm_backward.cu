@@ -1,12 +1,16 @@
 /* RMSNorm backward: dx row by row, dweight as one partial sum for each group of row threads.
  *
  * Bytes:  3*H*sizeof(x) a row (dy and s read, dx written), 4*H*sizeof(x) with dsum; partial sums
- * are parts*H*4, written once and read once, mostly in L2. Bound:  memory for thousands of rows.
- * Bits:   dx of a row as in rmsnorm.cu. dweight: a group adds its rows in their order, and the
- * groups are added in theirs; how many groups there are depends on rows, columns and the number of
- *         multiprocessors alone (rms_norm_parts_cuda).
+ *         are parts*H*4, written once and read once, mostly in L2.
+ *
+ * Bound:  memory for thousands of rows.
+ *
+ * Bits:   dx of a row depends on the row, its length and the dtype. dweight: a group adds its rows
+ *         in their order, and the groups are added in theirs; how many groups there are depends on
+ *         rows, columns and the number of multiprocessors alone (rms_norm_parts_cuda).
+ *
  * Why:    a persistent grid keeps dweight in registers, so the large sum costs one small second
- * kernel. The _long and _any kernels keep the partial sum in memory, private to its group.
+ *         kernel. The _long and _any kernels keep the partial sum in memory, private to its group.
  *
  * Entry points: rms_norm_backward_<dtype>_<threads>x<vectors>, ..._long, ..._any,
  *         rms_norm_dweight_<weight>.

@@ -2,8 +2,8 @@
  *
  * How many threads share a row, and in what order they add, depends on the number of 16-byte
  * vectors in it alone, never on the number of rows, so that a row's bits do not either. What
- * depends on the number of rows (rows a block, prefetches, stores that leave the caches first, a
- * cluster instead of a block) changes no bit. */
+ * depends on the number of rows (rows a block, prefetches, stores that leave the caches first)
+ * changes no bit. */
 #include "../rmsnorm.h"
 
 #include <kernmill/launch.h>
@@ -19,7 +19,7 @@ enum { DTYPES = 3, GROUP = 1024 /* vectors of a row that are added as one, in lo
 /* ---- forward: which kernel ---- */
 
 enum { SHAPES = 6, ANY = 6, SHORT = 7 };
-enum { BLOCK_2, BLOCK_8, CLUSTER, LONG, LONG_ANY, LONGS };
+enum { BLOCK_2, BLOCK_8, LONG, LONG_ANY, LONGS };
 
 /* Bytes of x from which on, and up to which, something pays. */
 typedef struct {
@@ -51,8 +51,8 @@ static const struct {
  * them. */
 static const range prefetched = { MIB(32), INT64_MAX };
 
-/* Fewer rows than multiprocessors by far: a cluster for each. */
-enum { CLUSTER_ROWS = 32 };
+/* Rows of more than a group are streamed when there are more than so many. */
+enum { STREAMED_ROWS = 32 };
 
 static bool in_range(int64_t bytes, range r)
 {
@@ -63,8 +63,8 @@ static bool in_range(int64_t bytes, range r)
     { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),        \
       KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2") }
 #define LONG_ROW(prefix)                                                                           \
-    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "cluster"),   \
-      KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "long_any") }
+    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "long"),      \
+      KM_FUNCTION(prefix "long_any") }
 #define ROWS(ROW, prefix) { ROW(prefix "f32_"), ROW(prefix "f16_"), ROW(prefix "bf16_") }
 
 static km_function short_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "rms_norm_");
@@ -131,24 +131,16 @@ static km_function *choose_short(const rms_norm_forward *f, int64_t vectors, int
     return f->residual.data ? &add_norm[dtype][i] : &short_norm[dtype][i];
 }
 
-static km_function *choose_long(const rms_norm_forward *f, int64_t vectors, const km_device *d,
+static km_function *choose_long(const rms_norm_forward *f, int64_t vectors,
                                 rms_norm_forward_args *a, km_launch *how)
 {
-    unsigned groups = (unsigned)((vectors + GROUP - 1) / GROUP);
     int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 8 * GROUP ? BLOCK_8 : LONG;
 
+    if (!a->aligned || f->residual.data)
+        kind = a->aligned ? LONG : LONG_ANY;
     how->block[0] = GROUP;
     how->grid[0] = (unsigned)f->rows;
-    if (!a->aligned || f->residual.data) {
-        kind = a->aligned ? LONG : LONG_ANY;
-    } else if (kind != LONG && f->rows <= CLUSTER_ROWS && d->sm >= 90) {
-        kind = CLUSTER;
-        how->block[0] = GROUP / 4;
-        how->grid[0] *= groups;
-        how->cluster[0] = groups;
-        how->cluster[1] = how->cluster[2] = 1;
-    }
-    a->streaming = f->rows > CLUSTER_ROWS;
+    a->streaming = f->rows > STREAMED_ROWS;
     return &long_norm[dtype_index(f->dtype)][kind];
 }
 
@@ -178,16 +170,15 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
         .aligned = forward_aligned(f),
     };
     km_launch how = { .grid = { 0, 1, 1 }, .block = { 0, 1, 1 }, .programmatic = true };
-    const km_device *d = km_call_device(c);
     km_image *image = vectors <= GROUP ? &rmsnorm_image : &rmsnorm_long_image;
     void *arguments[] = { &a };
     km_function *function;
 
-    if (!d || check_grid(c, f->rows) < 0)
+    if (check_grid(c, f->rows) < 0)
         return KM_FAILED;
     a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
     function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &how)
-                                : choose_long(f, vectors, d, &a, &how);
+                                : choose_long(f, vectors, &a, &how);
     return km_launch_kernel(c, image, function, &how, arguments);
 }
 

@@ -1,20 +1,21 @@
-/* RMSNorm forward, rows of more than 1024 vectors of 16 bytes.
+/* RMSNorm forward, rows of more than 1024 vectors of 16 bytes: a block a row.
  *
  * Bytes:  as in rmsnorm.cu; the _long kernels read x a second time, mostly from L2.
+ *
  * Bound:  memory for hundreds of rows; the time of one row below.
+ *
  * Bits:   a row is cut into groups of 1024 vectors. In a group each vector's squares are added,
  *         then 32 neighbours by a butterfly, then these 32 sums by another; the groups are added in
- *         order, in float64. Every kernel here keeps that tree, so which of them runs does not
- * change a bit. Why:    one block holds a row of up to 8 groups in registers: it keeps memory
- * busier than a cluster does (H100, 4096 x 65536: 358 us against 376). But a block has only what
- * one multiprocessor can move: few rows are spread over a cluster, a group each.
+ *         order, in float64. Every kernel here keeps that tree: which of them runs changes no bit.
  *
- * Entry points: rms_norm_<dtype>_1024x2, _1024x8, _cluster, _long, _long_any.
+ * Why:    up to 8 groups stay in registers, so that x is read once; the weight comes after the
+ *         reduction, one vector ahead of the stores, when there is room for it.
+ *
+ * Entry points: rms_norm_<dtype>_1024x2, _1024x8, _long, _long_any.
  */
 #include "forward.cuh"
 
-constexpr int GROUP = 1024;   /* vectors */
-constexpr int GROUPS_MAX = 8; /* of a row in registers, or of a cluster */
+constexpr int GROUP = 1024; /* vectors */
 
 template <class T> __device__ __forceinline__ float squares_of(const uint4 &x)
 {
@@ -89,83 +90,6 @@ __device__ __forceinline__ void forward_block(const rms_norm_forward_args &a)
     }
 }
 
-#if __CUDA_ARCH__ >= 900
-__device__ __forceinline__ unsigned cluster_rank()
-{
-    unsigned rank;
-
-    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-    return rank;
-}
-
-__device__ __forceinline__ void cluster_sync()
-{
-    asm volatile(
-        "barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::
-            : "memory");
-}
-
-/* Writes to the same place in another block of the cluster. */
-__device__ __forceinline__ void store_in_block(float *shared, unsigned rank, float v)
-{
-    const unsigned here = (unsigned)__cvta_generic_to_shared(shared);
-
-    asm volatile("{\n\t.reg .b32 there;\n\tmapa.shared::cluster.u32 there, %0, %1;\n\t"
-                 "st.shared::cluster.f32 [there], %2;\n\t}" ::"r"(here),
-                 "r"(rank), "f"(v)
-                 : "memory");
-}
-#endif
-
-/* A cluster a row, a group a block of GROUP / 4 threads. */
-template <class T> __device__ __forceinline__ void forward_cluster(const rms_norm_forward_args &a)
-{
-#if __CUDA_ARCH__ >= 900
-    constexpr int N = lanes<T>::value, VECTORS = 4, THREADS = GROUP / VECTORS;
-    __shared__ float sums[32], group_sums[GROUPS_MAX];
-    const int groups = (int)((a.columns + GROUP * N - 1) / (GROUP * N));
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, rank = cluster_rank();
-    const long long row = blockIdx.x / groups;
-    const long long mine = ((long long)rank * GROUP + threadIdx.x) * N;
-    uint4 x[VECTORS], w[VECTORS];
-    double total = 0;
-
-    begin<T>(a, 0);
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
-        const long long at = mine + v * THREADS * N;
-        x[v] = at < a.columns ? load_16((const T *)a.x + row * a.x_stride + at)
-                              : make_uint4(0, 0, 0, 0);
-    }
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++)
-        w[v] = load_weight_early<T>(a, mine + v * THREADS * N);
-    let_successor_start();
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
-        const float s = sum_over_lanes(squares_of<T>(x[v]), 32);
-        if (lane == 0)
-            sums[v * THREADS / 32 + warp] = s;
-    }
-    __syncthreads();
-    const float here = sum_over_lanes(sums[lane], 32);
-    if (threadIdx.x < groups)
-        store_in_block(&group_sums[rank], threadIdx.x, here);
-    cluster_sync();
-    for (int g = 0; g < groups; g++)
-        total += group_sums[g];
-    const float rstd = rstd_of((float)total, a);
-    if (a.rstd && rank == 0 && threadIdx.x == 0)
-        a.rstd[row] = rstd;
-#pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
-        const long long at = mine + v * THREADS * N;
-        if (a.y && at < a.columns)
-            put<T>(a, row, at, rstd, x[v], w[v]);
-    }
-#endif
-}
-
 /* One block a row of any length, read twice, C elements at a time. */
 template <class T, int C>
 __device__ __forceinline__ void forward_long(const rms_norm_forward_args &a)
@@ -218,7 +142,6 @@ __device__ __forceinline__ void forward_long(const rms_norm_forward_args &a)
 #define FORWARD_DTYPE(dtype, T)                                                                    \
     FORWARD(dtype, T, 1024x2, 1024, 2, (forward_block<T, 2>))                                      \
     FORWARD(dtype, T, 1024x8, 1024, 1, (forward_block<T, 8>))                                      \
-    FORWARD(dtype, T, cluster, 256, 1, forward_cluster<T>)                                         \
     FORWARD(dtype, T, long, 1024, 1, (forward_long<T, lanes<T>::value>))                           \
     FORWARD(dtype, T, long_any, 1024, 1, (forward_long<T, 1>))
 
