@@ -10,9 +10,8 @@
 
 #include "bench/random.h"
 
-#define TICKET_BYTES                                                                               \
-    (16 + 1 + KM_CHANNEL_WORD_BYTES) /* seed, blank, word; a newline at the end                    \
-                                      */
+/* Seed, blank, word, newline. */
+#define TICKET_BYTES (16 + 1 + KM_CHANNEL_WORD_BYTES)
 
 static int send_text(int fd, const char *text, size_t size)
 {

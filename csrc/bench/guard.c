@@ -4,12 +4,14 @@
 
 #define SELF "/proc/self/exe"
 
+/* Once, and not NULL. */
 static void add(km_guard *g, const char *path)
 {
-    for (size_t i = 0; i < g->count; i++)
+    for (size_t i = 0; path && i < g->count; i++)
         if (strcmp(g->paths[i], path) == 0)
             return;
-    g->paths[g->count++] = path;
+    if (path)
+        g->paths[g->count++] = path;
 }
 
 /* "file.py:name" -> "file.py"; NULL for a module. */
@@ -32,9 +34,7 @@ static void list(km_arena *a, const km_session *s, km_guard *g)
         add(g, *l);
     for (size_t i = 0; i < s->suite->op_count; i++)
         for (size_t j = 0; j < s->suite->ops[i].call_count; j++) {
-            const char *file = file_of(a, s->suite->ops[i].calls[j].python);
-            if (file)
-                add(g, file);
+            add(g, file_of(a, s->suite->ops[i].calls[j].python));
         }
 }
 

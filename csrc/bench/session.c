@@ -74,6 +74,12 @@ struct reader {
     size_t done, total;
 };
 
+/* What the child is at, for errors. */
+static const char *subject(const struct reader *r)
+{
+    return *r->cell ? r->cell : "loading torch and the libraries";
+}
+
 static bool wait_for_line(const struct reader *r, int ms)
 {
     struct pollfd p = { .fd = fileno(r->lines), .events = POLLIN };
@@ -111,7 +117,7 @@ static int end_slow(struct reader *r, int ms, km_err *err)
     line = wait_for_line(r, SETTLE_MS) ? read_line(r, &at_end) : NULL;
     if (line)
         call = json_string_value(json_object_get(line, "hangs"));
-    km_fail(err, KM_ETIME, "%s%s%s%s takes longer than %d s; it was ended", r->cell,
+    km_fail(err, KM_ETIME, "%s%s%s%s takes longer than %d s; it was ended", subject(r),
             call && *call ? ": '" : "", call ? call : "", call && *call ? "'" : "", ms / 1000);
     json_decref(line);
     return err ? err->code : KM_ETIME;
@@ -133,7 +139,7 @@ static int take_error(const struct reader *r, const json_t *line, km_err *err)
 static int fail_forged(const struct reader *r, km_err *err)
 {
     km_fail(err, KM_ECHILD,
-            "%s: a forged record: its process wrote a line that is not the harness's", r->cell);
+            "%s: a forged record: its process wrote a line that is not the harness's", subject(r));
     return km_hint(err, "one of its calls writes to files that it did not open");
 }
 
@@ -195,12 +201,11 @@ static int end_child(struct reader *r, int rc, km_err *err)
     if (rc < 0)
         return rc;
     if (WIFSIGNALED(status)) {
-        km_fail(err, KM_ECHILD, "%s ended the process (signal %d)",
-                *r->cell ? r->cell : "loading torch and the libraries", WTERMSIG(status));
+        km_fail(err, KM_ECHILD, "%s ended the process (signal %d)", subject(r), WTERMSIG(status));
         return km_hint(err, "is the schema in the suite the operator's own?");
     }
     if (r->done < r->total)
-        return km_fail(err, KM_ECHILD, "%s ended the process", r->cell);
+        return km_fail(err, KM_ECHILD, "%s ended the process", subject(r));
     return 0;
 }
 

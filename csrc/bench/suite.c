@@ -319,22 +319,6 @@ static int check_distinct(const km_fields *f, const km_toml_entry *axis, km_err 
     return 0;
 }
 
-/* Models may have a shape in common: it is measured once. */
-static void drop_twins(km_suite_op *op, size_t from)
-{
-    size_t kept = from, n = op->axis_count;
-
-    for (size_t i = from; i < op->shape_count; i++) {
-        const double *shape = op->shapes + i * n;
-        size_t j = 0;
-        while (j < kept && memcmp(op->shapes + j * n, shape, n * sizeof *shape) != 0)
-            j++;
-        if (j == kept)
-            memmove(op->shapes + kept++ * n, shape, n * sizeof *shape);
-    }
-    op->shape_count = kept;
-}
-
 /* The axes, and all shapes: products, listed ones, and those of models. */
 static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
 {
@@ -370,11 +354,7 @@ static int read_shapes(km_suite *s, km_suite_op *op, km_err *err)
         return km_fail_nomem(err);
     if (add_product(&f, op, axes, err) < 0 || add_listed(&f, op, list, err) < 0)
         return KM_EFORMAT;
-    of_models = op->shape_count;
-    if (models && km_models_add(&f, op, models, err) < 0)
-        return KM_EFORMAT;
-    drop_twins(op, of_models);
-    return 0;
+    return models ? km_models_add(&f, op, models, err) : 0;
 }
 
 /* ---- operators ---- */

@@ -18,7 +18,7 @@ enum { DTYPES = 3, GROUP = 1024 /* vectors of a row that are added as one, in lo
 
 /* ---- forward: which kernel ---- */
 
-enum { SHAPES = 6, ANY = 6, SHORT = 7 };
+enum { SHAPES = 6 };
 enum { BLOCK_2, BLOCK_8, LONG, LONG_ANY, LONGS };
 
 /* Bytes of x from which on, and up to which, something pays. */
@@ -110,36 +110,37 @@ static int check_grid(km_call *c, int64_t blocks)
     return 0;
 }
 
-/* Fills what depends on the shape alone; what is launched. */
+/* What is launched, for a row of at most a group; fills what depends on the shape. */
 static km_function *choose_short(const rms_norm_forward *f, int64_t vectors, int64_t bytes,
-                                 rms_norm_forward_args *a, km_launch *how)
+                                 rms_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
     int i = 0, dtype = dtype_index(f->dtype);
-    int64_t block, rows;
+    int64_t rows;
 
     while (vectors > shapes[i].vectors)
         i++;
-    block = f->rows <= shapes[i].few ? shapes[i].row_threads : shapes[i].block;
-    rows = block / shapes[i].row_threads * (a->aligned && !f->residual.data ? shapes[i].rows : 1);
+    *threads = f->rows <= shapes[i].few ? shapes[i].row_threads : shapes[i].block;
+    rows = *threads / shapes[i].row_threads *
+           (a->aligned && !f->residual.data ? shapes[i].rows : 1);
     a->row_threads = shapes[i].row_threads;
     a->streaming = in_range(bytes, shapes[i].streaming);
     a->trigger_first = in_range(bytes, shapes[i].trigger_first);
-    how->block[0] = (unsigned)block;
-    how->grid[0] = (unsigned)((f->rows + rows - 1) / rows);
+    *blocks = (f->rows + rows - 1) / rows;
     if (!a->aligned)
         return &any_norm[dtype];
     return f->residual.data ? &add_norm[dtype][i] : &short_norm[dtype][i];
 }
 
 static km_function *choose_long(const rms_norm_forward *f, int64_t vectors,
-                                rms_norm_forward_args *a, km_launch *how)
+                                rms_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
     int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 8 * GROUP ? BLOCK_8 : LONG;
 
     if (!a->aligned || f->residual.data)
         kind = a->aligned ? LONG : LONG_ANY;
-    how->block[0] = GROUP;
-    how->grid[0] = (unsigned)f->rows;
+    *blocks = f->rows;
+    *threads = GROUP;
+    a->prefetch_rows &= kind < LONG; /* a row that is read twice is in no hurry */
     a->streaming = f->rows > STREAMED_ROWS;
     return &long_norm[dtype_index(f->dtype)][kind];
 }
@@ -147,7 +148,7 @@ static km_function *choose_long(const rms_norm_forward *f, int64_t vectors,
 int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
 {
     int64_t vectors = vectors_of(f->columns, f->dtype);
-    int64_t bytes = f->rows * f->columns * (int64_t)km_dtype_bytes(f->dtype);
+    int64_t bytes = f->rows * f->columns * (int64_t)km_dtype_bytes(f->dtype), blocks, threads;
     rms_norm_forward_args a = {
         .rows = f->rows,
         .columns = f->columns,
@@ -169,16 +170,19 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
         .float_weight = f->weight_dtype == KM_FLOAT32,
         .aligned = forward_aligned(f),
     };
-    km_launch how = { .grid = { 0, 1, 1 }, .block = { 0, 1, 1 }, .programmatic = true };
+    km_launch how = { .programmatic = true };
     km_image *image = vectors <= GROUP ? &rmsnorm_image : &rmsnorm_long_image;
     void *arguments[] = { &a };
     km_function *function;
 
-    if (check_grid(c, f->rows) < 0)
-        return KM_FAILED;
     a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
-    function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &how)
-                                : choose_long(f, vectors, &a, &how);
+    function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &blocks, &threads)
+                                : choose_long(f, vectors, &a, &blocks, &threads);
+    if (check_grid(c, blocks) < 0)
+        return KM_FAILED;
+    how.grid[0] = (unsigned)blocks;
+    how.block[0] = (unsigned)threads;
+    how.grid[1] = how.grid[2] = how.block[1] = how.block[2] = 1;
     return km_launch_kernel(c, image, function, &how, arguments);
 }
 

@@ -1,24 +1,12 @@
 // y = -x, honest and other; cheats_cuda.c says what each is for.
 
+#include <kernmill/row.cuh>
+
 typedef unsigned long long u64;
 
 static __device__ long long here()
 {
     return (long long)blockIdx.x * blockDim.x + threadIdx.x;
-}
-
-static __device__ void let_successor_start()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-static __device__ void wait_for_predecessor()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
 }
 
 static __device__ float work(float x, int turns) // -x, as slowly as asked
