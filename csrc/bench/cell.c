@@ -270,7 +270,7 @@ static void compare(struct run *r, size_t call, size_t set, const km_torch_tenso
 {
     km_call_result *c = &r->out->results[call];
     const km_torch_tensor *got = results_of(r, call, set);
-    const km_torch_tensor *like = results_of(r, km_reference_index(r->cell->op), set);
+    const km_torch_tensor *like = results_of(r, km_suite_reference_index(r->cell->op), set);
     km_err err = KM_ERR_INIT;
     const char *mismatch;
     double error;
@@ -289,27 +289,14 @@ static void compare(struct run *r, size_t call, size_t set, const km_torch_tenso
     }
 }
 
-size_t km_reference_index(const km_suite_op *op)
-{
-    size_t i = 0;
-
-    while (strcmp(op->calls[i].name, op->reference) != 0)
-        i++;
-    return i;
-}
-
-const km_suite_call *km_reference_of(const km_suite_op *op)
-{
-    return &op->calls[km_reference_index(op)];
-}
-
 /* All calls' results on one set, against the reference on a wider copy of its inputs. */
 static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *err)
 {
     km_torch_tensor want[KM_RETURNS_MAX] = { NULL };
 
     if (km_inputs_widen(r->t, r->cell, inputs_of(r, set), wide, err) < 0 ||
-        km_call_once(r->a, r->t, r->cell, km_reference_of(r->cell->op), wide, true, want, err) < 0)
+        km_call_once(r->a, r->t, r->cell, km_suite_reference(r->cell->op), wide, true, want, err) <
+            0)
         return err->code;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         if (is_timed(r, call))
@@ -413,8 +400,27 @@ static int check(struct run *r, km_err *err)
     return rc == 0 ? check_results(r, err) : rc;
 }
 
+/* The results of one set, with values that the parent has just drawn, for the auditor. */
+static int audit(struct run *r, km_audit *audit, km_err *err)
+{
+    km_random random;
+    uint64_t seed;
+
+    if (!km_audit_begin(audit, &seed, err))
+        return err ? err->code : 0;
+    km_random_seed(&random, seed);
+    if (km_inputs_fill(r->t, r->cell, inputs_of(r, 0), 1, &random, err) < 0)
+        return KM_ENOMEM;
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        if (is_timed(r, call) && call_once(r, call, 0) &&
+            km_audit_put(audit, r->t, r->cell->op->calls[call].name, results_of(r, call, 0), err) <
+                0)
+            return err->code;
+    return 0;
+}
+
 static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
-                       const km_bench_options *o, km_cell_result *out, km_err *err)
+                       const km_bench_options *o, km_audit *au, km_cell_result *out, km_err *err)
 {
     struct run r = { .a = a, .t = t, .cell = cell, .o = o, .out = out };
     int rc;
@@ -433,6 +439,8 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
         rc = check(&r, err);
     }
     if (rc == 0)
+        rc = audit(&r, au, err);
+    if (rc == 0)
         rc = km_heldout_check(a, t, &r.random, out, err);
     if (rc == 0)
         rc = km_rule_check(a, t, &r.random, out, err);
@@ -441,7 +449,7 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
 }
 
 int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
-                    uint64_t seed, km_cell_result *out, km_err *err)
+                    uint64_t seed, km_audit *au, km_cell_result *out, km_err *err)
 {
     km_variable variables[KM_EXPR_NAMES_MAX];
     size_t n = km_cell_variables(cell, variables);
@@ -454,8 +462,8 @@ int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const k
     if (!(out->bytes > 0))
         return km_fail(err, KM_EFORMAT, "'bytes' is %g for this cell: how many are moved?",
                        out->bytes);
-    return t->gpu ? km_cell_measure_gpu(a, t, cell, o, out, err)
-                  : measure_cpu(a, t, cell, o, out, err);
+    return t->gpu ? km_cell_measure_gpu(a, t, cell, o, au, out, err)
+                  : measure_cpu(a, t, cell, o, au, out, err);
 }
 
 double km_cell_light_us(const km_cell_result *r)

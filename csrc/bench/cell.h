@@ -17,6 +17,7 @@
 #ifndef KERNMILL_BENCH_CELL_H
 #define KERNMILL_BENCH_CELL_H
 
+#include "bench/audit.h"
 #include "bench/judge.h"
 #include "bench/nvml.h"
 #include "bench/suite.h"
@@ -37,11 +38,12 @@ extern const char *const km_call_state_names[]; /* "right", "wrong", ... */
 typedef struct {
     const km_suite_call *call;
     km_call_state state;
-    const char *why;  /* one line, when it is not right */
-    const char *note; /* what a reader should know though it is right; NULL: nothing */
-    double error_ulp; /* the largest, in units in the last place of the result's dtype */
-    size_t nodes;     /* that a call leaves in a graph */
-    double first_s;   /* the first call on a GPU, with what was compiled for it */
+    const char *why;      /* one line, when it is not right */
+    const char *note;     /* what a reader should know though it is right; NULL: nothing */
+    double error_ulp;     /* the largest, in units in the last place of the result's dtype */
+    size_t nodes;         /* that a call leaves in a graph */
+    const char **kernels; /* the names of those that are kernels, ends with NULL; NULL: unknown */
+    double first_s;       /* the first call on a GPU, with what was compiled for it */
     km_column columns[KM_COLUMN_COUNT];
     const struct km_rule_result *rule; /* bench/trace_check.h; NULL: there is no other rule */
 } km_call_result;
@@ -72,10 +74,11 @@ typedef struct {
     double margin;   /* 0.01: smaller differences are none */
 } km_bench_options;
 
-/* Inputs, orders and the sizes that nobody knows follow from the seed. Everything of the result is
- * in `a`. Errors: KM_ENOMEM; KM_ECHILD when the reference fails. */
+/* Inputs, orders and the sizes that nobody knows follow from the seed. Results for the auditor are
+ * left in `audit`. Everything of the result is in `a`. Errors: KM_ENOMEM; KM_ECHILD when the
+ * reference fails. */
 int km_cell_measure(km_arena *a, const km_torch *t, const km_cell *cell, const km_bench_options *o,
-                    uint64_t seed, km_cell_result *out, km_err *err);
+                    uint64_t seed, km_audit *audit, km_cell_result *out, km_err *err);
 
 /* What no call can be faster than, in microseconds: the copy of as many bytes, or an empty kernel.
  * 0 where it was not measured. */

@@ -216,10 +216,37 @@ static int capture_call(km_gpu_cell *r, size_t call, km_err *err)
         }
         if (graph->problem)
             km_set_state(r->a, c, KM_CALL_CHEATS, graph->problem);
-        if (kind == KM_WALK_COLD)
+        if (kind == KM_WALK_COLD) {
             c->nodes = graph->nodes_a_call;
+            c->kernels = km_graph_kernels(r->a, r->g, graph);
+        }
     }
     return 0;
+}
+
+/* Whether torch itself launches the kernel in this cell. */
+static bool is_torchs(km_gpu_cell *r, const char *kernel)
+{
+    for (size_t i = 0; i < r->cell->op->call_count; i++) {
+        const km_call_result *c = result_of(r, i);
+        for (size_t k = 0; c->call->schema && !c->call->library && c->kernels && c->kernels[k]; k++)
+            if (strcmp(c->kernels[k], kernel) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Says of a library's call that its work is done by kernels that the library does not bring. */
+static void note_strangers(km_gpu_cell *r, km_call_result *c)
+{
+    enum { SHOWN = 60 };
+
+    for (size_t k = 0; c->call->library && c->kernels && c->kernels[k] && !c->note; k++)
+        if (!km_images_have(&r->t->images, r->g, c->kernels[k]))
+            c->note = km_arena_printf(r->a, "it launches '%.*s', %s", SHOWN, c->kernels[k],
+                                      is_torchs(r, c->kernels[k])
+                                          ? "a kernel of torch's own"
+                                          : "which is in the .nv_fatbin of no measured library");
 }
 
 static int make_columns(km_gpu_cell *r, km_err *err)
@@ -509,21 +536,27 @@ static int measure(km_gpu_cell *r, km_err *err)
     for (size_t i = 0; i < calls; i++)
         if (km_takes_part(result_of(r, i)) && capture_call(r, i, err) < 0)
             return err->code;
+    for (size_t i = 0; i < calls; i++)
+        note_strangers(r, result_of(r, i));
     if (km_yardsticks_make(r->a, r->g, &r->sets, r->out->bytes, &r->yardsticks, err) < 0 ||
         make_columns(r, err) < 0 || time_rounds(r, err) < 0)
         return err->code;
     r->out->copy_shape = km_arena_strdup(r->a, r->yardsticks.copy_shape);
     r->out->copy_plain_shape = km_arena_strdup(r->a, r->yardsticks.copy_plain_shape);
     check_times(r);
-    if (km_gpu_check_all(r, err) < 0 || km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
+    if (km_gpu_check_all(r, err) < 0 || km_gpu_audit(r, err) < 0 ||
+        km_heldout_check(r->a, r->t, &r->random, r->out, err) < 0)
         return err->code;
     return km_rule_check(r->a, r->t, &r->random, r->out, err);
 }
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
-                        const km_bench_options *o, km_cell_result *out, km_err *err)
+                        const km_bench_options *o, km_audit *audit, km_cell_result *out,
+                        km_err *err)
 {
-    km_gpu_cell r = { .a = a, .t = t, .g = t->gpu, .cell = cell, .o = o, .out = out };
+    km_gpu_cell r = {
+        .a = a, .t = t, .g = t->gpu, .cell = cell, .o = o, .audit = audit, .out = out
+    };
     int rc;
 
     km_random_seed(&r.random, out->seed);

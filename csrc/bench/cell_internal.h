@@ -4,6 +4,7 @@
 #define KERNMILL_BENCH_CELL_INTERNAL_H
 
 #include "bench/arguments.h"
+#include "bench/audit.h"
 #include "bench/cell.h"
 #include "bench/random.h"
 #include "bench/walk.h"
@@ -20,10 +21,6 @@ bool km_takes_part(const km_call_result *c);
 int km_prepare_for(km_arena *a, const km_torch *t, const km_cell *cell, km_call_result *c,
                    const km_torch_tensor *inputs, km_prepared *out, km_err *err);
 
-/* The call that the suite's `reference` names, and its place among the calls. */
-const km_suite_call *km_reference_of(const km_suite_op *op);
-size_t km_reference_index(const km_suite_op *op);
-
 /* A cell under measurement on a GPU. */
 typedef struct {
     km_arena *a;
@@ -39,10 +36,12 @@ typedef struct {
     km_walker *walkers;    /* [calls] */
     km_yardsticks yardsticks;
     km_nvml nvml;
+    km_audit *audit;
     double *again_us; /* [calls][KM_BENCH_ROUNDS_MAX]: cold samples of values that were seen */
 } km_gpu_cell;
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
-                        const km_bench_options *o, km_cell_result *out, km_err *err);
+                        const km_bench_options *o, km_audit *audit, km_cell_result *out,
+                        km_err *err);
 
 #endif

@@ -39,6 +39,12 @@ int km_channel_send(int fd, json_t *document)
     return rc;
 }
 
+void km_channel_send_error(int fd, const km_err *err)
+{
+    km_channel_send(fd, json_pack("{s:i,s:s,s:s}", "error", err->code, "message", err->message,
+                                  "hint", err->hint));
+}
+
 /* Exactly one ticket's line, and nothing of what may follow it. */
 static int receive(int fd, char *text, size_t size)
 {
@@ -53,11 +59,11 @@ static int receive(int fd, char *text, size_t size)
     return 0;
 }
 
-int km_channel_announce(int fd, const char *cell, km_ticket *out, km_err *err)
+int km_channel_announce(int fd, const char *what, const char *cell, km_ticket *out, km_err *err)
 {
     char text[TICKET_BYTES];
 
-    if (km_channel_send(fd, json_pack("{s:s}", "starts", cell)) < 0 ||
+    if (km_channel_send(fd, json_pack("{s:s}", what, cell)) < 0 ||
         receive(fd, text, sizeof text) < 0 || text[sizeof text - 1] != '\n')
         return km_fail(err, KM_EIO, "nobody listens to what is measured");
     out->seed = strtoull(text, NULL, 16);

@@ -23,8 +23,12 @@ typedef struct {
 /* Sends the document as one line, and lets go of it. Errors: KM_EIO. */
 int km_channel_send(int fd, json_t *document);
 
-/* The child's side: announces the cell and waits for its ticket. Errors: KM_EIO. */
-int km_channel_announce(int fd, const char *cell, km_ticket *out, km_err *err);
+/* Sends the error as the last line. */
+void km_channel_send_error(int fd, const km_err *err);
+
+/* The child's side: says that it starts with the cell, or that it "audits" it, and waits for a
+ * ticket. Errors: KM_EIO. */
+int km_channel_announce(int fd, const char *what, const char *cell, km_ticket *out, km_err *err);
 
 /* The parent's side: draws a ticket and sends it. Errors: KM_EIO. */
 int km_channel_admit(int fd, km_ticket *out, km_err *err);

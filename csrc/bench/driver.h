@@ -57,6 +57,7 @@ int cuMemAlloc_v2(uint64_t *out, size_t bytes);
 int cuMemFree_v2(uint64_t address);
 int cuMemGetInfo_v2(size_t *free_bytes, size_t *total_bytes);
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, km_cu_stream stream);
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, km_cu_stream stream);
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, km_cu_stream stream);
 int cuMemsetD8Async(uint64_t address, unsigned char value, size_t bytes, km_cu_stream stream);
 int cuStreamCreate(km_cu_stream *out, unsigned flags);
@@ -78,6 +79,8 @@ int cuGraphInstantiateWithFlags(km_cu_exec *out, km_cu_graph graph, unsigned lon
 int cuGraphLaunch(km_cu_exec exec, km_cu_stream stream);
 int cuGraphDestroy(km_cu_graph graph);
 int cuGraphExecDestroy(km_cu_exec exec);
+int cuFuncGetName(const char **name, km_cu_function function);
+int cuKernelGetName(const char **name, km_cu_kernel kernel);
 int cuLaunchKernelEx(const km_cu_config *config, km_cu_function function, void **arguments,
                      void **extra);
 
@@ -101,6 +104,7 @@ int cuLaunchKernelEx(const km_cu_config *config, km_cu_function function, void *
     X(cuMemFree_v2)                                                                                \
     X(cuMemGetInfo_v2)                                                                             \
     X(cuMemcpyDtoHAsync_v2)                                                                        \
+    X(cuMemcpyHtoDAsync_v2)                                                                        \
     X(cuMemcpyDtoDAsync_v2)                                                                        \
     X(cuMemsetD8Async)                                                                             \
     X(cuStreamCreate)                                                                              \
@@ -122,5 +126,10 @@ int cuLaunchKernelEx(const km_cu_config *config, km_cu_function function, void *
     X(cuGraphDestroy)                                                                              \
     X(cuGraphExecDestroy)                                                                          \
     X(cuLaunchKernelEx)
+
+/* Since 12.3: NULL before. */
+#define KM_DRIVER_NEWER_FUNCTIONS(X)                                                               \
+    X(cuFuncGetName)                                                                               \
+    X(cuKernelGetName)
 
 #endif

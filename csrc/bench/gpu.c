@@ -49,6 +49,11 @@ static int find_functions(km_gpu *g, km_err *err)
     } while (0);
     KM_DRIVER_FUNCTIONS(KM_FIND)
 #undef KM_FIND
+#define KM_FIND(name)                                                                              \
+    found = dlsym(driver, #name);                                                                  \
+    memcpy(&g->name, &found, sizeof found);
+    KM_DRIVER_NEWER_FUNCTIONS(KM_FIND)
+#undef KM_FIND
     return 0;
 }
 

@@ -29,6 +29,7 @@ typedef enum {
 typedef struct {
 #define KM_FIELD(name) __typeof__(name) *(name);
     KM_DRIVER_FUNCTIONS(KM_FIELD)
+    KM_DRIVER_NEWER_FUNCTIONS(KM_FIELD)
 #undef KM_FIELD
     int device;
     km_cu_context context;

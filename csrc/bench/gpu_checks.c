@@ -33,7 +33,7 @@ int km_gpu_refer(km_gpu_cell *r, km_arena *a, const km_torch_tensor *inputs, km_
     if (rc == 0)
         rc = km_inputs_widen(r->t, r->cell, inputs, w->inputs, err);
     if (rc == 0)
-        rc = km_call_once(a, r->t, r->cell, km_reference_of(r->cell->op), w->inputs, true,
+        rc = km_call_once(a, r->t, r->cell, km_suite_reference(r->cell->op), w->inputs, true,
                           w->results, err);
     if (rc == 0)
         w->count = km_results_count(w->results);
@@ -54,8 +54,8 @@ static int compare(km_gpu_cell *r, const km_gpu_reference *w, size_t call, km_wa
 {
     km_call_result *c = &r->out->results[call];
     const km_torch_tensor *got = km_walker_results(&r->walkers[call], kind, set);
-    const km_torch_tensor *like = km_walker_results(&r->walkers[km_reference_index(r->cell->op)],
-                                                    KM_WALK_LOOSE, 0);
+    const km_torch_tensor *like = km_walker_results(
+        &r->walkers[km_suite_reference_index(r->cell->op)], KM_WALK_LOOSE, 0);
 
     if (!got[0] || (kind != KM_WALK_LOOSE && !r->walkers[call].walks[kind].graph.exec))
         return 0;
@@ -396,4 +396,37 @@ int km_gpu_check_all(km_gpu_cell *r, km_err *err)
         if (km_takes_part(&r->out->results[call]))
             rc = check_call(r, call, err);
     return rc;
+}
+
+/* One call as it was timed, where it could be captured. */
+static int audit_call(km_gpu_cell *r, size_t call, km_err *err)
+{
+    km_walker *w = &r->walkers[call];
+    km_walk_kind kind = w->walks[KM_WALK_COLD].graph.exec ? KM_WALK_COLD : KM_WALK_LOOSE;
+
+    if (!km_takes_part(&r->out->results[call]))
+        return 0;
+    if (km_walker_poison(w, kind, 0, err) < 0 ||
+        (kind == KM_WALK_COLD ? replay(r, call, kind, err) : km_walker_call(w, kind, 0, err)) < 0 ||
+        km_gpu_wait(r->g, err) < 0)
+        return err->code;
+    return km_audit_put(r->audit, r->t, r->cell->op->calls[call].name,
+                        km_walker_results(w, kind, 0), err);
+}
+
+int km_gpu_audit(km_gpu_cell *r, km_err *err)
+{
+    km_random random;
+    uint64_t seed;
+
+    if (!km_audit_begin(r->audit, &seed, err))
+        return err ? err->code : 0;
+    km_random_seed(&random, seed);
+    if (km_inputs_fill(r->t, r->cell, r->sets.tensors, 1, &random, err) < 0 ||
+        km_gpu_wait(r->g, err) < 0)
+        return err->code;
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        if (audit_call(r, call, err) < 0)
+            return err->code;
+    return 0;
 }

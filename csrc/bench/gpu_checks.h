@@ -37,6 +37,10 @@ int km_gpu_check_inputs(km_gpu_cell *r, size_t call, const char *during, km_err 
 /* What can be looked for once the rounds are over. */
 int km_gpu_check_all(km_gpu_cell *r, km_err *err);
 
+/* The results of the first set's timed call, with values that the parent has just drawn, for the
+ * auditor; the inputs keep them. Errors: KM_EIO, KM_ECHILD. */
+int km_gpu_audit(km_gpu_cell *r, km_err *err);
+
 /* New values: of the inputs, and of the sources from which a chain writes them. */
 int km_gpu_renew(km_gpu_cell *r, bool same_sources, km_err *err);
 

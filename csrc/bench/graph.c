@@ -126,6 +126,31 @@ int km_graph_capture(km_arena *a, const km_gpu *g, km_cu_stream stream, size_t c
     return rc;
 }
 
+static const char *name_of(const km_gpu *g, const km_cu_kernel_node *node)
+{
+    const char *name = NULL;
+
+    if (node->kernel && g->cuKernelGetName && g->cuKernelGetName(&name, node->kernel) == 0)
+        return name;
+    if (node->function && g->cuFuncGetName && g->cuFuncGetName(&name, node->function) == 0)
+        return name;
+    return NULL;
+}
+
+const char **km_graph_kernels(km_arena *a, const km_gpu *g, const km_graph *graph)
+{
+    const char **names = km_arena_array(a, graph->nodes_a_call + 1, sizeof *names), *name;
+    size_t n = 0;
+
+    for (size_t j = 0; names && j < graph->nodes_a_call; j++) {
+        struct shape s = shape_of(g, graph->nodes[j]);
+        name = s.type == KM_CU_NODE_KERNEL ? name_of(g, &s.kernel) : NULL;
+        if (name)
+            names[n++] = km_arena_strdup(a, name);
+    }
+    return names;
+}
+
 int km_graph_replay(const km_gpu *g, const km_graph *graph, km_cu_stream stream, km_err *err)
 {
     return km_gpu_check(g, g->cuGraphLaunch(graph->exec, stream), "replaying a graph", err);

@@ -24,6 +24,10 @@ typedef int (*km_enqueue)(void *context, size_t i, km_err *err);
 int km_graph_capture(km_arena *a, const km_gpu *g, km_cu_stream stream, size_t calls,
                      km_enqueue enqueue, void *context, km_graph *out, km_err *err);
 
+/* The names of the kernels that the first call left, ends with NULL: those that have one. NULL when
+ * memory ends. */
+const char **km_graph_kernels(km_arena *a, const km_gpu *g, const km_graph *graph);
+
 /* Replays it once on `stream`. Errors: KM_ECHILD. */
 int km_graph_replay(const km_gpu *g, const km_graph *graph, km_cu_stream stream, km_err *err);
 

@@ -99,7 +99,7 @@ static int check_cell(km_arena *a, const km_torch *t, km_random *r, const km_cel
         rc = km_inputs_widen(t, cell, inputs.inputs, wide.inputs, err);
     if (rc == 0 && t->gpu)
         rc = km_gpu_wait(t->gpu, err);
-    if (rc == 0 && call(a, t, cell, km_reference_of(cell->op), true, &wide, err) == 0)
+    if (rc == 0 && call(a, t, cell, km_suite_reference(cell->op), true, &wide, err) == 0)
         for (size_t i = 0; i < cell->op->call_count && rc == 0; i++)
             if (km_takes_part(&out->results[i]))
                 rc = check_call(a, t, &out->results[i], cell, &inputs, &wide, err);

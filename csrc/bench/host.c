@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/auditor.h"
 #include "bench/channel.h"
 #include "bench/report.h"
 #include "bench/trace_check.h"
@@ -12,16 +13,19 @@
 #include "core/str.h"
 
 /* Which torch it was, and what it took: to the first sample since the program was started (what was
- * compiled and measured before included), and this cell as a whole; and the word that it is ours.
- */
+ * compiled and measured before included), and this cell as a whole; the word that it is ours, and
+ * where the results are that `audited` (consumed, may be NULL) lists. */
 static json_t *with_session(const km_session *s, const km_torch *t, const km_cell_result *r,
-                            double start_us, const char *word, json_t *cell)
+                            double start_us, const char *word, json_t *audited, json_t *cell)
 {
     char version[32];
 
     snprintf(version, sizeof version, "%u.%u", t->version_major, t->version_minor);
-    if (!cell)
+    if (!cell) {
+        json_decref(audited);
         return NULL;
+    }
+    json_object_set_new(cell, "audit", audited ? audited : json_null());
     json_object_set_new(cell, "torch", json_string(version));
     json_object_set_new(cell, "first_sample_s",
                         json_real((r->first_sample_us - s->start_us) / 1e6));
@@ -36,22 +40,25 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
     const char *text = km_arena_printf(a, "%s %s", cell->op->name, km_cell_text(a, cell));
     km_cell_result result;
     km_ticket ticket;
+    km_audit audit = { .channel = fd, .results = s->results };
     double start_us = km_now_us();
     int rc;
 
     if (!text)
         return km_fail_nomem(err);
-    if (km_channel_announce(fd, text, &ticket, err) < 0)
+    if (km_channel_announce(fd, "starts", text, &ticket, err) < 0)
         return err->code;
-    rc = km_cell_measure(a, t, cell, &s->options, ticket.seed, &result, err);
+    rc = km_cell_measure(a, t, cell, &s->options, ticket.seed, &audit, &result, err);
     /* a definition's own function that fails here costs its cells, not the others */
     if ((rc == KM_ECHILD || rc == KM_ENOENT || rc == KM_EFORMAT) &&
         km_rule_without_reference(a, &result, err->message))
         rc = 0;
-    if (rc < 0)
+    if (rc < 0) {
+        json_decref(audit.calls);
         return rc;
+    }
     return km_channel_send(
-        fd, with_session(s, t, &result, start_us, ticket.word, km_cell_json(&result)));
+        fd, with_session(s, t, &result, start_us, ticket.word, audit.calls, km_cell_json(&result)));
 }
 
 static int measure_cell(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
@@ -77,13 +84,19 @@ bool km_host_wants_gpu(const km_session *s)
     return has_cuda && km_gpu_exists();
 }
 
-static int open_torch(const km_session *s, km_torch *t, km_gpu *gpu, km_err *err)
+int km_host_open(const km_session *s, const char *const *libraries,
+                 const struct km_callables *callables, km_torch *t, km_gpu *gpu, km_err *err)
 {
     bool with_gpu = km_host_wants_gpu(s);
+    int rc;
 
     if (with_gpu && km_gpu_open(gpu, s->torch_folder, err) < 0)
         return err->code;
-    return km_torch_open(t, s->torch_folder, with_gpu ? gpu : NULL, err);
+    rc = km_torch_open(t, s->torch_folder, with_gpu ? gpu : NULL, err);
+    t->callables = callables;
+    for (const char *const *l = libraries; rc == 0 && *l; l++)
+        rc = km_torch_load(t, *l, err);
+    return rc;
 }
 
 static int measure_all(const km_session *s, int fd, const struct km_callables *callables,
@@ -91,11 +104,8 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
 {
     km_torch t;
     km_gpu gpu;
-    int rc = open_torch(s, &t, &gpu, err);
+    int rc = km_host_open(s, s->libraries, callables, &t, &gpu, err);
 
-    t.callables = callables;
-    for (const char *const *l = s->libraries; rc == 0 && *l; l++)
-        rc = km_torch_load(&t, *l, err);
     for (size_t i = 0; i < s->suite->op_count && rc == 0; i++)
         for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]) && rc == 0; j++) {
             km_cell cell = km_suite_cell(&s->suite->ops[i], j);
@@ -107,29 +117,37 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
 void km_host_run(const km_session *s, int fd, const struct km_callables *callables)
 {
     km_err err = KM_ERR_INIT;
-    int rc;
 
+    if (s->audits) {
+        km_auditor_run(s, fd, callables);
+        return;
+    }
     km_watch_start(fd);
-    rc = measure_all(s, fd, callables, &err);
-    if (rc < 0)
-        km_channel_send(fd, json_pack("{s:i,s:s,s:s}", "error", err.code ? err.code : rc, "message",
-                                      err.message, "hint", err.hint));
+    if (measure_all(s, fd, callables, &err) < 0)
+        km_channel_send_error(fd, &err);
 }
 
 /* ---- a session as a text ---- */
 
+static json_t *list_of(const char *const *items)
+{
+    json_t *list = json_array();
+
+    for (const char *const *i = items; *i; i++)
+        json_array_append_new(list, json_string(*i));
+    return list;
+}
+
 char *km_session_text(const km_session *s)
 {
-    json_t *libraries = json_array(), *o;
-    char *text;
+    json_t *o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f,s:f,s:b,s:i}", "incumbent",
+                          s->incumbent, "candidate", s->candidate, "suite", s->suite->path,
+                          "filter", s->filter, "torch", s->torch_folder, "device", s->device,
+                          "libraries", list_of(s->audits ? s->reference_libraries : s->libraries),
+                          "budget_s", s->options.budget_s, "margin", s->options.margin, "start_us",
+                          s->start_us, "audits", (int)s->audits, "results", s->results);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
-    for (const char *const *l = s->libraries; *l; l++)
-        json_array_append_new(libraries, json_string(*l));
-    o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f,s:f}", "incumbent", s->incumbent,
-                  "candidate", s->candidate, "suite", s->suite->path, "filter", s->filter, "torch",
-                  s->torch_folder, "device", s->device, "libraries", libraries, "budget_s",
-                  s->options.budget_s, "margin", s->options.margin, "start_us", s->start_us);
-    text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     return text;
 }
@@ -155,6 +173,9 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
         .device = text_of(o, "device"),
         .start_us = json_number_value(json_object_get(o, "start_us")),
         .libraries = paths,
+        .reference_libraries = paths,
+        .audits = json_is_true(json_object_get(o, "audits")),
+        .results = (int)json_integer_value(json_object_get(o, "results")),
         .options = { .budget_s = json_number_value(json_object_get(o, "budget_s")),
                      .margin = json_number_value(json_object_get(o, "margin")) },
     };
@@ -184,8 +205,7 @@ int km_bench_serve(const char *request, int fd, const struct km_callables *calla
                : km_fail(&err, KM_EFORMAT, "the request is no JSON");
 
     if (rc < 0)
-        km_channel_send(
-            fd, json_pack("{s:i,s:s,s:s}", "error", rc, "message", err.message, "hint", err.hint));
+        km_channel_send_error(fd, &err);
     km_arena_release(&a);
     json_decref(o);
     return rc;

@@ -11,8 +11,14 @@
 #include "bench/callables.h"
 #include "bench/session.h"
 
-/* Measures; lines go to `fd`: { "starts": cell }, the cell's document, or { "error": ... }, which
- * is the last. `callables` may be NULL. */
+/* Opens torch, with the GPU where the session wants it (*gpu, which must outlive *t), and loads
+ * `libraries`, which ends with NULL. Errors: those of km_gpu_open, km_torch_open, km_torch_load. */
+int km_host_open(const km_session *s, const char *const *libraries,
+                 const struct km_callables *callables, km_torch *t, km_gpu *gpu, km_err *err);
+
+/* Measures; lines go to `fd`: { "starts": cell }, { "audits": "" } when its results are to be
+ * audited, the cell's document, or { "error": ... }, which is the last. An auditor's session
+ * answers questions instead. `callables` may be NULL. */
 void km_host_run(const km_session *s, int fd, const struct km_callables *callables);
 
 /* Whether it measures on a GPU; never asked before a fork, which the driver does not survive. */

@@ -84,6 +84,15 @@ static void add_callee(json_t *call, const km_call_result *c)
         json_object_set_new(call, "python", json_string(km_path_base(s->python)));
 }
 
+static json_t *names_json(const char *const *names)
+{
+    json_t *out = json_array();
+
+    for (; *names; names++)
+        json_array_append_new(out, json_string(*names));
+    return out;
+}
+
 static json_t *call_json(const km_cell_result *r, const km_call_result *c)
 {
     json_t *columns = json_object(), *call;
@@ -99,6 +108,8 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
         add_callee(call, c);
     if (call && r->gpu)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
+    if (call && c->kernels)
+        json_object_set_new(call, "kernel_names", names_json(c->kernels));
     if (call && r->gpu)
         json_object_set_new(call, "first_s", json_real(c->first_s));
     if (call && c->rule)

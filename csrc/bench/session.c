@@ -1,20 +1,19 @@
 #include "bench/session.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/auditor.h"
 #include "bench/channel.h"
+#include "bench/child.h"
 #include "bench/guard.h"
-#include "bench/host.h"
-#include "core/limits.h"
+#include "formats/json.h"
 
 bool km_session_wants(const km_session *s, km_arena *a, const km_cell *cell)
 {
@@ -37,40 +36,13 @@ size_t km_session_count(const km_session *s)
     return n;
 }
 
-/* ---- the child ---- */
-
-static void run_child(const km_session *s, int fd)
-{
-    char number[16], *request;
-
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);   /* an interrupt of the program ends what it measures */
-    dup2(STDERR_FILENO, STDOUT_FILENO); /* what libraries print is no result of ours */
-    if (!km_host_wants_gpu(s))
-        setenv("OMP_PROC_BIND", "true", 0); /* torch's threads stay where they are */
-    if (!km_suite_has_python(s->suite)) {
-        km_host_run(s, fd, NULL);
-        _exit(0); /* torch's own exit handlers are not waited for */
-    }
-    snprintf(number, sizeof number, "%d", fd);
-    request = km_session_text(s);
-    if (request)
-        execl(s->python, s->python, s->host, s->engine, request, number, (char *)NULL);
-    km_channel_send(fd,
-                    json_pack("{s:i,s:s}", "error", KM_EENV, "message", "unable to start Python"));
-    _exit(1);
-}
-
-/* ---- the parent ---- */
-
+/* The parent's side of a session. */
 struct reader {
     const km_session *s;
     const km_guard *guard;
-    pid_t child;
-    FILE *lines;
-    char cell[512]; /* the one that is being measured */
-    km_ticket ticket;
+    km_child measuring, auditor; /* the second is started when the first cell is measured */
+    char cell[512];              /* the one that is being measured */
+    km_ticket ticket, audit;     /* its own, and of the inputs that it is audited on */
     size_t done, total;
 };
 
@@ -78,31 +50,6 @@ struct reader {
 static const char *subject(const struct reader *r)
 {
     return *r->cell ? r->cell : "loading torch and the libraries";
-}
-
-static bool wait_for_line(const struct reader *r, int ms)
-{
-    struct pollfd p = { .fd = fileno(r->lines), .events = POLLIN };
-    int n;
-
-    do
-        n = poll(&p, 1, ms);
-    while (n < 0 && errno == EINTR);
-    return n > 0;
-}
-
-/* One line of JSON; NULL at the end, and for a line that is none. */
-static json_t *read_line(const struct reader *r, bool *at_end)
-{
-    char *text = NULL;
-    size_t room = 0;
-    json_t *line = NULL;
-
-    *at_end = getline(&text, &room, r->lines) < 0;
-    if (!*at_end)
-        line = json_loads(text, 0, NULL);
-    free(text);
-    return line;
 }
 
 /* It has SETTLE_MS to say which call it is in. */
@@ -113,8 +60,8 @@ static int end_slow(struct reader *r, int ms, km_err *err)
     const char *call = NULL;
     bool at_end;
 
-    kill(r->child, SIGTERM);
-    line = wait_for_line(r, SETTLE_MS) ? read_line(r, &at_end) : NULL;
+    kill(r->measuring.pid, SIGTERM);
+    line = km_child_wait(&r->measuring, SETTLE_MS) ? km_child_read(&r->measuring, &at_end) : NULL;
     if (line)
         call = json_string_value(json_object_get(line, "hangs"));
     km_fail(err, KM_ETIME, "%s%s%s%s takes longer than %d s; it was ended", subject(r),
@@ -143,25 +90,6 @@ static int fail_forged(const struct reader *r, km_err *err)
     return km_hint(err, "one of its calls writes to files that it did not open");
 }
 
-static int take_line(struct reader *r, json_t *line, km_err *err)
-{
-    const char *starts = json_string_value(json_object_get(line, "starts"));
-
-    if (starts) {
-        snprintf(r->cell, sizeof r->cell, "the cell '%s'", starts);
-        return km_channel_admit(fileno(r->lines), &r->ticket, err);
-    }
-    if (json_object_get(line, "error"))
-        return take_error(r, line, err);
-    if (!km_channel_is_ours(line, &r->ticket))
-        return fail_forged(r, err);
-    r->ticket = (km_ticket){ 0 };
-    if (km_guard_check(r->guard, err) < 0)
-        return err->code;
-    r->done++;
-    return r->s->on_cell(r->s->context, line, err);
-}
-
 /* What a cell may take; two minutes are for inputs and checks. */
 static int patience_ms(const km_session *s)
 {
@@ -170,18 +98,88 @@ static int patience_ms(const km_session *s)
     return (int)(seconds * 1e3);
 }
 
+/* What the auditor says of the cell; NULL when it says nothing, and *why tells. */
+static json_t *ask_auditor(struct reader *r, json_t *calls, char *why, size_t room)
+{
+    km_session audit = *r->s;
+    km_err err = KM_ERR_INIT;
+    char seed[17];
+    json_t *answer = NULL;
+    bool at_end;
+
+    audit.audits = true;
+    snprintf(seed, sizeof seed, "%016" PRIx64, r->audit.seed);
+    if (!r->auditor.pid)
+        km_child_start(&audit, &r->auditor, &err);
+    if (r->auditor.pid &&
+        km_channel_send(fileno(r->auditor.lines),
+                        json_pack("{s:I,s:s,s:O}", "cell", (json_int_t)r->done, "seed", seed,
+                                  "calls", calls)) == 0 &&
+        km_child_wait(&r->auditor, patience_ms(r->s)))
+        answer = km_child_read(&r->auditor, &at_end);
+    if (json_object_get(answer, "calls"))
+        return answer;
+    snprintf(why, room, "%s",
+             answer ? km_json_text_of(answer, "message") : "the reference's own process ended");
+    json_decref(answer);
+    km_child_end(&r->auditor, true); /* the next cell gets a new one */
+    return NULL;
+}
+
+/* The cell's results before the process that holds the reference. */
+static void audit(struct reader *r, json_t *line)
+{
+    json_t *calls = json_object_get(line, "audit"), *answer;
+    char why[512];
+
+    if (!json_is_object(calls))
+        return;
+    answer = ask_auditor(r, calls, why, sizeof why);
+    if (answer)
+        km_auditor_apply(line, answer);
+    json_object_set_new(line, "audit", answer ? json_null() : json_string(why));
+    json_decref(answer);
+}
+
+static int take_cell(struct reader *r, json_t *line, km_err *err)
+{
+    if (!km_channel_is_ours(line, &r->ticket))
+        return fail_forged(r, err);
+    r->ticket = (km_ticket){ 0 };
+    audit(r, line);
+    if (km_guard_check(r->guard, err) < 0)
+        return err->code;
+    r->done++;
+    return r->s->on_cell(r->s->context, line, err);
+}
+
+static int take_line(struct reader *r, json_t *line, km_err *err)
+{
+    const char *starts = json_string_value(json_object_get(line, "starts"));
+    int fd = fileno(r->measuring.lines);
+
+    if (starts) {
+        snprintf(r->cell, sizeof r->cell, "the cell '%s'", starts);
+        return km_channel_admit(fd, &r->ticket, err);
+    }
+    if (json_object_get(line, "audits"))
+        return km_channel_admit(fd, &r->audit, err);
+    if (json_object_get(line, "error"))
+        return take_error(r, line, err);
+    return take_cell(r, line, err);
+}
+
 /* Until the child closes its end. */
 static int read_lines(struct reader *r, km_err *err)
 {
     int ms = patience_ms(r->s), rc = 0;
 
-    setvbuf(r->lines, NULL, _IONBF, 0); /* so that poll sees what is left to read */
     while (rc == 0) {
         json_t *line;
         bool at_end;
-        if (!wait_for_line(r, ms))
+        if (!km_child_wait(&r->measuring, ms))
             return end_slow(r, ms, err);
-        line = read_line(r, &at_end);
+        line = km_child_read(&r->measuring, &at_end);
         if (at_end)
             return 0;
         rc = line ? take_line(r, line, err) : fail_forged(r, err);
@@ -190,14 +188,11 @@ static int read_lines(struct reader *r, km_err *err)
     return rc;
 }
 
-static int end_child(struct reader *r, int rc, km_err *err)
+static int end_children(struct reader *r, int rc, km_err *err)
 {
-    int status = 0;
+    int status = km_child_end(&r->measuring, rc < 0);
 
-    if (rc < 0)
-        kill(r->child, SIGKILL);
-    while (waitpid(r->child, &status, 0) < 0 && errno == EINTR)
-        ;
+    km_child_end(&r->auditor, true); /* it is idle, or has given no answer */
     if (rc < 0)
         return rc;
     if (WIFSIGNALED(status)) {
@@ -212,37 +207,24 @@ static int end_child(struct reader *r, int rc, km_err *err)
 static int run(const km_session *s, const km_guard *guard, km_err *err)
 {
     struct reader r = { .s = s, .guard = guard, .total = km_session_count(s) };
-    int fds[2], rc;
+    int rc = km_child_start(s, &r.measuring, err);
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
-        return km_fail_errno(err, errno, "unable to make a pair of sockets");
-    fflush(NULL); /* the child must not write it again */
-    r.child = fork();
-    if (r.child == 0) {
-        close(fds[0]);
-        run_child(s, fds[1]);
-    }
-    close(fds[1]);
-    if (r.child < 0) {
-        close(fds[0]);
-        return km_fail_errno(err, errno, "unable to start a process");
-    }
-    r.lines = fdopen(fds[0], "r"); /* written to by its number alone */
-    rc = r.lines ? read_lines(&r, err) : km_fail_errno(err, errno, "unable to read from a socket");
-    rc = end_child(&r, rc, err);
-    if (r.lines)
-        fclose(r.lines);
-    return rc;
+    return rc < 0 ? rc : end_children(&r, read_lines(&r, err), err);
 }
 
 int km_session_run(const km_session *s, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
+    km_session own = *s;
     km_guard guard;
     int rc = km_guard_take(&a, s, &guard, err);
 
+    own.results = memfd_create("kernmill-results", 0); /* the children inherit it */
     if (rc == 0)
-        rc = run(s, &guard, err);
+        rc = own.results < 0 ? km_fail_errno(err, errno, "unable to share memory")
+                             : run(&own, &guard, err);
+    if (own.results >= 0)
+        close(own.results);
     km_arena_release(&a);
     return rc;
 }

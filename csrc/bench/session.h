@@ -17,12 +17,15 @@ typedef struct {
     const char *filter;       /* cells whose "op axis=size ... dtype" holds this text; NULL: all */
     const char *torch_folder; /* of the Python package */
     const char *device;       /* "cpu", "cuda"; NULL: a GPU where torch and the machine have one */
-    const char *const *libraries;       /* files to load, ends with NULL */
+    const char *const *libraries;           /* files to load, ends with NULL */
+    const char *const *reference_libraries; /* those that references are in, for the auditor */
     const char *python, *host, *engine; /* for calls of Python: the interpreter, bench_host.py and
                                            libkernmill_bench.so */
     double timeout_s;                   /* of one cell; 0: ten times its budget, and two minutes */
     double start_us;                    /* when the program was started, by km_now_us */
     km_bench_options options;
+    bool audits; /* a child's own: it is the auditor (bench/auditor.h) */
+    int results; /* and the memory that results are handed over in (bench/audit.h) */
     /* Called in the parent for each cell's document, which it borrows; an error ends the session.
      */
     int (*on_cell)(void *context, const json_t *cell, km_err *err);

@@ -50,6 +50,20 @@ int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, k
     return 0;
 }
 
+size_t km_suite_reference_index(const km_suite_op *op)
+{
+    size_t i = 0;
+
+    while (strcmp(op->calls[i].name, op->reference) != 0)
+        i++;
+    return i;
+}
+
+const km_suite_call *km_suite_reference(const km_suite_op *op)
+{
+    return &op->calls[km_suite_reference_index(op)];
+}
+
 bool km_suite_has_python(const km_suite *s)
 {
     for (size_t i = 0; i < s->op_count; i++)

@@ -125,6 +125,10 @@ int km_suite_narrow(km_suite *s, const char *incumbent, const char *candidate, k
 /* Whether any call is one of Python's. */
 bool km_suite_has_python(const km_suite *s);
 
+/* The call that the operator's `reference` names, and its place among the calls. */
+const km_suite_call *km_suite_reference(const km_suite_op *op);
+size_t km_suite_reference_index(const km_suite_op *op);
+
 /* How many cells the operator has, and one of them: dtypes vary slowest. */
 size_t km_suite_cells(const km_suite_op *op);
 km_cell km_suite_cell(const km_suite_op *op, size_t i);

@@ -88,9 +88,10 @@ int km_torch_load(km_torch *t, const char *path, km_err *err)
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL), *found;
     const char *(*status_text)(void);
 
-    (void)t;
     if (!library)
         return km_fail(err, KM_EENV, "unable to load '%s': %s", path, dlerror());
+    if (t->gpu)
+        km_images_add(&t->images, t->gpu, path);
     found = dlsym(library, "km_status_text");
     if (!found) /* not one of ours: it says nothing */
         return 0;

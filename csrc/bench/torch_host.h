@@ -8,7 +8,7 @@
 
 #include <kernmill/torch.h>
 
-#include "bench/gpu.h"
+#include "bench/images.h"
 #include "core/arena.h"
 
 struct km_signature;
@@ -72,6 +72,7 @@ typedef struct {
     __typeof__(aoti_torch_create_cuda_stream_guard) *create_guard; /* with a GPU alone */
     __typeof__(aoti_torch_delete_cuda_stream_guard) *delete_guard;
     const struct km_callables *callables; /* Python's (bench/callables.h); NULL: no Python */
+    km_images images;                     /* of the libraries that are loaded, with a GPU */
     km_gpu *gpu;                          /* where tensors are made; NULL: in the CPU's memory */
     const char *(*what)(void);            /* why the last call failed; NULL before torch 2.13 */
     void *(*new_cell)(size_t size);       /* libstdc++'s operator new, for optional arguments */

@@ -130,7 +130,7 @@ static int try_call(struct trial *p, const km_suite_call *which, km_rule_result 
 static int try_set(struct trial *p, km_random *random, km_cell_result *out, km_rule_result *rules,
                    km_err *err)
 {
-    const km_suite_call *reference = km_reference_of(p->cell->op);
+    const km_suite_call *reference = km_suite_reference(p->cell->op);
     km_err why = KM_ERR_INIT;
     int rc = km_inputs_fill(p->t, p->cell, p->inputs, 1, random, err);
 
@@ -198,7 +198,7 @@ static void start(struct trial *p, const km_cell_result *out, km_rule_result *ru
     bool spoils = false;
 
     for (size_t i = 0; i < op->call_count; i++)
-        spoils |= out->results[i].call == km_reference_of(op) &&
+        spoils |= out->results[i].call == km_suite_reference(op) &&
                   out->results[i].state == KM_CALL_CHANGED_INPUTS;
     for (size_t i = 0; i < op->call_count; i++) {
         const km_call_result *c = &out->results[i];

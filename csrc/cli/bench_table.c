@@ -125,6 +125,8 @@ void km_bench_print(const json_t *cell)
                km_json_number_of(json_object_get(yards, "copy"), "median_us"),
                km_json_number_of(json_object_get(yards, "empty_early"), "median_us"));
     printf(")\n");
+    if (*km_json_text_of(cell, "audit"))
+        printf("  not audited: %s\n", km_json_text_of(cell, "audit"));
     if (gpu)
         print_on_gpu(cell);
     else

@@ -139,8 +139,8 @@ static int find_library(struct bench *b, const char *suite, const char *package,
     return km_fail(err, KM_EFORMAT, "'%s' holds no library", folder);
 }
 
-/* Each package once. */
-static size_t list_packages(const km_suite *s, const char **packages)
+/* Each package once; with `references`, those alone that references are in. */
+static size_t list_packages(const km_suite *s, bool references, const char **packages)
 {
     size_t n = 0;
 
@@ -149,6 +149,8 @@ static size_t list_packages(const km_suite *s, const char **packages)
             const km_suite_call *call = &s->ops[i].calls[j];
             const char *library = call->library;
             size_t k = 0;
+            if (references && call != km_suite_reference(&s->ops[i]))
+                continue;
             while (library && k < n && strcmp(packages[k], library) != 0)
                 k++;
             if (library && k == n && n < KM_CALLS_MAX)
@@ -157,15 +159,45 @@ static size_t list_packages(const km_suite *s, const char **packages)
     return n;
 }
 
-static int find_all(struct bench *b, const char *suite, km_err *err)
+/* The files of the packages, of which those that are installed have a folder. */
+static int find_libraries(struct bench *b, const char *suite, const char **packages, size_t n,
+                          const char **installed, const char *const **out, km_err *err)
 {
-    const char *packages[KM_CALLS_MAX], *folders[KM_CALLS_MAX + 1];
-    size_t n = list_packages(&b->suite, packages);
     const char **libraries = km_arena_array(&b->a, n + 1, sizeof *libraries);
-    km_home home;
 
     if (!libraries)
         return km_fail_nomem(err);
+    for (size_t i = 0; i < n; i++)
+        if (strchr(packages[i], '/'))
+            libraries[i] = packages[i];
+        else if (find_library(b, suite, packages[i], installed[i], &libraries[i], err) < 0)
+            return err->code;
+    *out = libraries;
+    return 0;
+}
+
+/* The files among `libraries` that the reference of any operator is in. */
+static int find_references(struct bench *b, const char **packages, size_t n, km_err *err)
+{
+    const char *wanted[KM_CALLS_MAX], **files = km_arena_array(&b->a, n + 1, sizeof *files);
+    size_t count = list_packages(&b->suite, true, wanted), found = 0;
+
+    if (!files)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < count; j++)
+            if (strcmp(packages[i], wanted[j]) == 0)
+                files[found++] = b->session.libraries[i];
+    b->session.reference_libraries = files;
+    return 0;
+}
+
+static int find_all(struct bench *b, const char *suite, km_err *err)
+{
+    const char *packages[KM_CALLS_MAX], *folders[KM_CALLS_MAX + 1];
+    size_t n = list_packages(&b->suite, false, packages);
+    km_home home;
+
     if (km_home_find(&b->a, &home, err) < 0)
         return err->code;
     if (!home.python)
@@ -176,13 +208,9 @@ static int find_all(struct bench *b, const char *suite, km_err *err)
     b->session.host = home.bench_host;
     b->session.engine = home.bench_engine;
     b->session.torch_folder = folders[0];
-    b->session.libraries = libraries;
-    for (size_t i = 0; i < n; i++)
-        if (strchr(packages[i], '/'))
-            libraries[i] = packages[i];
-        else if (find_library(b, suite, packages[i], folders[i + 1], &libraries[i], err) < 0)
-            return err->code;
-    return 0;
+    if (find_libraries(b, suite, packages, n, folders + 1, &b->session.libraries, err) < 0)
+        return err->code;
+    return find_references(b, packages, n, err);
 }
 
 /* ---- results ---- */

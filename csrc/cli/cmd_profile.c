@@ -103,6 +103,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = km_print_json(json_incref(profile), err);
     else if (rc == 0)
         km_profile_print(profile, f->top ? (size_t)f->top : 10);
+    if (rc < 0 && f->output && km_file_exists(f->output) && km_file_size(f->output, err) == 0)
+        remove(f->output); /* made to see that it can be */
     json_decref(profile);
     return rc;
 }

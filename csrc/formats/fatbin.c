@@ -198,6 +198,19 @@ int km_fatbin_read_all(km_fatbin *out, const void *data, size_t size, km_err *er
     return rc;
 }
 
+size_t km_fatbin_container(const void *data, size_t size, size_t *at)
+{
+    struct cursor c = { data, *at, size };
+    uint64_t entries;
+
+    skip_zeros(&c);
+    *at = c.at;
+    if (c.end - c.at < HEADER_BYTES || get32(c.data + c.at) != MAGIC)
+        return 0;
+    entries = get64(c.data + c.at + 8);
+    return entries > c.end - c.at - HEADER_BYTES ? 0 : HEADER_BYTES + (size_t)entries;
+}
+
 static bool runs_on(const km_image *image, uint32_t sm)
 {
     if (image->kind == KM_IMAGE_OTHER || image->sm > sm)

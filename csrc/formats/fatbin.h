@@ -50,6 +50,10 @@ int km_fatbin_read(km_fatbin *out, const void *data, size_t size, km_err *err);
  * of zero bytes between and after them, in one list. */
 int km_fatbin_read_all(km_fatbin *out, const void *data, size_t size, km_err *err);
 
+/* The next container of such a section: the first from *at on, zero bytes skipped; *at becomes its
+ * place, and its size is returned, 0 when there is none. What it holds is not looked at. */
+size_t km_fatbin_container(const void *data, size_t size, size_t *at);
+
 /* The image a device of compute capability `sm` (90 for 9.0) would run, or NULL: the cubin made for
  * exactly this chip ('a'), else the newest cubin of the same major that is not newer than the
  * device, else the newest PTX that the driver can compile for it. Borrowed. */

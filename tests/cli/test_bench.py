@@ -110,6 +110,16 @@ def test_cheats(cheat, kernmill, suite):
         assert said[cheat] == {"wrong"}
 
 
+# Who replaces the reference where it runs agrees with itself, and not with the process that no candidate is in.
+def test_a_reference_that_is_replaced(kernmill, suite):
+    answer = bench(kernmill, "--json", suite("swaps"))
+    assert answer.code == 1, answer.err
+    for cell in answer.json["cells"]:
+        for call in cell["calls"]:  # torch's is as wrong, from then on
+            assert call["state"] == "wrong" and "in a process of its own" in call["why"], call
+        assert cell["audit"] is None
+
+
 # A crash costs an error that names the cell, and exit code 4.
 def test_a_candidate_that_crashes(kernmill, suite):
     answer = bench(kernmill, suite("crashes"))

@@ -56,6 +56,7 @@ template <class R, class... A, class S, class... B> constexpr bool same(R (*)(A.
 
 #define FUNCTION(name) static_assert(same(&ours_declared::name, &::name), #name);
 KM_DRIVER_FUNCTIONS(FUNCTION)
+KM_DRIVER_NEWER_FUNCTIONS(FUNCTION)
 
 #define CODE(ours, theirs) static_assert(int(ours) == int(theirs), #ours);
 CODE(KM_CU_DEVICE_MEMORY_CLOCK_KHZ, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)

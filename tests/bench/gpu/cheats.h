@@ -11,7 +11,7 @@ km_cheat honest_cuda, early_cuda, twice_cuda;
 km_cheat races_cuda, sniffs_cuda, remembers_cuda, replays_cuda, tires_cuda, spills_cuda,
     zeroes_cuda;
 km_cheat nothing_cuda, coarse_cuda, shapes_cuda, batches_cuda, skips_cuda, aside_cuda, decoy_cuda;
-km_cheat fails_cuda, defers_cuda, leaks_cuda, persists_cuda;
+km_cheat fails_cuda, defers_cuda, leaks_cuda, persists_cuda, borrows_cuda, unpacks_cuda;
 
 /* Each block takes at least so many clock cycles of its multiprocessor. */
 int spins_cuda(km_call *c, const km_tensor *x, km_tensor *y, int64_t cycles);

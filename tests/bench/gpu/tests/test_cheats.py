@@ -80,6 +80,7 @@ def bench(path, *names):
     )
     assert done.returncode in (0, 1), done.stderr
     (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["audit"] is None
     return {call["name"]: call for call in cell["calls"]}, done.returncode
 
 
@@ -94,6 +95,19 @@ def test_honest_operators_are_not_accused(tmp_path):
     assert all(
         c["columns"].keys() >= {"cold", "chained", "hot", "stream", "host", "latency"} for c in calls.values()
     )
+
+
+# Right in an honest time, and somebody else's work: the record says whose kernels they are.
+@needs_gpu
+@pytest.mark.parametrize(
+    "name, said",
+    [("borrows", "a kernel of torch's own"), ("unpacks", "in the .nv_fatbin of no measured library")],
+)
+def test_whose_work_it_is(tmp_path, name, said):
+    calls, _ = bench(tmp_path, "honest", name)
+    assert (calls[name]["state"], said in (calls[name]["note"] or "")) == ("right", True), calls[name]
+    assert (calls["honest"]["note"], calls["honest"]["kernel_names"]) == (None, ["negate"])
+    assert name == "borrows" or calls[name]["kernel_names"] == ["unpacked"]
 
 
 @needs_gpu

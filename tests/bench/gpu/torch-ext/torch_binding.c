@@ -34,7 +34,9 @@ static int run(km_call *c, km_cheat *cheat)
     X(aside)                                                                                       \
     X(decoy)                                                                                       \
     X(leaks)                                                                                       \
-    X(persists)
+    X(persists)                                                                                    \
+    X(borrows)                                                                                     \
+    X(unpacks)
 
 #define DEFINE(name)                                                                               \
     static int name(km_call *c)                                                                    \
