@@ -147,6 +147,9 @@ KM_OUTLINED int km_error(km_call *c, const char *format, ...) __attribute__((for
 KM_OUTLINED int km_bad_argument(km_call *c, int i, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Whether a "str" argument is `yes`; anything but `yes` and `no` is an error that names both. */
+KM_OUTLINED int km_arg_choice(km_call *c, int i, const char *yes, const char *no, bool *out);
+
 /* Leaves the function with that error unless `condition` holds. */
 #define KM_EXPECT(c, i, condition, ...)                                                            \
     do {                                                                                           \
@@ -170,6 +173,10 @@ KM_OUTLINED int km_zero(km_call *c, const km_tensor *t);
 /* `t` as rows of its last dimension, to be read: by a contiguous copy when its layout has no
  * constant row stride. 0 or KM_FAILED. */
 KM_OUTLINED int km_rows_of(km_call *c, const km_tensor *t, km_rows *out);
+/* Rows of argument `i`, a tensor that is written to. One whose rows have no constant stride is
+ * written through a contiguous *copy, which the caller copies back with km_copy; NULL: there is
+ * none. An empty tensor has no rows. Fails when elements share memory. */
+KM_OUTLINED int km_rows_into(km_call *c, int i, const km_tensor *t, km_rows *out, km_tensor **copy);
 
 /* How many results the schema has. */
 static inline int km_result_count(const km_call *c);

@@ -86,6 +86,22 @@ static inline int64_t km_size(const km_tensor *t, int64_t dim)
     return t->sizes[dim < 0 ? dim + t->ndim : dim];
 }
 
+/* float32, float16 or bfloat16: what kernels for models compute in. */
+static inline bool km_is_floating(const km_tensor *t)
+{
+    return t->dtype == KM_FLOAT32 || t->dtype == KM_FLOAT16 || t->dtype == KM_BFLOAT16;
+}
+
+static inline bool km_same_sizes(const km_tensor *a, const km_tensor *b)
+{
+    if (a->ndim != b->ndim)
+        return false;
+    for (int64_t i = 0; i < a->ndim; i++)
+        if (a->sizes[i] != b->sizes[i])
+            return false;
+    return true;
+}
+
 /* Whether `t` can be read as rows without a copy; fills *out when it can. The last dimension must
  * be dense and the leading ones must walk memory with one step. */
 static inline bool km_as_rows(const km_tensor *t, km_rows *out)

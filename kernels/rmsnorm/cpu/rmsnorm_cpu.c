@@ -5,11 +5,11 @@
  * additions are never fused.
  */
 #include <math.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../rmsnorm.h"
+
+#include <kernmill/isa.h>
 
 #define BLOCK          1024  /* columns summed in float before a double takes over */
 #define GRAIN_ELEMENTS 16384 /* elements worth a thread */
@@ -26,28 +26,14 @@ static int64_t rows_of_part(int64_t rows)
 #undef KM_ISA
 #undef KM_TARGET
 
-#ifdef __x86_64__
-#include <cpuid.h>
-#include <immintrin.h>
+#ifdef KM_HAS_AVX2_CODE
 #define KM_ISA    avx2
-#define KM_TARGET __attribute__((target("avx2,f16c")))
+#define KM_TARGET KM_AVX2_TARGET
 #define KM_AVX2
 #include "rows.h"
 #undef KM_ISA
 #undef KM_TARGET
 #undef KM_AVX2
-
-static bool cpu_has_avx2(void)
-{
-    unsigned a, b, c, d, low, high;
-
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_F16C))
-        return false;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if ((low & 6) != 6) /* the operating system saves the upper halves */
-        return false;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
-}
 #endif
 
 typedef struct {
@@ -56,29 +42,17 @@ typedef struct {
     void (*add_parts)(int64_t, int64_t, void *);
 } level;
 
-static const level *choose_level(void)
+static const level *chosen_level(void)
 {
     static const level baseline = { forward_rows_baseline, backward_parts_baseline,
                                     add_parts_baseline };
-#ifdef __x86_64__
+#ifdef KM_HAS_AVX2_CODE
     static const level avx2 = { forward_rows_avx2, backward_parts_avx2, add_parts_avx2 };
-    const char *asked = getenv("KERNMILL_CPU_ISA"); /* "x86-64" keeps to the baseline */
-    if (!(asked && strcmp(asked, "x86-64") == 0) && cpu_has_avx2())
+
+    if (km_isa_avx2())
         return &avx2;
 #endif
     return &baseline;
-}
-
-static const level *chosen_level(void)
-{
-    static _Atomic(const level *) chosen;
-    const level *l = atomic_load_explicit(&chosen, memory_order_relaxed);
-
-    if (!l) {
-        l = choose_level();
-        atomic_store_explicit(&chosen, l, memory_order_relaxed);
-    }
-    return l;
 }
 
 static int64_t grain(int64_t columns)

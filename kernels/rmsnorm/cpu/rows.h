@@ -1,9 +1,10 @@
-/* cpu/rows.h: the row loops of rmsnorm_cpu.c, compiled once for each instruction set (see vec.h).
+/* cpu/rows.h: the row loops of rmsnorm_cpu.c, compiled once for each instruction set
+ * (kernmill/isa.h).
  *
  * Sums: columns are taken in blocks of BLOCK; within a block four vectors of eight float lanes are
  * kept, so that a lane adds at most BLOCK / 32 terms; the blocks are added in double.
  */
-#include "vec.h"
+#include <kernmill/vec.h>
 
 /* s of the forward: x, or x + residual, rounded when asked for. */
 VEC_FN void ISA(load_sum)(vec *s, const rms_norm_forward *f, km_dtype dtype, const void *x,
@@ -250,7 +251,3 @@ KM_TARGET static void ISA(add_parts)(int64_t begin, int64_t end, void *context)
 }
 
 #undef EACH_DTYPE
-#undef ISA
-#undef VEC_FN
-#undef VEC_CONCAT
-#undef VEC_CONCAT_

@@ -11,25 +11,10 @@
 #define EPS_ARGUMENTS "float eps, str rounding, float weight_offset"
 #define EPS_DEFAULTS  "float eps=1e-6, str rounding=\"hf\", float weight_offset=0.0"
 
-static bool is_floating(const km_tensor *t)
-{
-    return t->dtype == KM_FLOAT32 || t->dtype == KM_FLOAT16 || t->dtype == KM_BFLOAT16;
-}
-
-static bool same_sizes(const km_tensor *a, const km_tensor *b)
-{
-    if (a->ndim != b->ndim)
-        return false;
-    for (int64_t i = 0; i < a->ndim; i++)
-        if (a->sizes[i] != b->sizes[i])
-            return false;
-    return true;
-}
-
 static int take_x(km_call *c, int i, const km_tensor **x)
 {
     *x = km_arg_tensor(c, i);
-    KM_EXPECT(c, i, is_floating(*x) && (*x)->ndim >= 1,
+    KM_EXPECT(c, i, km_is_floating(*x) && (*x)->ndim >= 1,
               "a float32, float16 or bfloat16 tensor of at least one dimension");
     return 0;
 }
@@ -38,7 +23,7 @@ static int take_x(km_call *c, int i, const km_tensor **x)
 static int take_like(km_call *c, int i, const km_tensor *x, const km_tensor **out)
 {
     *out = km_arg_tensor(c, i);
-    KM_EXPECT(c, i, same_sizes(*out, x) && (*out)->dtype == x->dtype,
+    KM_EXPECT(c, i, km_same_sizes(*out, x) && (*out)->dtype == x->dtype,
               "a %s tensor with the sizes of x, whose last is %lld", km_dtype_name(x->dtype),
               (long long)km_size(x, -1));
     return 0;
@@ -66,15 +51,6 @@ static int take_weight(km_call *c, int i, const km_tensor *x, const void **data,
     return 0;
 }
 
-static int take_choice(km_call *c, int i, const char *yes, const char *no, bool *out)
-{
-    const char *text = km_arg_text(c, i);
-
-    *out = strcmp(text, yes) == 0;
-    KM_EXPECT(c, i, *out || strcmp(text, no) == 0, "'%s' or '%s'", yes, no);
-    return 0;
-}
-
 /* Arguments `i` (eps), `i + 1` (rounding) and `i + 2` (weight_offset). */
 static int take_numbers(km_call *c, int i, rms_norm_forward *f)
 {
@@ -83,7 +59,7 @@ static int take_numbers(km_call *c, int i, rms_norm_forward *f)
     KM_EXPECT(c, i, isfinite(eps) && eps >= 0, "a finite number, at least 0");
     f->eps = (float)eps;
     f->weight_offset = (float)km_arg_float(c, i + 2);
-    return take_choice(c, i + 1, "hf", "single", &f->round_normalized);
+    return km_arg_choice(c, i + 1, "hf", "single", &f->round_normalized);
 }
 
 static int take_input(km_call *c, const km_tensor *t, rms_norm_input *out)
@@ -96,27 +72,13 @@ static int take_input(km_call *c, const km_tensor *t, rms_norm_input *out)
     return 0;
 }
 
-/* Rows of a tensor that is written to. A layout without a constant row stride is written through a
- * contiguous `*copy`, which the caller copies back. */
 static int take_output(km_call *c, int i, const km_tensor *t, rms_norm_output *out,
                        km_tensor **copy)
 {
-    km_rows rows = { 0 };
+    km_rows rows;
 
-    *copy = NULL;
-    *out = (rms_norm_output){ t->data, 0 };
-    if (!t->numel)
-        return 0;
-    for (int64_t d = 0; d < t->ndim; d++)
-        KM_EXPECT(c, i, t->strides[d] != 0 || t->sizes[d] < 2,
-                  "a tensor whose elements do not share memory");
-    if (!km_as_rows(t, &rows)) {
-        *copy = km_empty_like(c, t);
-        if (!*copy || !km_as_rows(*copy, &rows))
-            return KM_FAILED;
-    }
-    KM_EXPECT(c, i, rows.rows < 2 || rows.stride >= rows.columns,
-              "a tensor whose elements do not share memory");
+    if (km_rows_into(c, i, t, &rows, copy) < 0)
+        return KM_FAILED;
     *out = (rms_norm_output){ rows.data, rows.stride };
     return 0;
 }
@@ -256,7 +218,7 @@ static int take_add_norm(km_call *c, const km_tensor **x, const km_tensor **resi
     *f = (rms_norm_forward){ 0 };
     if (take_x(c, 0, x) < 0 || take_like(c, 1, *x, residual) < 0 ||
         take_weight(c, 2, *x, &f->weight, &f->weight_dtype) < 0 || take_numbers(c, 3, f) < 0 ||
-        take_choice(c, 6, "rounded", "unrounded", &f->round_sum) < 0)
+        km_arg_choice(c, 6, "rounded", "unrounded", &f->round_sum) < 0)
         return KM_FAILED;
     if (take_input(c, *x, &f->x) < 0)
         return KM_FAILED;
@@ -349,7 +311,7 @@ static int rms_norm_bwd(km_call *c)
     if (take_x(c, 1, &s) < 0 || take_like(c, 0, s, &dy) < 0 ||
         take_weight(c, 2, s, &b.weight, &b.weight_dtype) < 0 ||
         (dsum && take_like(c, 4, s, &dsum) < 0) ||
-        take_choice(c, 5, "hf", "single", &b.round_normalized) < 0)
+        km_arg_choice(c, 5, "hf", "single", &b.round_normalized) < 0)
         return KM_FAILED;
     KM_EXPECT(c, 3, rstd->dtype == KM_FLOAT32 && rstd->numel == row_count(s),
               "float32 with a value for each of the %lld rows", (long long)row_count(s));

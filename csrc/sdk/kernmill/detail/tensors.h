@@ -114,6 +114,34 @@ KM_OUTLINED int km_rows_of(km_call *c, const km_tensor *t, km_rows *out)
     return t && km_as_rows(t, out) ? 0 : km_error(c, "a tensor without dimensions has no rows");
 }
 
+KM_OUTLINED int km_arg_choice(km_call *c, int i, const char *yes, const char *no, bool *out)
+{
+    const char *text = km_arg_text(c, i);
+
+    *out = strcmp(text, yes) == 0;
+    KM_EXPECT(c, i, *out || strcmp(text, no) == 0, "'%s' or '%s'", yes, no);
+    return 0;
+}
+
+KM_OUTLINED int km_rows_into(km_call *c, int i, const km_tensor *t, km_rows *out, km_tensor **copy)
+{
+    *copy = NULL;
+    *out = (km_rows){ .data = t->data };
+    if (!t->numel)
+        return 0;
+    for (int64_t d = 0; d < t->ndim; d++)
+        KM_EXPECT(c, i, t->strides[d] != 0 || t->sizes[d] < 2,
+                  "a tensor whose elements do not share memory");
+    if (!km_as_rows(t, out)) {
+        *copy = km_empty_like(c, t);
+        if (!*copy || !km_as_rows(*copy, out))
+            return KM_FAILED;
+    }
+    KM_EXPECT(c, i, out->rows < 2 || out->stride >= out->columns,
+              "a tensor whose elements do not share memory");
+    return 0;
+}
+
 static inline int km_result_count(const km_call *c)
 {
     return c->signature->result_count;

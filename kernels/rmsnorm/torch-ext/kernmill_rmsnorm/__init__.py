@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import _autograd, layers
-from ._ops import ops
+from ._ops import call, ops, refuse_gradients
 
 __all__ = [
     "fused_add_rms_norm",
@@ -45,13 +45,13 @@ def rms_norm(
     differentiation.
     """
     if out is not None:
-        _autograd.refuse_gradients("rms_norm with out=", out, x, weight)
-        _autograd.call(ops._rms_norm_out, out, x, weight, eps, rounding, weight_offset)
+        refuse_gradients("rms_norm with out=", _autograd.FORMULA, out, x, weight)
+        call(ops._rms_norm_out, out, x, weight, eps, rounding, weight_offset)
         torch.autograd.graph.increment_version(out)
         return out
     if _autograd.wanted("rms_norm", x, weight):
         return _autograd.rms_norm(x, weight, eps, rounding, weight_offset)
-    return _autograd.call(ops._rms_norm_fwd, x, weight, eps, rounding, weight_offset)
+    return call(ops._rms_norm_fwd, x, weight, eps, rounding, weight_offset)
 
 
 def rms_norm_(
@@ -63,8 +63,8 @@ def rms_norm_(
     weight_offset: float = 0.0,
 ) -> Tensor:
     """rms_norm in place: overwrites x and returns it. Nothing may require a gradient."""
-    _autograd.refuse_gradients("rms_norm_", x, weight)
-    _autograd.call(ops._rms_norm_inplace, x, weight, eps, rounding, weight_offset)
+    refuse_gradients("rms_norm_", _autograd.FORMULA, x, weight)
+    call(ops._rms_norm_inplace, x, weight, eps, rounding, weight_offset)
     torch.autograd.graph.increment_version(x)
     return x
 
@@ -89,7 +89,7 @@ def fused_add_rms_norm(
     arguments = (x, residual, weight, eps, rounding, weight_offset, residual_rounding)
     if _autograd.wanted("fused_add_rms_norm", x, residual, weight):
         return _autograd.fused_add_rms_norm(*arguments)
-    return _autograd.call(ops._fused_add_rms_norm_fwd, *arguments)
+    return call(ops._fused_add_rms_norm_fwd, *arguments)
 
 
 def fused_add_rms_norm_(
@@ -106,8 +106,8 @@ def fused_add_rms_norm_(
 
     Nothing may require a gradient, and x and residual may not share memory.
     """
-    _autograd.refuse_gradients("fused_add_rms_norm_", x, residual, weight)
-    _autograd.call(
+    refuse_gradients("fused_add_rms_norm_", _autograd.FORMULA, x, residual, weight)
+    call(
         ops._fused_add_rms_norm_inplace, x, residual, weight, eps, rounding, weight_offset, residual_rounding
     )
     torch.autograd.graph.increment_version((x, residual))

@@ -6,48 +6,18 @@ torch.func works); callers of torch.ops, and torch.compile, get the formulas reg
 torch's operators.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from ._ops import add_op_namespace_prefix as full_name
-from ._ops import ops
+from ._ops import call, ops, wants_gradient
 
-# ---- the door: which path a call takes ----
+FORMULA = "x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + eps) * weight"
 
 
 def wanted(name: str, *tensors: Tensor | None) -> bool:
-    """Whether a gradient must be recorded. Raises for forward mode, which would silently be zero."""
-    if not torch.compiler.is_compiling() and forward_ad._current_level >= 0:
-        for t in tensors:
-            if t is not None and forward_ad.unpack_dual(t).tangent is not None:
-                raise RuntimeError(
-                    f"{name} has no forward-mode differentiation; use the formula "
-                    "x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + eps) * weight"
-                )
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
-def refuse_gradients(name: str, *tensors: Tensor | None) -> None:
-    """An operator that overwrites its arguments records nothing, so nothing may need a gradient."""
-    if wanted(name, *tensors):
-        raise RuntimeError(
-            f"{name} overwrites its arguments and cannot be differentiated: use torch.no_grad()"
-        )
-
-
-def call(op: Any, *arguments: Any) -> Any:
-    """Calls a raw operator; what it says of an argument becomes a ValueError."""
-    if torch.compiler.is_compiling():
-        return op(*arguments)
-    try:
-        return op(*arguments)
-    except RuntimeError as error:
-        if ": argument '" in str(error):
-            raise ValueError(str(error)) from None
-        raise
+    """Whether a gradient must be recorded; raises for forward mode."""
+    return wants_gradient(name, FORMULA, *tensors)
 
 
 # ---- the formula in torch's operators, for gradients of gradients ----

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from . import _autograd
-from ._ops import ops
+from ._ops import call, ops
 
 
 class RMSNorm(nn.Module):
@@ -20,4 +20,4 @@ class RMSNorm(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if _autograd.wanted("RMSNorm", hidden_states, self.weight):
             return _autograd.rms_norm(hidden_states, self.weight, self.variance_epsilon, "hf", 0.0)
-        return _autograd.call(ops._rms_norm_fwd, hidden_states, self.weight, self.variance_epsilon, "hf", 0.0)
+        return call(ops._rms_norm_fwd, hidden_states, self.weight, self.variance_epsilon, "hf", 0.0)

@@ -1,18 +1,22 @@
-/* cpu/vec.h: eight floats at a time, from and to float32, float16 and bfloat16.
+/* kernmill/vec.h: for CPU code: eight floats at a time, from and to float32, float16 and bfloat16.
  *
  * Written with the compilers' vector types, so that one source becomes SSE2, AVX2 or NEON code with
  * the same bits (NaN payloads aside): conversions round to nearest even, and nothing contracts.
- * Included once for each instruction set, with KM_ISA naming it, KM_TARGET selecting it, and
- * KM_AVX2 where AVX2 and F16C may be used.
+ * Included once for each instruction set, after kernmill/isa.h, with KM_ISA naming it, KM_TARGET
+ * selecting it, and KM_AVX2 where AVX2 and F16C may be used; ISA(name) is a name of its own in
+ * each.
  */
+#include <string.h>
+
+#include "kernmill/tensor.h"
+
+#ifndef KERNMILL_VEC_TYPES
+#define KERNMILL_VEC_TYPES
 #define VEC_CONCAT_(name, isa) name##_##isa
 #define VEC_CONCAT(name, isa)  VEC_CONCAT_(name, isa)
 #define ISA(name)              VEC_CONCAT(name, KM_ISA)
 #define VEC_FN                 static inline __attribute__((always_inline)) KM_TARGET
-
-#ifndef KERNMILL_RMSNORM_VEC_TYPES
-#define KERNMILL_RMSNORM_VEC_TYPES
-#define VEC_LANES 8
+#define VEC_LANES              8
 typedef float vec __attribute__((vector_size(32)));
 typedef uint32_t vec_u32 __attribute__((vector_size(32)));
 typedef int32_t vec_i32 __attribute__((vector_size(32)));
