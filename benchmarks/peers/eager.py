@@ -26,5 +26,14 @@ def f_rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
+def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of the weight, of rms_norm_single."""
+    n, g = x.float() * rstd[:, None], dy.float() * weight.float()
+    if x.dtype == torch.float64:
+        n, g = x * rstd[:, None], dy * weight
+    dweight = (dy * n).sum(0)
+    return (rstd[:, None] * (g - n * (g * n).mean(-1, keepdim=True))).to(x.dtype), dweight.to(weight.dtype)
+
+
 rms_norm_compiled = torch.compile(rms_norm_single, dynamic=False)
 torch._dynamo.config.cache_size_limit = 1024  # a compilation for each shape, as a model of that shape has it

@@ -1,8 +1,17 @@
 """Liger-Kernel's functions."""
 
 from liger_kernel.ops.rms_norm import LigerRMSNormFunction
+from liger_kernel.ops.rms_norm import rms_norm_backward as rms_norm_backward_
+from liger_kernel.ops.utils import calculate_settings
 from torch import Tensor
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return LigerRMSNormFunction.apply(x, weight, eps, 0.0, "gemma", False)
+
+
+def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    block, warps = calculate_settings(x.shape[-1])
+    return rms_norm_backward_(
+        dy, x, weight, rstd, 0.0, 1, block, warps, False, False
+    )  # 1: gemma, rounded once

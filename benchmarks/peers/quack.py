@@ -1,8 +1,12 @@
 """QuACK's functions."""
 
-from quack.rmsnorm import rmsnorm_fwd
+from quack.rmsnorm import rmsnorm_bwd, rmsnorm_fwd
 from torch import Tensor
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return rmsnorm_fwd(x, weight, eps=eps)[0]
+
+
+def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    return rmsnorm_bwd(x, weight, dy, rstd)[:2]

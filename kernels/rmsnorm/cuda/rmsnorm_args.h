@@ -35,12 +35,14 @@ typedef struct {
     int round_normalized;
     int float_weight, aligned;
     int row_threads; /* _long and _any kernels: how many threads share a row */
+    int stages;      /* ring kernels: rows under way in each group, at least 2 */
+    int streaming;   /* stores leave the caches first */
 } rms_norm_backward_args;
 
 typedef struct {
-    const float *partials; /* [parts, columns] */
+    const float *partials; /* [parts] rows of columns, part_stride apart: one of each block */
     void *dweight;         /* [columns] */
-    long long columns;
+    long long columns, part_stride;
     int parts;
 } rms_norm_dweight_args;
 

@@ -1,4 +1,5 @@
-/* RMSNorm backward: dx row by row, dweight as one partial sum for each group of row threads.
+/* RMSNorm backward: dx row by row, dweight as one partial sum for each group of row threads. From
+ * compute capability 9.0 on rmsnorm_ring.cu takes what is aligned, of 17 to 2048 vectors.
  *
  * Bytes:  3*H*sizeof(x) a row (dy and s read, dx written), 4*H*sizeof(x) with dsum; partial sums
  *         are parts*H*4, written once and read once, mostly in L2.
@@ -15,10 +16,7 @@
  * Entry points: rms_norm_backward_<dtype>_<threads>x<vectors>, ..._long, ..._any,
  *         rms_norm_dweight_<weight>.
  */
-#include <kernmill/row.cuh>
-#include <kernmill/vec.cuh>
-
-#include "rmsnorm_args.h"
+#include "backward.cuh"
 
 /* One vector of a row: g = dy * (offset + weight), n = s * rstd. */
 template <class T, int N>
@@ -44,45 +42,14 @@ __device__ __forceinline__ void finish(const float (&g)[N], const float (&n)[N],
 {
     float dx[N], d[N];
 
-    if (a.dsum)
+    dx_of(dx, g, n, rstd, mean);
+    if (a.dsum) {
         load(d, (const T *)a.dsum + row * a.dsum_stride + at);
 #pragma unroll
-    for (int k = 0; k < N; k++) {
-        dx[k] = __fmul_rn(__fmaf_rn(-n[k], mean, g[k]), rstd);
-        if (a.dsum)
+        for (int k = 0; k < N; k++)
             dx[k] += d[k];
     }
     store((T *)a.dx + row * a.dx_stride + at, dx);
-}
-
-template <class T, int N>
-__device__ __forceinline__ void accumulate(float (&dw)[N], const float (&dy)[N],
-                                           const float (&n)[N], bool round_normalized)
-{
-    float r[N];
-
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        r[k] = n[k];
-    if (round_normalized)
-        round_to<T>(r);
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        dw[k] = __fmaf_rn(dy[k], r[k], dw[k]);
-}
-
-template <int N>
-__device__ __forceinline__ float dot(const float (&g)[N], const float (&n)[N], float total)
-{
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        total = __fmaf_rn(g[k], n[k], total);
-    return total;
-}
-
-__device__ __forceinline__ float load_rstd(const rms_norm_backward_args &a, long long row)
-{
-    return row < a.rows ? *(const volatile float *)(a.rstd + row) : 0.0f;
 }
 
 template <class T, int ROW_THREADS, int VECTORS>
@@ -130,6 +97,61 @@ __device__ __forceinline__ void backward(const rms_norm_backward_args &a)
         if (at < a.columns)
             store(a.partials + part * a.columns + at, dw[v]);
     }
+    fold_groups(a, groups);
+}
+
+/* Rows of at most ROW_THREADS vectors: ROWS of a group are under way at once. */
+template <class T, int ROW_THREADS, int ROWS>
+__device__ __forceinline__ void backward_narrow(const rms_norm_backward_args &a)
+{
+    constexpr int N = lanes<T>::value;
+    const int groups = blockDim.x / ROW_THREADS, lane = threadIdx.x % ROW_THREADS;
+    const long long part = (long long)blockIdx.x * groups + threadIdx.x / ROW_THREADS;
+    const long long parts = (long long)gridDim.x * groups, at = (long long)lane * N;
+    float dw[N] = {}, scale[N] = {};
+
+    wait_for_predecessor();
+    if (a.weight && at < a.columns)
+        load_weight<T>(scale, a.weight, a.float_weight, at);
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        scale[k] = a.weight ? __fadd_rn(scale[k], a.weight_offset) : 1.0f;
+    for (long long first = 0; first < a.rows; first += parts * ROWS) {
+        uint4 s[ROWS], d[ROWS];
+        float rstd[ROWS];
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const long long row = first + r * parts + part;
+            const bool there = row < a.rows && at < a.columns;
+            s[r] = there ? load_16((const T *)a.s + row * a.s_stride + at) : make_uint4(0, 0, 0, 0);
+            d[r] = there ? load_16((const T *)a.dy + row * a.dy_stride + at)
+                         : make_uint4(0, 0, 0, 0);
+            rstd[r] = load_rstd(a, row);
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const long long row = first + r * parts + part;
+            float dy[N], n[N], g[N];
+            unpack_16(n, s[r], T{});
+            unpack_16(dy, d[r], T{});
+#pragma unroll
+            for (int k = 0; k < N; k++) {
+                g[k] = __fmul_rn(dy[k], scale[k]);
+                n[k] = __fmul_rn(n[k], rstd[r]);
+            }
+            accumulate<T>(dw, dy, n, a.round_normalized);
+            const float mean = __fmul_rn(sum_over_lanes(dot(g, n, 0), ROW_THREADS),
+                                         a.inverse_columns);
+            if (a.dx && row < a.rows && at < a.columns)
+                finish<T>(g, n, a, row, at, rstd[r], mean);
+        }
+    }
+    let_successor_start();
+    if (!a.partials)
+        return;
+    if (at < a.columns)
+        store(a.partials + part * a.columns + at, dw);
+    fold_groups(a, groups);
 }
 
 /* Any row: read twice, C elements at a time, by the threads and in the order of the shape above
@@ -174,6 +196,8 @@ __device__ __forceinline__ void backward_twice(const rms_norm_backward_args &a)
         __syncthreads(); /* shared is used again */
     }
     let_successor_start();
+    if (partial)
+        fold_groups(a, groups);
 }
 
 #define BACKWARD(dtype, T, threads, vectors, block)                                                \
@@ -183,6 +207,13 @@ __device__ __forceinline__ void backward_twice(const rms_norm_backward_args &a)
         backward<T, threads, vectors>(a);                                                          \
     }
 
+#define BACKWARD_NARROW(dtype, T, threads, block)                                                  \
+    extern "C" __global__ void __launch_bounds__(block, 768 / block)                               \
+        rms_norm_backward_##dtype##_##threads##x1(rms_norm_backward_args a)                        \
+    {                                                                                              \
+        backward_narrow<T, threads, 2>(a);                                                         \
+    }
+
 #define BACKWARD_TWICE(dtype, T, name, elements)                                                   \
     extern "C" __global__ void __launch_bounds__(1024)                                             \
         rms_norm_backward_##dtype##_##name(rms_norm_backward_args a)                               \
@@ -190,11 +221,23 @@ __device__ __forceinline__ void backward_twice(const rms_norm_backward_args &a)
         backward_twice<T, elements>(a);                                                            \
     }
 
+/* Where there are rings these are never launched, and take no room. */
+#if __CUDA_ARCH__ >= 900
+#define BACKWARD_WITHOUT_RING(dtype, T, threads, vectors, block)                                   \
+    extern "C" __global__ void rms_norm_backward_##dtype##_##threads##x##vectors(                  \
+        rms_norm_backward_args a)                                                                  \
+    {                                                                                              \
+        __trap();                                                                                  \
+    }
+#else
+#define BACKWARD_WITHOUT_RING BACKWARD
+#endif
+
 #define BACKWARD_SHAPES(dtype, T)                                                                  \
-    BACKWARD(dtype, T, 8, 2, 128)                                                                  \
-    BACKWARD(dtype, T, 64, 2, 256)                                                                 \
-    BACKWARD(dtype, T, 256, 2, 256)                                                                \
-    BACKWARD(dtype, T, 512, 2, 512)                                                                \
+    BACKWARD_NARROW(dtype, T, 16, 128)                                                             \
+    BACKWARD_WITHOUT_RING(dtype, T, 64, 2, 256)                                                    \
+    BACKWARD_WITHOUT_RING(dtype, T, 256, 2, 256)                                                   \
+    BACKWARD_WITHOUT_RING(dtype, T, 512, 2, 512)                                                   \
     BACKWARD_TWICE(dtype, T, long, lanes<T>::value)                                                \
     BACKWARD_TWICE(dtype, T, any, 1)
 
@@ -202,20 +245,28 @@ BACKWARD_SHAPES(f32, float)
 BACKWARD_SHAPES(f16, half_t)
 BACKWARD_SHAPES(bf16, bfloat_t)
 
-/* dweight: 32 columns a block, eight warps each add an eighth of the parts, and the eight sums are
+/* dweight: 32 columns a block, 32 warps each add a part of the partial sums, and what they have is
  * added in order. */
 template <class W> __device__ __forceinline__ void add_parts(const rms_norm_dweight_args &a)
 {
-    __shared__ float sums[8][32];
+    constexpr int WARPS = 32, UNDER_WAY = 8; /* loads of a thread at once */
+    __shared__ float sums[WARPS][32];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int each = (a.parts + 7) / 8, from = warp * each;
+    const int each = (a.parts + WARPS - 1) / WARPS, from = warp * each;
     const int to = from + each < a.parts ? from + each : a.parts;
     const long long column = (long long)blockIdx.x * 32 + lane;
     float total = 0;
 
     wait_for_predecessor();
-    for (int part = from; part < to && column < a.columns; part++)
-        total += *(const volatile float *)(a.partials + part * a.columns + column);
+    for (int part = from; part < to && column < a.columns; part += UNDER_WAY) {
+        float v[UNDER_WAY];
+#pragma unroll
+        for (int k = 0; k < UNDER_WAY; k++)
+            v[k] = part + k < to ? load_one(a.partials + (part + k) * a.part_stride + column) : 0;
+#pragma unroll
+        for (int k = 0; k < UNDER_WAY; k++)
+            total = part + k < to ? total + v[k] : total;
+    }
     let_successor_start();
     sums[warp][lane] = total;
     __syncthreads();
@@ -223,13 +274,13 @@ template <class W> __device__ __forceinline__ void add_parts(const rms_norm_dwei
         return;
     total = 0;
 #pragma unroll
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < WARPS; i++)
         total += sums[i][lane];
     from_float(total, ((W *)a.dweight)[column]);
 }
 
 #define DWEIGHT(weight, W)                                                                         \
-    extern "C" __global__ void __launch_bounds__(256)                                              \
+    extern "C" __global__ void __launch_bounds__(1024)                                             \
         rms_norm_dweight_##weight(rms_norm_dweight_args a)                                         \
     {                                                                                              \
         add_parts<W>(a);                                                                           \

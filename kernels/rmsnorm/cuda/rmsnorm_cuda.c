@@ -1,4 +1,4 @@
-/* Chooses the kernel and the launch shape, and launches.
+/* The forward: chooses the kernel and the launch shape, and launches.
  *
  * How many threads share a row, and in what order they add, depends on the number of 16-byte
  * vectors in it alone, never on the number of rows, so that a row's bits do not either. What
@@ -9,12 +9,12 @@
 #include <kernmill/launch.h>
 
 #include "rmsnorm_args.h"
+#include "rows.h"
 
 KM_IMAGE(rmsnorm)
 KM_IMAGE(rmsnorm_long)
-KM_IMAGE(rmsnorm_backward)
 
-enum { DTYPES = 3, GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
+enum { GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
 
 /* ---- forward: which kernel ---- */
 
@@ -65,33 +65,14 @@ static bool in_range(int64_t bytes, range r)
 #define LONG_ROW(prefix)                                                                           \
     { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "long"),      \
       KM_FUNCTION(prefix "long_any") }
-#define ROWS(ROW, prefix) { ROW(prefix "f32_"), ROW(prefix "f16_"), ROW(prefix "bf16_") }
 
-static km_function short_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "rms_norm_");
-static km_function add_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "add_rms_norm_");
+static km_function short_norm[DTYPES][SHAPES] = KERNELS(SHORT_ROW, "rms_norm_");
+static km_function add_norm[DTYPES][SHAPES] = KERNELS(SHORT_ROW, "add_rms_norm_");
 /* the kernels that read a row twice take the residual, too */
 static km_function any_norm[DTYPES] = { KM_FUNCTION("rms_norm_f32_any"),
                                         KM_FUNCTION("rms_norm_f16_any"),
                                         KM_FUNCTION("rms_norm_bf16_any") };
-static km_function long_norm[DTYPES][LONGS] = ROWS(LONG_ROW, "rms_norm_");
-
-static int dtype_index(km_dtype d)
-{
-    return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
-}
-
-static int64_t vectors_of(int64_t columns, km_dtype dtype)
-{
-    int64_t lanes = (int64_t)(16 / km_dtype_bytes(dtype));
-
-    return (columns + lanes - 1) / lanes;
-}
-
-/* Whether all rows start at a multiple of 16 bytes; `stride` in elements of `bytes`. */
-static bool is_aligned(const void *data, int64_t stride, int64_t bytes)
-{
-    return (uintptr_t)data % 16 == 0 && stride * bytes % 16 == 0;
-}
+static km_function long_norm[DTYPES][LONGS] = KERNELS(LONG_ROW, "rms_norm_");
 
 static bool forward_aligned(const rms_norm_forward *f)
 {
@@ -101,13 +82,6 @@ static bool forward_aligned(const rms_norm_forward *f)
            is_aligned(f->residual.data, f->residual.stride, bytes) &&
            is_aligned(f->y.data, f->y.stride, bytes) &&
            is_aligned(f->sum.data, f->sum.stride, bytes) && (uintptr_t)f->weight % 16 == 0;
-}
-
-static int check_grid(km_call *c, int64_t blocks)
-{
-    if (blocks > INT32_MAX)
-        return km_error(c, "%lld blocks of rows; a launch holds %d", (long long)blocks, INT32_MAX);
-    return 0;
 }
 
 /* What is launched, for a row of at most a group; fills what depends on the shape. */
@@ -184,124 +158,4 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
     how.block[0] = (unsigned)threads;
     how.grid[1] = how.grid[2] = how.block[1] = how.block[2] = 1;
     return km_launch_kernel(c, image, function, &how, arguments);
-}
-
-/* ---- backward ---- */
-
-enum { BACKWARD_SHAPES = 5, BACKWARD_ANY = 5, BACKWARDS = 6 };
-
-static const struct {
-    int64_t vectors;
-    int row_threads, block;
-} backward_shapes[BACKWARD_SHAPES] = {
-    { 8 * 2, 8, 128 },     { 64 * 2, 64, 256 },       { 256 * 2, 256, 256 },
-    { 512 * 2, 512, 512 }, { INT64_MAX, 1024, 1024 },
-};
-
-#define BACKWARD_ROW(prefix)                                                                       \
-    { KM_FUNCTION(prefix "8x2"),   KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),        \
-      KM_FUNCTION(prefix "512x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
-
-static km_function norm_backward[DTYPES][BACKWARDS] = ROWS(BACKWARD_ROW, "rms_norm_backward_");
-static km_function dweight[DTYPES] = { KM_FUNCTION("rms_norm_dweight_f32"),
-                                       KM_FUNCTION("rms_norm_dweight_f16"),
-                                       KM_FUNCTION("rms_norm_dweight_bf16") };
-
-static int backward_shape(int64_t columns, km_dtype dtype)
-{
-    int64_t vectors = vectors_of(columns, dtype);
-    int i = 0;
-
-    while (vectors > backward_shapes[i].vectors)
-        i++;
-    return i;
-}
-
-/* Rows a block takes at once. */
-static int64_t block_rows(int shape)
-{
-    return backward_shapes[shape].block / backward_shapes[shape].row_threads;
-}
-
-/* The backward's grid: enough blocks to fill the device, never more than there are groups of rows.
- */
-static int64_t backward_blocks(const km_device *d, int64_t rows, int shape)
-{
-    int64_t groups = (rows + block_rows(shape) - 1) / block_rows(shape);
-    int64_t full = (int64_t)d->sm_count * (1024 / backward_shapes[shape].block);
-
-    return groups < full ? groups : full;
-}
-
-int64_t rms_norm_parts_cuda(km_call *c, int64_t rows, int64_t columns, km_dtype dtype)
-{
-    const km_device *d = km_call_device(c);
-    int shape = backward_shape(columns, dtype);
-
-    return d ? backward_blocks(d, rows, shape) * block_rows(shape) : KM_FAILED;
-}
-
-static bool backward_aligned(const rms_norm_backward *b)
-{
-    int64_t bytes = (int64_t)km_dtype_bytes(b->dtype);
-
-    return b->columns * bytes % 16 == 0 && is_aligned(b->dy.data, b->dy.stride, bytes) &&
-           is_aligned(b->s.data, b->s.stride, bytes) &&
-           is_aligned(b->dsum.data, b->dsum.stride, bytes) &&
-           is_aligned(b->dx.data, b->dx.stride, bytes) && (uintptr_t)b->weight % 16 == 0;
-}
-
-static int add_parts(km_call *c, const rms_norm_backward *b)
-{
-    rms_norm_dweight_args a = { b->partials, b->dweight, b->columns, (int)b->parts };
-    int64_t blocks = (b->columns + 31) / 32;
-    km_launch how = { .grid = { (unsigned)blocks, 1, 1 },
-                      .block = { 256, 1, 1 },
-                      .programmatic = true };
-    void *arguments[] = { &a };
-
-    if (check_grid(c, blocks) < 0)
-        return KM_FAILED;
-    return km_launch_kernel(c, &rmsnorm_backward_image, &dweight[dtype_index(b->weight_dtype)],
-                            &how, arguments);
-}
-
-int rms_norm_backward_cuda(km_call *c, const rms_norm_backward *b)
-{
-    const km_device *d = km_call_device(c);
-    int shape = backward_shape(b->columns, b->dtype), aligned = backward_aligned(b);
-    rms_norm_backward_args a = {
-        .rows = b->rows,
-        .columns = b->columns,
-        .inverse_columns = 1.0f / (float)b->columns,
-        .dy = b->dy.data,
-        .s = b->s.data,
-        .dsum = b->dsum.data,
-        .weight = b->weight,
-        .rstd = b->rstd,
-        .dx = b->dx.data,
-        .partials = b->dweight ? b->partials : NULL,
-        .dy_stride = b->dy.stride,
-        .s_stride = b->s.stride,
-        .dsum_stride = b->dsum.stride,
-        .dx_stride = b->dx.stride,
-        .weight_offset = b->weight_offset,
-        .round_normalized = b->round_normalized,
-        .float_weight = b->weight_dtype == KM_FLOAT32,
-        .aligned = aligned,
-        .row_threads = backward_shapes[shape].row_threads,
-    };
-    km_launch how = { .grid = { 0, 1, 1 },
-                      .block = { (unsigned)backward_shapes[shape].block, 1, 1 },
-                      .programmatic = true };
-    void *arguments[] = { &a };
-
-    if (!d)
-        return KM_FAILED;
-    how.grid[0] = (unsigned)backward_blocks(d, b->rows, shape);
-    if (km_launch_kernel(c, &rmsnorm_backward_image,
-                         &norm_backward[dtype_index(b->dtype)][aligned ? shape : BACKWARD_ANY],
-                         &how, arguments) < 0)
-        return KM_FAILED;
-    return b->dweight ? add_parts(c, b) : 0;
 }
