@@ -35,5 +35,49 @@ def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tu
     return (rstd[:, None] * (g - n * (g * n).mean(-1, keepdim=True))).to(x.dtype), dweight.to(weight.dtype)
 
 
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
+
+
+def layer_norm_backward(
+    dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, rstd: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """torch's own kernels; `mean` and `rstd` are x's."""
+    return torch.ops.aten.native_layer_norm_backward(
+        dy, x, (x.shape[-1],), mean[:, None], rstd[:, None], weight, bias, [True, True, True]
+    )
+
+
+def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
+    return F.silu(gate) * up
+
+
+def gelu_tanh_mul(gate: Tensor, up: Tensor) -> Tensor:
+    return F.gelu(gate, approximate="tanh") * up
+
+
+def rotate_half(x: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return torch.cat((-x[..., half:], x[..., :half]), dim=-1)
+
+
+def rotary(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Transformers' formula; q and k [tokens, heads, D], cos and sin [tokens, D]."""
+    cos, sin = cos[:, None], sin[:, None]
+    return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+
+
+layer_norm_compiled = torch.compile(layer_norm, dynamic=False)
+silu_mul_compiled = torch.compile(silu_mul, dynamic=False)
+gelu_tanh_mul_compiled = torch.compile(gelu_tanh_mul, dynamic=False)
+rotary_compiled = torch.compile(rotary, dynamic=False)
 rms_norm_compiled = torch.compile(rms_norm_single, dynamic=False)
 torch._dynamo.config.cache_size_limit = 1024  # a compilation for each shape, as a model of that shape has it
+
+
+def rotary_embedding(q: Tensor, k: Tensor, positions: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+    """Halves of cos and sin by position; q and k [tokens, heads * D], in float32."""
+    size, exact = cache.shape[1], torch.float64 if q.dtype == torch.float64 else torch.float32
+    cos, sin = (part.repeat(1, 2) for part in cache[positions].to(exact).chunk(2, -1))
+    done = rotary(q.view(len(q), -1, size).to(exact), k.view(len(k), -1, size).to(exact), cos, sin)
+    return done[0].to(q.dtype).view_as(q), done[1].to(k.dtype).view_as(k)

@@ -1,7 +1,10 @@
 """Liger-Kernel's functions."""
 
+from liger_kernel.ops.geglu import LigerGELUMulFunction
+from liger_kernel.ops.layer_norm import LigerLayerNormFunction
 from liger_kernel.ops.rms_norm import LigerRMSNormFunction
 from liger_kernel.ops.rms_norm import rms_norm_backward as rms_norm_backward_
+from liger_kernel.ops.swiglu import LigerSiLUMulFunction
 from liger_kernel.ops.utils import calculate_settings
 from torch import Tensor
 
@@ -15,3 +18,15 @@ def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tu
     return rms_norm_backward_(
         dy, x, weight, rstd, 0.0, 1, block, warps, False, False
     )  # 1: gemma, rounded once
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return LigerLayerNormFunction.apply(x, weight, bias, eps)
+
+
+def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
+    return LigerSiLUMulFunction.apply(gate, up)
+
+
+def gelu_tanh_mul(gate: Tensor, up: Tensor) -> Tensor:
+    return LigerGELUMulFunction.apply(gate, up)

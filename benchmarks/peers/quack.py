@@ -1,6 +1,6 @@
 """QuACK's functions."""
 
-from quack.rmsnorm import rmsnorm_bwd, rmsnorm_fwd
+from quack.rmsnorm import layernorm_fwd, rmsnorm_bwd, rmsnorm_fwd
 from torch import Tensor
 
 
@@ -10,3 +10,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
     return rmsnorm_bwd(x, weight, dy, rstd)[:2]
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    return layernorm_fwd(x, weight, bias, eps=eps)  # the weight and the bias in float32

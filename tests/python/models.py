@@ -3,7 +3,16 @@
 import copy
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 SIZES = {
     "vocab_size": 128,
@@ -25,10 +34,14 @@ def make(name: str, device: str = "cpu", dtype: torch.dtype = torch.float32, see
     model = {
         "Qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
         "Llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+        "Gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, query_pre_attn_scalar=16)),
+        "Bert": lambda: BertForMaskedLM(
+            BertConfig(**{k: v for k, v in SIZES.items() if k in vars(BertConfig())})
+        ),
     }[name]()
     with torch.no_grad():
         for n, p in model.named_parameters():
-            if "norm" in n:  # all ones would hide a weight that is not read
+            if "norm" in n.lower():  # all ones would hide a weight that is not read
                 p.copy_(torch.rand_like(p) + 0.5)
     return model.to(device, dtype).eval()
 

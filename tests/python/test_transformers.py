@@ -88,11 +88,11 @@ def used(model):
 def test_use_and_undo(device, name):
     model, ids = models.make(name, device), models.tokens(device)
     want = models.logits(model, ids)
-    report = kernmill.transformers.use(model)
+    report = kernmill.transformers.use(model, ["rms_norm"])
     assert len(report.replaced) == models.norms(model) and not report.kept
     assert "replaced 9 of 9" in str(report) or "replaced 5 of 5" in str(report), str(report)
     assert (models.logits(model, ids) - want).abs().max() <= 1e-4
-    again = kernmill.transformers.use(model)
+    again = kernmill.transformers.use(model, ["rms_norm"])
     assert not again.replaced and "replaced already" in repr(again)
     with again:  # which undoes what it did: nothing
         pass
@@ -106,6 +106,42 @@ def test_use_and_undo(device, name):
     assert models.gradient_error(name, device, used) <= 1.1 * eager
 
 
+FAMILIES = {  # what a layer of each model has
+    "Qwen3": {"rms_norm", "silu_mul", "rotary"},
+    "Llama": {"rms_norm", "silu_mul", "rotary"},
+    "Gemma2": {"rms_norm", "gelu_tanh_mul", "rotary"},
+    "Bert": {"layer_norm"},
+}
+
+
+# Every family in its place, eager and compiled, with the model's own logits; and no gradient is worse.
+@pytest.mark.parametrize("name", FAMILIES)
+def test_all_families(device, name):
+    model, ids = models.make(name, device), models.tokens(device)
+    want = models.logits(model, ids)
+    report = kernmill.transformers.use(model)
+    kernels_used = {what.split(",")[0].split(".")[1] for _, _, what in report.replaced}
+    assert (kernels_used, report.kept) == (FAMILIES[name], []), str(report)
+    assert (models.logits(model, ids) - want).abs().max() <= 1e-4
+    compiled = torch.compile(model, fullgraph=True)
+    assert (models.logits(compiled, ids) - want).abs().max() <= 1e-4
+    report.undo()
+    assert torch.equal(models.logits(model, ids), want)
+    eager = models.gradient_error(name, device, lambda model: model)
+    assert models.gradient_error(name, device, used) <= 1.1 * eager
+
+
+# Rounded as Transformers rounds: the same bits.
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_logits_are_the_same(device, name):
+    model, ids = models.make(name, device, torch.bfloat16), models.tokens(device)
+    want = models.logits(model, ids)
+    with kernmill.transformers.use(model) as report:
+        assert len(report.replaced) > models.norms(model)
+        same = (models.logits(model, ids) == want).double().mean()
+    assert same >= 0.99
+
+
 def test_use_takes_modules_alone():
     for wrong, what in (
         ("Qwen/Qwen3-0.6B", "str"),
@@ -114,7 +150,12 @@ def test_use_takes_modules_alone():
     ):
         with pytest.raises(TypeError, match=rf"takes a loaded model \(a torch.nn.Module\), not {what}$"):
             kernmill.transformers.use(wrong)
-    assert str(kernmill.transformers.use(torch.nn.Linear(2, 2))) == "the model has no norms"
+    nothing = "the model has nothing that a kernel could take"
+    assert str(kernmill.transformers.use(torch.nn.Linear(2, 2))) == nothing
+    with pytest.raises(
+        ValueError, match="there is no family 'norms': rms_norm, layer_norm, activation, rotary"
+    ):
+        kernmill.transformers.use(torch.nn.Linear(2, 2), ["norms"])
     assert "its eps is None" in str(kernmill.transformers.use(torch.nn.RMSNorm(8)))
 
 
@@ -139,7 +180,6 @@ def test_use_says_what_it_keeps_and_why():
         {
             "other": OtherNorm(),
             "biased": OtherNorm(bias=torch.nn.Parameter(torch.zeros(32))),
-            "layer": torch.nn.LayerNorm(32),
             "unknown": OtherNorm(variance_epsilon=None),
             "wide": OtherNorm().double(),
             "absent": OtherNorm().to("meta"),
@@ -151,7 +191,6 @@ def test_use_says_what_it_keeps_and_why():
     assert reasons == {
         "other": "its formula is another one",
         "biased": "it has a bias",
-        "layer": "it has a bias",
         "unknown": "it has no epsilon under a name that is known",
         "wide": "its weight is float64",
         "absent": "its weight is on meta",
