@@ -1,4 +1,4 @@
-"""Every kernel of kernmill_rmsnorm and kernmill_launch once or more, small, for compute-sanitizer:
+"""Every kernel of the four repositories and of kernmill_launch once or more, small, for compute-sanitizer:
 
     compute-sanitizer --tool memcheck --error-exitcode 9 python3 tests/gpu/sanitize.py
     compute-sanitizer --tool racecheck --error-exitcode 9 python3 tests/gpu/sanitize.py
@@ -8,7 +8,10 @@ Each shape of the kernels is met with aligned and unaligned rows, with and witho
 
 import itertools
 
+import kernmill_activation
 import kernmill_launch
+import kernmill_layernorm
+import kernmill_rotary
 import torch
 
 import kernmill_rmsnorm
@@ -33,6 +36,35 @@ def run(dtype, rows, columns, unaligned, weight_dtype) -> int:
     return 1
 
 
+def others(dtype, rows) -> int:
+    """layernorm, activation and rotary: each family's shapes, aligned and not, forward and backward."""
+    cases = 0
+
+    def make(columns, unaligned):
+        x = torch.randn(rows, columns + 8, device="cuda").to(dtype)[:, unaligned : columns + unaligned]
+        return x.requires_grad_()
+
+    for shape in itertools.product((128, 500, 1024, 4096, 8192, 20000), (0, 1)):
+        x, residual, dy = make(*shape), make(*shape), make(*shape).detach()
+        weight = torch.randn(shape[0], device="cuda").to(dtype).requires_grad_()
+        torch.autograd.grad(kernmill_layernorm.layer_norm(x, weight, weight), [x, weight], dy)
+        outputs = kernmill_layernorm.fused_add_layer_norm(x, residual, weight)
+        torch.autograd.grad(outputs, [x, residual, weight], [dy, dy])
+        torch.autograd.grad(kernmill_activation.silu_mul(x, residual), [x, residual], dy)
+        torch.autograd.grad(kernmill_activation.gelu_tanh(x), [x], dy)
+        cases += 4
+    for size, interleaved in itertools.product((64, 80, 128, 10), (False, True)):
+        q, k = (torch.randn(2, h, rows, size, device="cuda").to(dtype).requires_grad_() for h in (4, 2))
+        cos, sin = (torch.randn(1, rows, size, device="cuda").to(dtype) for _ in range(2))
+        outputs = kernmill_rotary.rotary(q, k, cos, sin, interleaved=interleaved)
+        torch.autograd.grad(outputs, [q, k], outputs)
+        with torch.no_grad():
+            scale = torch.ones(size, device="cuda").to(dtype)
+            kernmill_rotary.qk_norm_rotary(q, k, scale, scale, cos, sin, interleaved=interleaved)
+        cases += 2
+    return cases
+
+
 def launches() -> int:
     x, y = torch.ones(32, 256, device="cuda"), torch.zeros(300, device="cuda")
     clusters = (0, 8, 16) if torch.cuda.get_device_capability() >= (9, 0) else ()
@@ -53,6 +85,9 @@ def main() -> None:
                 rows = [2, 33]  # streamed, and not
             for weight_dtype, n in itertools.product({None, dtype, torch.float32}, rows):
                 cases += run(dtype, n, columns, unaligned, weight_dtype)
+        cases += others(dtype, 5)
+    for columns in (384, 1024, 4096, 8192, 16384):  # several rows in each slot of a ring
+        cases += run(torch.bfloat16, 900, columns, 0, torch.bfloat16)
     cases += launches()
     torch.cuda.synchronize()
     print(f"{cases} cases on {torch.cuda.get_device_name()}")

@@ -1,0 +1,162 @@
+"""Whole Transformers models with random weights, with nothing, with kernmill's kernels and with Liger's layers, in one
+run: prefill, decode and a training step, eager and compiled.
+
+usage: python benchmarks/tools/model_speed.py [MODEL...] [--layers N] [--rounds N] [--json FILE]
+
+In each round every variant is timed once, in random order, by CUDA events; a ratio is the median over rounds of the
+variant's time over that of the unchanged model, with the 2.5 and 97.5 % quantiles of its bootstrap. Liger's rotary
+embedding and its loss are left out: they replace functions of the model's file, for every variant in the process.
+"""
+
+import argparse
+import copy
+import json
+import random
+import statistics
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM
+
+import kernmill.transformers
+
+SHAPES = {  # of the published configurations but for the number of layers
+    "llama-3.1-8b": ("llama", {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32,
+                               "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256}),
+    "qwen3-8b": ("qwen3", {"hidden_size": 4096, "intermediate_size": 12288, "num_attention_heads": 32,
+                           "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}),
+    "gemma-2-9b": ("gemma2", {"hidden_size": 3584, "intermediate_size": 14336, "num_attention_heads": 16,
+                              "num_key_value_heads": 8, "head_dim": 256, "vocab_size": 256000}),
+}  # fmt: skip
+PREFILL, CONTEXT, TRAIN = 2048, 512, 1024
+
+
+def make(name: str, layers: int):
+    kind, shape = SHAPES[name]
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, num_hidden_layers=layers, **shape)
+    with torch.device("cuda"):
+        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+
+
+def with_liger(model):
+    from liger_kernel.transformers import monkey_patch
+
+    kind = model.config.model_type
+    apply = getattr(monkey_patch, f"apply_liger_kernel_to_{kind}")
+    gated = "geglu" if kind == "gemma2" else "swiglu"
+    apply(
+        rope=False,
+        cross_entropy=False,
+        fused_linear_cross_entropy=False,
+        rms_norm=True,
+        **{gated: True},
+        model=model,
+    )
+    return model
+
+
+def with_kernmill(model):
+    kernmill.transformers.use(model)
+    return model
+
+
+class Task:
+    """What is timed of one model."""
+
+    def __init__(self, model, compiled: bool):
+        self.model, self.ids = model, torch.randint(0, 1000, (1, PREFILL), device="cuda")
+        self.forward = torch.compile(model, dynamic=False) if compiled else model
+        self.cache = None
+
+    @torch.no_grad()
+    def prefill(self):
+        self.forward(self.ids, use_cache=False, logits_to_keep=1)
+
+    @torch.no_grad()
+    def decode(self):
+        if self.cache is None:
+            self.cache = self.model(self.ids[:, :CONTEXT], use_cache=True).past_key_values
+        self.model(self.ids[:, :1], past_key_values=self.cache, use_cache=True)
+        self.cache.crop(-1)
+
+    def train(self):
+        self.forward(self.ids[:, :TRAIN], labels=self.ids[:, :TRAIN], use_cache=False).loss.backward()
+        self.model.zero_grad(set_to_none=True)
+
+
+def time_of(call) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end)
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    draw = random.Random(0)
+    medians = sorted(statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(1000))
+    return medians[25], medians[974]
+
+
+def measure(model, rounds: int, mode: str) -> list[dict]:
+    changes = {"nothing": lambda m: m, "kernmill": with_kernmill, "liger": with_liger}
+    tasks = {}
+    for name, change in changes.items():
+        try:
+            tasks[name] = Task(change(copy.deepcopy(model)), mode == "compiled")
+        except ImportError as error:
+            print(f"  {name}: {error}")
+    lines = []
+    for what in ("prefill", "train") if mode == "compiled" else ("prefill", "decode", "train"):
+        calls = {name: getattr(task, what) for name, task in tasks.items()}
+        for call in calls.values():
+            for _ in range(3):
+                call()
+        times = {name: [] for name in calls}
+        for _ in range(rounds):
+            for name in random.sample(list(calls), len(calls)):
+                times[name].append(time_of(calls[name]))
+        for name, samples in times.items():
+            ratios = [a / b for a, b in zip(samples, times["nothing"], strict=True)]
+            low, high = interval(ratios)
+            median = statistics.median(samples)
+            lines.append({"mode": mode, "task": what, "variant": name, "median_ms": median, "samples_ms": samples,
+                          "ratio": statistics.median(ratios), "low": low, "high": high})  # fmt: skip
+            print(
+                f"  {mode:9}{what:9}{name:10}{median:9.3f} ms  {lines[-1]['ratio']:.3f} [{low:.3f}, {high:.3f}]"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", nargs="*", default=list(SHAPES))
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--modes", nargs="*", default=["eager", "compiled"])
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    records = []
+    for name in options.models:
+        print(f"{name}-shaped, {options.layers} layers, bfloat16, on {torch.cuda.get_device_name()}")
+        model = make(name, options.layers)
+        for mode in options.modes:
+            records += [
+                {"model": name, "layers": options.layers, **line}
+                for line in measure(model, options.rounds, mode)
+            ]
+            torch._dynamo.reset()
+            torch.cuda.empty_cache()
+    if options.json:
+        document = {"prefill": PREFILL, "context": CONTEXT, "train": TRAIN, "results": records}
+        document["versions"] = {"torch": torch.__version__, "transformers": transformers.__version__}
+        document["gpu"] = torch.cuda.get_device_name()
+        Path(options.json).write_text(json.dumps(document))
+
+
+if __name__ == "__main__":
+    main()
