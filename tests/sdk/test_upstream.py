@@ -1,5 +1,6 @@
 """The declarations of csrc/sdk/kernmill against torch's and NVIDIA's headers; the headers by themselves."""
 
+import platform
 import re
 from pathlib import Path
 
@@ -141,7 +142,26 @@ def test_each_header_alone(compiler, optimise, tmp_path):
         for define in ('-DKM_NAMESPACE="alone"', "-DNOTHING"):
             flags = ["-std=c17", optimise, *WARNINGS, define, "-I", building.SDK]
             building.must(compiler, *flags, "-c", source, "-o", tmp_path / "alone.o")
-    assert len(HEADERS) == 12
+    assert len(HEADERS) == 14
+
+
+# Included for each instruction set, in one file.
+@pytest.mark.parametrize("compiler", building.COMPILERS)
+def test_vectors_without_warnings(compiler, tmp_path):
+    sets = [("baseline", "", "")]
+    if platform.machine() == "x86_64":
+        sets.append(("avx2", "KM_AVX2_TARGET", "#define KM_AVX2"))
+    source = tmp_path / "vectors.c"
+    source.write_text(
+        "#include <kernmill/isa.h>\n"
+        + "".join(
+            f"#define KM_ISA {name}\n#define KM_TARGET {target}\n{more}\n#include <kernmill/vec.h>\n"
+            "#undef KM_ISA\n#undef KM_TARGET\n"
+            for name, target, more in sets
+        )
+    )
+    flags = ["-std=c17", "-O3", *WARNINGS, "-I", building.SDK]
+    building.must(compiler, *flags, "-c", source, "-o", tmp_path / "vectors.o")
 
 
 # A warning in a kernel's build that comes from our inline functions.

@@ -4,7 +4,7 @@
  * the same bits (NaN payloads aside): conversions round to nearest even, and nothing contracts.
  * Included once for each instruction set, after kernmill/isa.h, with KM_ISA naming it, KM_TARGET
  * selecting it, and KM_AVX2 where AVX2 and F16C may be used; ISA(name) is a name of its own in
- * each.
+ * each. Without KM_ISA it declares the types alone.
  */
 #include <string.h>
 
@@ -26,6 +26,8 @@ typedef uint16_t vec_halves __attribute__((vector_size(32))); /* the halves of a
 /* The bits of `a` where `mask` is set, else those of `b`. */
 #define VEC_SELECT(mask, a, b) (((a) & (vec_u32)(mask)) | ((b) & ~(vec_u32)(mask)))
 #endif
+
+#ifdef KM_ISA
 
 /* Sixteen bits to 32, and the low (of values below 2^16) back; whether a vector holds a NaN.
  * Written out for AVX2, where gcc 12 makes five instructions of each instead of one to three. */
@@ -192,3 +194,5 @@ VEC_FN float ISA(add_lanes)(const vec *v)
 
     return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
+
+#endif
