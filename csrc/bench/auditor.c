@@ -212,22 +212,29 @@ void km_auditor_run(const km_session *s, int fd, const struct km_callables *call
     fclose(questions);
 }
 
-void km_auditor_apply(json_t *cell, const json_t *answer)
+bool km_auditor_apply(json_t *cell, const json_t *answer, char *why, size_t room)
 {
     const json_t *judged = json_object_get(answer, "calls");
     json_t *calls = json_object_get(cell, "calls"), *call;
+    bool all = true;
     size_t i;
 
     json_array_foreach(calls, i, call)
     {
-        const json_t *said = json_object_get(judged, km_json_text_of(call, "name"));
-        const char *why = json_string_value(json_object_get(said, "why"));
-        if (!said)
-            continue;
-        json_object_set(call, "audit_error_ulp", json_object_get(said, "error_ulp"));
-        if (!why || strcmp(km_json_text_of(call, "state"), "right") != 0)
+        const char *name = km_json_text_of(call, "name");
+        const json_t *said = json_object_get(judged, name);
+        const char *fault = json_string_value(json_object_get(said, "why"));
+        bool right = strcmp(km_json_text_of(call, "state"), "right") == 0;
+        if (right && !said) {
+            snprintf(why, room, "the results of '%s' were not handed over", name);
+            all = false;
+        }
+        if (said)
+            json_object_set(call, "audit_error_ulp", json_object_get(said, "error_ulp"));
+        if (!right || !fault)
             continue;
         json_object_set_new(call, "state", json_string("wrong"));
-        json_object_set_new(call, "why", json_string(why));
+        json_object_set_new(call, "why", json_string(fault));
     }
+    return all;
 }

@@ -23,7 +23,7 @@ bool km_auditor_wants_python(const km_suite *s);
 void km_auditor_run(const km_session *s, int fd, const struct km_callables *callables);
 
 /* What the parent does with an answer: calls of `cell`, a line of the record, that were taken for
- * right and are not become wrong, and the line tells how many were audited. */
-void km_auditor_apply(json_t *cell, const json_t *answer);
+ * right and are not become wrong. False when a right call is not in the answer; `why` names it. */
+bool km_auditor_apply(json_t *cell, const json_t *answer, char *why, size_t room);
 
 #endif

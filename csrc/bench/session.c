@@ -109,35 +109,41 @@ static json_t *ask_auditor(struct reader *r, json_t *calls, char *why, size_t ro
 
     audit.audits = true;
     snprintf(seed, sizeof seed, "%016" PRIx64, r->audit.seed);
-    if (!r->auditor.pid)
-        km_child_start(&audit, &r->auditor, &err);
-    if (r->auditor.pid &&
-        km_channel_send(fileno(r->auditor.lines),
+    if (!r->auditor.pid && km_child_start(&audit, &r->auditor, &err) < 0) {
+        snprintf(why, room, "%.400s", err.message);
+        return NULL;
+    }
+    snprintf(why, room, "the reference's own process ended");
+    if (km_channel_send(fileno(r->auditor.lines),
                         json_pack("{s:I,s:s,s:O}", "cell", (json_int_t)r->done, "seed", seed,
-                                  "calls", calls)) == 0 &&
-        km_child_wait(&r->auditor, patience_ms(r->s)))
-        answer = km_child_read(&r->auditor, &at_end);
+                                  "calls", calls)) == 0) {
+        if (km_child_wait(&r->auditor, patience_ms(r->s)))
+            answer = km_child_read(&r->auditor, &at_end);
+        else
+            snprintf(why, room, "the reference's own process takes too long");
+    }
     if (json_object_get(answer, "calls"))
         return answer;
-    snprintf(why, room, "%s",
-             answer ? km_json_text_of(answer, "message") : "the reference's own process ended");
+    if (answer)
+        snprintf(why, room, "%.400s", km_json_text_of(answer, "message"));
     json_decref(answer);
     km_child_end(&r->auditor, true); /* the next cell gets a new one */
     return NULL;
 }
 
-/* The cell's results before the process that holds the reference. */
+/* The cell's results before the process that holds the reference. "audit" is null once all that is
+ * right was audited, else it says why not. */
 static void audit(struct reader *r, json_t *line)
 {
-    json_t *calls = json_object_get(line, "audit"), *answer;
-    char why[512];
+    json_t *calls = json_object_get(line, "audit"), *answer = NULL;
+    char why[512] = "no results were handed over";
 
-    if (!json_is_object(calls))
-        return;
-    answer = ask_auditor(r, calls, why, sizeof why);
-    if (answer)
-        km_auditor_apply(line, answer);
-    json_object_set_new(line, "audit", answer ? json_null() : json_string(why));
+    if (json_is_object(calls))
+        answer = ask_auditor(r, calls, why, sizeof why);
+    if (!answer || !km_auditor_apply(line, answer, why, sizeof why))
+        json_object_set_new(line, "audit", json_string(why));
+    else
+        json_object_set_new(line, "audit", json_null());
     json_decref(answer);
 }
 

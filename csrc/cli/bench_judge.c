@@ -8,7 +8,8 @@
 /* How many cells ended how. */
 struct tally {
     size_t faster, slower, same, undecided, wrong;
-    char reason[256];
+    const char *unaudited; /* why some cell's results were not; NULL: all were */
+    char reason[512];
 };
 
 /* One cell: the column that counts, its ratio and verdict. */
@@ -24,6 +25,8 @@ static json_t *judge_cell(const json_t *cell, const char *candidate, struct tall
                      km_json_text_of(call, "why"));
         verdict = "wrong";
     }
+    if (*km_json_text_of(cell, "audit"))
+        t->unaudited = km_json_text_of(cell, "audit");
     t->faster += strcmp(verdict, "faster") == 0;
     t->slower += strcmp(verdict, "slower") == 0;
     t->same += strcmp(verdict, "same") == 0;
@@ -42,9 +45,9 @@ static const char *verdict_of(const struct tally *t)
         return "mixed";
     if (t->slower)
         return "slower";
-    if (t->faster)
+    if (t->faster && !t->unaudited)
         return "faster";
-    return t->undecided ? "undecided" : "same";
+    return t->undecided || t->unaudited ? "undecided" : "same";
 }
 
 json_t *km_bench_judge(const json_t *cells, const char *candidate, const char *incumbent,
@@ -59,6 +62,8 @@ json_t *km_bench_judge(const json_t *cells, const char *candidate, const char *i
     if (!t.wrong)
         snprintf(t.reason, sizeof t.reason, "%zu cells faster, %zu slower, %zu same, %zu undecided",
                  t.faster, t.slower, t.same, t.undecided);
+    if (!t.wrong && t.unaudited)
+        snprintf(t.reason, sizeof t.reason, "not audited: %s", t.unaudited);
     *accepted = strcmp(verdict_of(&t), "faster") == 0;
     return json_pack("{s:s,s:s,s:s,s:s,s:f,s:o}", "verdict", verdict_of(&t), "reason", t.reason,
                      "candidate", candidate, "incumbent", incumbent, "seconds", seconds, "cells",

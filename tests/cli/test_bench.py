@@ -115,9 +115,37 @@ def test_a_reference_that_is_replaced(kernmill, suite):
     answer = bench(kernmill, "--json", suite("swaps"))
     assert answer.code == 1, answer.err
     for cell in answer.json["cells"]:
-        for call in cell["calls"]:  # torch's is as wrong, from then on
-            assert call["state"] == "wrong" and "in a process of its own" in call["why"], call
+        torch, swaps = cell[
+            "calls"
+        ]  # torch's is as wrong, from then on; what it returned before is wrong for zeros
+        assert (torch["state"], swaps["state"]) == ("wrong", "wrong")
+        assert "in a process of its own" in swaps["why"]
         assert cell["audit"] is None
+
+
+REFERENCE = """
+import torch
+def neg(x):
+    if "candidates.so" not in open("/proc/self/maps").read():
+        raise RuntimeError("not here")
+    return -x
+"""
+
+
+# What the process of the reference has not judged is said so, and is never taken for faster.
+def test_a_reference_that_fails_where_no_candidate_is(kernmill, suite, tmp_path):
+    path = suite("honest")
+    (tmp_path / "reference.py").write_text(REFERENCE)
+    replace(path, 'reference = "torch"', 'reference = "python"')
+    path.write_text(
+        path.read_text() + '[op.neg.calls.python]\npython = "reference.py:neg"\narguments = ["x"]\n'
+    )
+    answer = bench(kernmill, "--json", path)
+    assert answer.code == 0, answer.err
+    assert all("RuntimeError: not here" in cell["audit"] for cell in answer.json["cells"])
+    answer = bench(kernmill, "--candidate", "honest", "--incumbent", "python", path)
+    assert (answer.code, json.loads(answer.out)["verdict"]) == (1, "undecided")
+    assert json.loads(answer.out)["reason"].startswith("not audited: ")
 
 
 # A crash costs an error that names the cell, and exit code 4.
