@@ -75,6 +75,45 @@ static inline const km_device *km_call_device(km_call *c);
 KM_OUTLINED int km_launch_kernel(km_call *c, km_image *image, km_function *function,
                                  const km_launch *how, void **arguments);
 
+/* ---- the choice of a kernel and its launch shape ---- */
+
+enum { KM_FLOATS = 3 }; /* floating dtypes: float32, float16, bfloat16 */
+
+/* The entry points of each floating dtype, in the order of km_float_index; LIST lists those whose
+ * names begin with its argument. */
+#define KM_EACH_FLOAT(LIST, prefix)                                                                \
+    { LIST(prefix "f32_"), LIST(prefix "f16_"), LIST(prefix "bf16_") }
+
+static inline int km_float_index(km_dtype d)
+{
+    return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
+}
+
+static inline int64_t km_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* How many vectors of 16 bytes hold so many elements. */
+static inline int64_t km_vectors(int64_t elements, km_dtype dtype)
+{
+    return km_divide_up(elements, (int64_t)(16 / km_dtype_bytes(dtype)));
+}
+
+/* Whether all rows start at a multiple of 16 bytes; `stride` in elements. NULL does. */
+static inline bool km_rows_aligned(const void *data, int64_t stride, km_dtype dtype)
+{
+    return (uintptr_t)data % 16 == 0 && stride * (int64_t)km_dtype_bytes(dtype) % 16 == 0;
+}
+
+/* KM_FAILED, with the error recorded, for more blocks than grid[0] holds. */
+static inline int km_check_blocks(km_call *c, int64_t blocks)
+{
+    if (blocks > INT32_MAX)
+        return km_error(c, "%lld blocks; a launch holds %d", (long long)blocks, INT32_MAX);
+    return 0;
+}
+
 #include "kernmill/detail/driver.h"
 
 #endif

@@ -29,6 +29,17 @@ __device__ __forceinline__ void prefetch_l2(const void *p, long long bytes)
 #endif
 }
 
+/* 1 / sqrt(v), at most one place off. */
+__device__ __forceinline__ float inverse_root(float v)
+{
+    const float r = rsqrtf(v);
+
+    /* rsqrtf may be two places off; a Newton step makes that one. It has no answer at infinity. */
+    return v < __int_as_float(0x7f800000)
+               ? __fmaf_rn(0.5f * r, __fmaf_rn(__fmul_rn(-v, r), r, 1.0f), r)
+               : r;
+}
+
 /* The sum over a warp's aligned groups of `width` lanes, the same bits in each: a butterfly. */
 __device__ __forceinline__ float sum_over_lanes(float v, int width)
 {

@@ -170,14 +170,22 @@ template <class T> __device__ __forceinline__ T load_one(const T *p)
     return v;
 }
 
-/* N elements from an address: one, or the elements of one or two 16-byte vectors at a multiple
- * of 16. */
+/* N elements from an address: one, or those of 8 bytes or of one or two 16-byte vectors, at a
+ * multiple of 8 or 16. */
 template <class T, int N> __device__ __forceinline__ void load(float (&out)[N], const T *p)
 {
     constexpr int E = word<T>::elements;
 
     if constexpr (N == 1) {
         out[0] = to_float(load_one(p));
+    } else if constexpr (N * sizeof(T) == 8) {
+        unsigned v[2];
+        asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+                     : "=r"(v[0]), "=r"(v[1])
+                     : "l"(p)
+                     : "memory");
+        unpack(v[0], out, T{});
+        unpack(v[1], out + E, T{});
     } else {
 #pragma unroll
         for (int i = 0; i < N; i += 4 * E) {
@@ -222,6 +230,62 @@ __device__ __forceinline__ void unpack_16(float (&out)[N], const uint4 &v, T)
     unpack(v.z, out + 2 * E, T{});
     unpack(v.w, out + 3 * E, T{});
 }
+
+/* A vector as it lies in memory, unpacked two elements at a time, so that few are held as floats.
+ */
+template <class T> struct __align__(16) packed {
+    unsigned w[4];
+
+    __device__ __forceinline__ void load(const T *p)
+    {
+        const uint4 v = load_16(p);
+
+        w[0] = v.x;
+        w[1] = v.y;
+        w[2] = v.z;
+        w[3] = v.w;
+    }
+
+    __device__ __forceinline__ void store(T *p, bool streaming) const
+    {
+        const uint4 v = make_uint4(w[0], w[1], w[2], w[3]);
+
+        if (streaming)
+            stream_16(p, v);
+        else
+            store_16(p, v);
+    }
+
+    /* Two elements from an even one. */
+    __device__ __forceinline__ void get(float (&out)[2], int k) const
+    {
+        unpack(w[k * sizeof(T) / 4], out, T{});
+        if constexpr (sizeof(T) == 4)
+            unpack(w[k + 1], out + 1, T{});
+    }
+
+    __device__ __forceinline__ void put(int k, const float (&in)[2])
+    {
+        w[k * sizeof(T) / 4] = pack(in, T{});
+        if constexpr (sizeof(T) == 4)
+            w[k + 1] = pack(in + 1, T{});
+    }
+
+    __device__ __forceinline__ void fill(float v)
+    {
+        const float both[2] = { v, v };
+
+#pragma unroll
+        for (int k = 0; k < lanes<T>::value; k += 2)
+            put(k, both);
+    }
+
+    /* From here on the compiler has the words alone, not what was unpacked of them. */
+    __device__ __forceinline__ void forget_floats()
+    {
+        asm volatile("" : "+r"(w[0]), "+r"(w[1]), "+r"(w[2]), "+r"(w[3]));
+    }
+};
 
 /* N elements of a weight of T or float32. */
 template <class T, int N>

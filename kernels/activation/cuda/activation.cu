@@ -26,7 +26,7 @@ __device__ __forceinline__ void forward(const activation_args &a, long long row,
     load(gate, (const T *)a.gate + row * a.gate_stride + at);
     if constexpr (MUL)
         load(up, (const T *)a.up + row * a.up_stride + at);
-    if (C > 1 && !a.trigger_first)
+    if (C > 1)
         let_successor_start();
     forward_of<T, KIND>(y, gate);
     if constexpr (MUL) {
@@ -39,8 +39,6 @@ __device__ __forceinline__ void forward(const activation_args &a, long long row,
 
 template <class T, bool MUL> __device__ __forceinline__ void begin(const activation_args &a)
 {
-    if (a.trigger_first)
-        let_successor_start();
     if (a.prefetch && threadIdx.x == 0) {
         prefetch_chunk<T>(a, a.gate, a.gate_stride);
         if constexpr (MUL)

@@ -9,7 +9,6 @@ typedef struct {
     long long columns;
     int kind;          /* an act_kind; read by the _any kernels */
     int round_act;     /* act(gate) is rounded before the product */
-    int trigger_first; /* the successor may start before this one has loaded */
     int prefetch;      /* inputs are worth asking for before the predecessor has ended */
     int streaming;     /* stores leave the caches first */
     const void *dy;    /* backward only */

@@ -25,7 +25,7 @@ __device__ __forceinline__ void backward(const activation_args &a, long long row
     load(dy, (const T *)a.dy + row * a.dy_stride + at);
     if constexpr (MUL)
         load(up, (const T *)a.up + row * a.up_stride + at);
-    if (C > 1 && !a.trigger_first)
+    if (C > 1)
         let_successor_start();
 #pragma unroll
     for (int k = 0; k < C; k++)
@@ -43,8 +43,6 @@ __device__ __forceinline__ void backward(const activation_args &a, long long row
 
 template <class T, bool MUL> __device__ __forceinline__ void begin(const activation_args &a)
 {
-    if (a.trigger_first)
-        let_successor_start();
     if (a.prefetch && threadIdx.x == 0) {
         prefetch_chunk<T>(a, a.gate, a.gate_stride);
         prefetch_chunk<T>(a, a.dy, a.dy_stride);

@@ -8,19 +8,19 @@
 KM_IMAGE(activation)
 KM_IMAGE(activation_backward)
 
-enum { DTYPES = 3, ANY = ACT_KINDS, KERNELS = ACT_KINDS + 1 };
+enum { ANY = ACT_KINDS, KERNELS = ACT_KINDS + 1 };
 
 #define EACH_KIND(prefix)                                                                          \
     { KM_FUNCTION(prefix "silu"), KM_FUNCTION(prefix "gelu"), KM_FUNCTION(prefix "gelu_tanh"),     \
       KM_FUNCTION(prefix "quick_gelu"), KM_FUNCTION(prefix "any") }
-#define EACH_DTYPE(prefix)                                                                         \
-    { EACH_KIND(prefix "f32_"), EACH_KIND(prefix "f16_"), EACH_KIND(prefix "bf16_") }
 
 /* the first of each pair is element-wise, the second has up */
-static km_function forward_kernels[2][DTYPES][KERNELS] = { EACH_DTYPE("act_"),
-                                                           EACH_DTYPE("act_mul_") };
-static km_function backward_kernels[2][DTYPES][KERNELS] = { EACH_DTYPE("act_backward_"),
-                                                            EACH_DTYPE("act_mul_backward_") };
+static km_function forward_kernels[2][KM_FLOATS][KERNELS] = {
+    KM_EACH_FLOAT(EACH_KIND, "act_"), KM_EACH_FLOAT(EACH_KIND, "act_mul_")
+};
+static km_function backward_kernels[2][KM_FLOATS][KERNELS] = {
+    KM_EACH_FLOAT(EACH_KIND, "act_backward_"), KM_EACH_FLOAT(EACH_KIND, "act_mul_backward_")
+};
 
 enum {
     THREADS_MIN = 128,
@@ -31,20 +31,17 @@ enum {
 
 /* Up to so many vectors, more and smaller blocks reach more multiprocessors. */
 #define FEW_VECTORS ((int64_t)64 << 10)
-/* Bytes of all inputs that no longer stay in L2: a predecessor is not writing what is read first.
- */
-#define LARGE_BYTES ((int64_t)32 << 20)
-
-static int dtype_index(km_dtype d)
-{
-    return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
-}
+/* Bytes of all inputs up to which, and from which on, a block asks for its own before the
+ * predecessor has ended. Few are there when it has; in between it may be writing what is asked for,
+ * which costs a tenth; more than that does not stay in L2, so that it is not writing what is read
+ * first. */
+#define FEW_BYTES  ((int64_t)8 << 20)
+#define MANY_BYTES ((int64_t)32 << 20)
 
 /* Whether all rows start at a multiple of 16 bytes. NULL does. */
 static bool is_aligned(const void *data, int64_t stride, int64_t rows, km_dtype dtype)
 {
-    return (uintptr_t)data % 16 == 0 &&
-           (rows == 1 || stride * (int64_t)km_dtype_bytes(dtype) % 16 == 0);
+    return km_rows_aligned(data, rows == 1 ? 0 : stride, dtype);
 }
 
 /* Threads that share a row of `units` vectors or elements: a block of them or a part of one. */
@@ -68,22 +65,18 @@ static int64_t row_threads(int64_t units, int64_t total)
     return best;
 }
 
-static int64_t ceil_of(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* Fills the launch for `units` of work in each row: chunks of a row along x, rows along y and z. */
 static int shape_launch(km_call *c, int64_t rows, int64_t units, km_launch *how)
 {
     int64_t x = row_threads(units, rows * units), y = x < THREADS_MIN ? THREADS / x : 1;
-    int64_t chunks = ceil_of(units, x), groups = ceil_of(rows, y), layers = ceil_of(groups, GRID_Y);
+    int64_t chunks = km_divide_up(units, x), groups = km_divide_up(rows, y),
+            layers = km_divide_up(groups, GRID_Y);
 
     if (chunks > INT32_MAX || layers > GRID_Y)
         return km_error(c, "%lld rows of %lld blocks; a launch holds %lld rows of %d",
                         (long long)rows, (long long)chunks, (long long)GRID_Y * GRID_Y, INT32_MAX);
     how->grid[0] = (unsigned)chunks;
-    how->grid[1] = (unsigned)ceil_of(groups, layers);
+    how->grid[1] = (unsigned)km_divide_up(groups, layers);
     how->grid[2] = (unsigned)layers;
     how->block[0] = (unsigned)x;
     how->block[1] = (unsigned)y;
@@ -99,11 +92,10 @@ static int launch(km_call *c, km_image *image, km_function *of_kinds, activation
     km_launch how = { .programmatic = true };
     void *arguments[] = { a };
 
-    if (shape_launch(c, a->rows, aligned ? ceil_of(a->columns, lanes) : a->columns, &how) < 0)
+    if (shape_launch(c, a->rows, aligned ? km_divide_up(a->columns, lanes) : a->columns, &how) < 0)
         return KM_FAILED;
     bytes *= a->rows * a->columns * streams;
-    a->trigger_first = bytes < LARGE_BYTES / 16;
-    a->prefetch = bytes > LARGE_BYTES && how.block[1] == 1;
+    a->prefetch = (bytes <= FEW_BYTES || bytes > MANY_BYTES) && how.block[1] == 1;
     a->streaming = 0; /* a matrix product reads y next, from L2 where it fits */
     return km_launch_kernel(c, image, &of_kinds[aligned ? a->kind : ANY], &how, arguments);
 }
@@ -127,8 +119,8 @@ int act_forward_cuda(km_call *c, const act_forward *f)
                    is_aligned(a.up, a.up_stride, a.rows, f->dtype) &&
                    is_aligned(a.y, a.y_stride, a.rows, f->dtype);
 
-    return launch(c, &activation_image, forward_kernels[mul][dtype_index(f->dtype)], &a, f->dtype,
-                  aligned, mul ? 2 : 1);
+    return launch(c, &activation_image, forward_kernels[mul][km_float_index(f->dtype)], &a,
+                  f->dtype, aligned, mul ? 2 : 1);
 }
 
 int act_backward_cuda(km_call *c, const act_backward *b)
@@ -156,6 +148,6 @@ int act_backward_cuda(km_call *c, const act_backward *b)
                    is_aligned(a.dgate, a.dgate_stride, a.rows, b->dtype) &&
                    is_aligned(a.dup, a.dup_stride, a.rows, b->dtype);
 
-    return launch(c, &activation_backward_image, backward_kernels[mul][dtype_index(b->dtype)], &a,
-                  b->dtype, aligned, mul ? 3 : 2);
+    return launch(c, &activation_backward_image, backward_kernels[mul][km_float_index(b->dtype)],
+                  &a, b->dtype, aligned, mul ? 3 : 2);
 }

@@ -39,26 +39,37 @@ __device__ __forceinline__ void begin(const layer_norm_forward_args &a, long lon
     wait_for_predecessor();
 }
 
-/* A vector of weight or bias, before anything is computed. Float32 ones beside a shorter x would
- * take twice the registers: they are read late. */
-template <class T>
-__device__ __forceinline__ uint4 load_early(const void *p, const layer_norm_forward_args &a,
-                                            long long at)
+/* What stands for a weight and for a bias that is not there: e * 1 + -0 has all bits of e. */
+constexpr float NO_WEIGHT = 1.0f, NO_BIAS = -0.0f;
+
+/* Whether weight and bias are read where they are used: float32 ones beside a shorter x would take
+ * twice the registers. */
+template <class T> __device__ __forceinline__ bool reads_late(const layer_norm_forward_args &a)
 {
-    if (!p || (sizeof(T) != sizeof(float) && a.float_weight) || at >= a.columns)
-        return make_uint4(0, 0, 0, 0);
-    return load_16((const T *)p + at);
+    return sizeof(T) != sizeof(float) && a.float_weight;
 }
 
-/* The vector that load_early gave, or the one it did not. */
-template <class T, int N>
-__device__ __forceinline__ void unpack_early(float (&out)[N], const void *p, const uint4 &early,
-                                             const layer_norm_forward_args &a, long long at)
+/* A vector of weight or bias, before it is used. */
+template <class T>
+__device__ __forceinline__ void load_early(packed<T> &out, const void *p, float instead,
+                                           const layer_norm_forward_args &a, long long at)
 {
-    if (sizeof(T) != sizeof(float) && a.float_weight)
-        load(out, (const float *)p + at);
+    if (p && !reads_late<T>(a) && at < a.columns)
+        out.load((const T *)p + at);
     else
-        unpack_16(out, early, T{});
+        out.fill(instead);
+}
+
+/* Elements of weight or bias where they are used. */
+template <class T, int N>
+__device__ __forceinline__ void load_late(float (&out)[N], const void *p, float instead,
+                                          const layer_norm_forward_args &a, long long at)
+{
+#pragma unroll
+    for (int k = 0; k < N; k++)
+        out[k] = instead;
+    if (p)
+        load_weight<T>(out, p, a.float_weight, at);
 }
 
 /* s += r, rounded when asked for. */
@@ -70,15 +81,6 @@ __device__ __forceinline__ void add_rounded(float (&s)[N], const float (&r)[N], 
         s[k] = __fadd_rn(s[k], r[k]);
     if (round)
         round_to<T>(s);
-}
-
-template <class T, int N>
-__device__ __forceinline__ void add_residual(float (&s)[N], const uint4 &residual, bool round)
-{
-    float r[N];
-
-    unpack_16(r, residual, T{});
-    add_rounded<T>(s, r, round);
 }
 
 /* s: x, or x + residual. */
@@ -123,9 +125,12 @@ __device__ __forceinline__ void add_powers(const float (&s)[N], float middle, po
     }
 }
 
-/* What a row's sums say: s - middle - rest is the centred value. */
+/* Whether the digits of x go as far as those of the sums. */
+template <class T> constexpr bool exact = sizeof(T) == sizeof(float);
+
+/* What a row's sums say. The mean is middle + rest; shift is -rest * rstd. */
 struct statistics {
-    float middle, rest, rstd;
+    float middle, rest, rstd, shift;
 };
 
 __device__ __forceinline__ float middle_of(float total, const layer_norm_forward_args &a)
@@ -138,13 +143,9 @@ __device__ __forceinline__ statistics statistics_of(float middle, float first, f
 {
     const float rest = __fmul_rn(first, a.inverse_columns);
     const float spread = __fmaf_rn(-rest, rest, __fmul_rn(second, a.inverse_columns));
-    const float v = __fadd_rn(spread < 0 ? 0 : spread, a.eps), r = rsqrtf(v);
+    const float rstd = inverse_root(__fadd_rn(spread < 0 ? 0 : spread, a.eps));
 
-    /* rsqrtf may be two places off; a Newton step makes that one. It has no answer at infinity. */
-    return { middle, rest,
-             v < __int_as_float(0x7f800000)
-                 ? __fmaf_rn(0.5f * r, __fmaf_rn(__fmul_rn(-v, r), r, 1.0f), r)
-                 : r };
+    return { middle, rest, rstd, __fmul_rn(-rest, rstd) };
 }
 
 /* By one thread of the row. */
@@ -157,38 +158,35 @@ __device__ __forceinline__ void keep(const layer_norm_forward_args &a, long long
     a.rstd[row] = t.rstd;
 }
 
-template <int N> __device__ __forceinline__ void scale(float (&e)[N], const statistics &t)
-{
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        e[k] = __fmul_rn(__fsub_rn(__fsub_rn(e[k], t.middle), t.rest), t.rstd);
-}
-
-/* e * w + b; without a weight e + b, without a bias e * w. */
-template <int N>
-__device__ __forceinline__ void weigh(float (&e)[N], const float (&w)[N], const float (&b)[N],
-                                      bool weight, bool bias)
-{
-#pragma unroll
-    for (int k = 0; k < N; k++)
-        e[k] = !bias ? __fmul_rn(e[k], w[k]) : __fmaf_rn(e[k], weight ? w[k] : 1.0f, b[k]);
-}
-
-/* y of a vector of s, with the vectors of weight and bias that load_early gave. */
+/* Of elements of s: y. */
 template <class T, int N>
-__device__ __forceinline__ void normalize(float (&e)[N], const layer_norm_forward_args &a,
-                                          const statistics &t, long long at, const uint4 &weight,
-                                          const uint4 &bias)
+__device__ __forceinline__ void finish(float (&e)[N], const statistics &t, const float (&w)[N],
+                                       const float (&b)[N])
 {
-    float w[N], b[N];
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+        const float d = __fsub_rn(e[k], t.middle);
+        e[k] = exact<T> ? __fmul_rn(__fsub_rn(d, t.rest), t.rstd) : __fmaf_rn(d, t.rstd, t.shift);
+        e[k] = __fmaf_rn(e[k], w[k], b[k]);
+    }
+}
 
-    scale(e, t);
-    if (a.weight)
-        unpack_early<T>(w, a.weight, weight, a, at);
-    if (a.bias)
-        unpack_early<T>(b, a.bias, bias, a, at);
-    if (a.weight || a.bias)
-        weigh(e, w, b, a.weight, a.bias);
+/* Two elements, with the vectors that load_early gave; they are its elements from k on. */
+template <class T>
+__device__ __forceinline__ void finish_pair(float (&e)[2], const layer_norm_forward_args &a,
+                                            const statistics &t, long long at, int k,
+                                            const packed<T> &weight, const packed<T> &bias)
+{
+    float w[2], b[2];
+
+    if (reads_late<T>(a)) {
+        load_late<float>(w, a.weight, NO_WEIGHT, a, at + k);
+        load_late<float>(b, a.bias, NO_BIAS, a, at + k);
+    } else {
+        weight.get(w, k);
+        bias.get(b, k);
+    }
+    finish<T>(e, t, w, b);
 }
 
 /* Writes sum and y for some elements of s. */
@@ -200,13 +198,9 @@ __device__ __forceinline__ void write(float (&s)[N], const layer_norm_forward_ar
 
     if (a.residual)
         store((T *)a.sum + row * a.sum_stride + at, s, a.streaming);
-    scale(s, t);
-    if (a.weight)
-        load_weight<T>(w, a.weight, a.float_weight, at);
-    if (a.bias)
-        load_weight<T>(b, a.bias, a.float_weight, at);
-    if (a.weight || a.bias)
-        weigh(s, w, b, a.weight, a.bias);
+    load_late<T>(w, a.weight, NO_WEIGHT, a, at);
+    load_late<T>(b, a.bias, NO_BIAS, a, at);
+    finish<T>(s, t, w, b);
     store((T *)a.y + row * a.y_stride + at, s, a.streaming);
 }
 

@@ -10,29 +10,27 @@
  *         and the _any kernels add in the order of the shape they stand in for: a row gives the
  *         same bits whatever else is in the launch, aligned or not.
  *
- * Why:    all loads of a thread, those of weight and bias too, are under way before the first value
- *         is used; two vectors a thread keep enough of them in flight with few registers. The mean
- *         costs one barrier, and the powers of what is centred around it another: the row is in
- *         registers, so the second pass is free of memory, and it keeps the digits that
- *         mean(x^2) - mean(x)^2 would lose.
+ * Why:    two vectors a thread keep enough loads in flight with few registers, so that many threads
+ *         are there: 178 us at 32768 x 4096 bfloat16 with 40 registers, 201 us with 64 (H100, a
+ * copy takes 178). They are unpacked two elements at a time. Each warp adds around a value of its
+ *         own, which keeps the digits that mean(x^2) - mean(x)^2 would lose, and costs one barrier.
  *
  * Entry points: [add_]layer_norm_<dtype>_<threads>x<vectors>, layer_norm_<dtype>_any. The readable
  * form of what they compute is cpu/rows.h.
  */
-#include "forward.cuh"
 #include "sums.cuh"
 
 /* One row's part of a thread: the vectors lane, lane + ROW_THREADS, ... */
 template <class T, int ROW_THREADS, int VECTORS, bool ADD> struct part {
-    static constexpr int N = lanes<T>::value;
-    uint4 x[VECTORS], r[ADD ? VECTORS : 1];
-    float s[ADD ? VECTORS : 1][N];
+    static constexpr int N = lanes<T>::value, WIDTH = ROW_THREADS < 32 ? ROW_THREADS : 32;
+    packed<T> x[VECTORS], r[ADD ? VECTORS : 1];
+    float s[ADD ? VECTORS : 1][N]; /* x + residual, once add() has been called */
     long long row;
     bool inside;
 
-    static __device__ __forceinline__ long long at(int v)
+    static __device__ __forceinline__ int at(int v)
     {
-        return (long long)(threadIdx.x % ROW_THREADS + v * ROW_THREADS) * N;
+        return (threadIdx.x % ROW_THREADS + v * ROW_THREADS) * N;
     }
 
     __device__ __forceinline__ void load(const layer_norm_forward_args &a, long long which)
@@ -41,68 +39,97 @@ template <class T, int ROW_THREADS, int VECTORS, bool ADD> struct part {
         inside = row < a.rows;
 #pragma unroll
         for (int v = 0; v < VECTORS; v++) {
-            const bool there = inside && at(v) < a.columns;
-            x[v] = there ? load_16((const T *)a.x + row * a.x_stride + at(v))
-                         : make_uint4(0, 0, 0, 0);
-            if constexpr (ADD)
-                r[v] = there ? load_16((const T *)a.residual + row * a.residual_stride + at(v))
-                             : make_uint4(0, 0, 0, 0);
+            x[v] = {};
+            if (inside && at(v) < (int)a.columns)
+                x[v].load((const T *)a.x + row * a.x_stride + at(v));
+            if constexpr (ADD) {
+                r[v] = {};
+                if (inside && at(v) < (int)a.columns)
+                    r[v].load((const T *)a.residual + row * a.residual_stride + at(v));
+            }
         }
     }
 
-    /* Vector v of x; with ADD, of x + residual, once sum() has been called. */
-    __device__ __forceinline__ void get(float (&e)[N], int v) const
+    /* Two elements of vector v. */
+    __device__ __forceinline__ void get(float (&e)[2], int v, int k) const
     {
         if constexpr (ADD) {
-#pragma unroll
-            for (int k = 0; k < N; k++)
-                e[k] = s[v][k];
+            e[0] = s[v][k];
+            e[1] = s[v][k + 1];
         } else {
-            unpack_16(e, x[v], T{});
+            x[v].get(e, k);
         }
     }
 
-    /* The sum of the elements; with ADD, of x + residual, which is written. */
-    __device__ __forceinline__ float sum(const layer_norm_forward_args &a)
+    /* x + residual of vector v is computed, and written. */
+    __device__ __forceinline__ void add(const layer_norm_forward_args &a, int v)
+    {
+#pragma unroll
+        for (int k = 0; k < N; k += 2) {
+            float e[2], other[2];
+            x[v].get(e, k);
+            r[v].get(other, k);
+            add_rounded<T>(e, other, a.round_sum);
+            s[v][k] = e[0];
+            s[v][k + 1] = e[1];
+            x[v].put(k, e);
+        }
+        if (inside && at(v) < (int)a.columns)
+            x[v].store((T *)a.sum + row * a.sum_stride + at(v), a.streaming);
+    }
+
+    __device__ __forceinline__ float sum()
     {
         float total[2] = { 0, 0 };
 
 #pragma unroll
         for (int v = 0; v < VECTORS; v++) {
-            float e[N];
-            unpack_16(e, x[v], T{});
-            if constexpr (ADD) {
-                add_residual<T>(e, r[v], a.round_sum);
-                if (inside && at(v) < a.columns)
-                    store((T *)a.sum + row * a.sum_stride + at(v), e, a.streaming);
 #pragma unroll
-                for (int k = 0; k < N; k++)
-                    s[v][k] = e[k];
+            for (int k = 0; k < N; k += 2) {
+                float e[2];
+                get(e, v, k);
+                add_terms(e, total);
             }
-            add_terms(e, total);
         }
         return __fadd_rn(total[0], total[1]);
     }
 
-    /* The powers around the middle. A vector that is not there is not centred: it stays nothing. */
-    __device__ __forceinline__ void centre(float (&out)[2], const layer_norm_forward_args &a,
-                                           float middle) const
+    /* What the warp measures from: see sums.cuh. */
+    __device__ __forceinline__ float middle(int count)
     {
+        if constexpr (exact<T>) {
+            return divide(sum_over_lanes(sum(), WIDTH), count);
+        } else {
+            float e[2];
+            get(e, 0, 0);
+            return __shfl_sync(0xffffffff, e[0], 0, WIDTH);
+        }
+    }
+
+    /* The warp's sums. A vector that is not there is not centred: it stays nothing. */
+    __device__ __forceinline__ warp_sums measure(const layer_norm_forward_args &a)
+    {
+        const int count = elements_of_warp<N>((int)a.columns, ROW_THREADS);
+        const float from = middle(count);
         powers p = {};
 
 #pragma unroll
         for (int v = 0; v < VECTORS; v++) {
-            float e[N];
-            get(e, v);
-            if (at(v) < a.columns)
-                add_powers(e, middle, p);
+            x[v].forget_floats();
+#pragma unroll
+            for (int k = 0; at(v) < (int)a.columns && k < N; k += 2) {
+                float e[2];
+                get(e, v, k);
+                add_powers(e, from, p);
+            }
+            x[v].forget_floats();
         }
-        out[0] = __fadd_rn(p.first[0], p.first[1]);
-        out[1] = __fadd_rn(p.second[0], p.second[1]);
+        return add_lanes(p, from, count, WIDTH);
     }
 
     __device__ __forceinline__ void finish(const layer_norm_forward_args &a, const statistics &t,
-                                           const uint4 (&w)[VECTORS], const uint4 (&b)[VECTORS])
+                                           const packed<T> (&w)[VECTORS],
+                                           const packed<T> (&b)[VECTORS])
     {
         if (!inside)
             return;
@@ -112,12 +139,16 @@ template <class T, int ROW_THREADS, int VECTORS, bool ADD> struct part {
             return;
 #pragma unroll
         for (int v = 0; v < VECTORS; v++) {
-            float e[N];
-            if (at(v) >= a.columns)
+            if (at(v) >= (int)a.columns)
                 continue;
-            get(e, v);
-            normalize<T>(e, a, t, at(v), w[v], b[v]);
-            store((T *)a.y + row * a.y_stride + at(v), e, a.streaming);
+#pragma unroll
+            for (int k = 0; k < N; k += 2) {
+                float e[2];
+                get(e, v, k);
+                finish_pair(e, a, t, at(v), k, w[v], b[v]);
+                x[v].put(k, e);
+            }
+            x[v].store((T *)a.y + row * a.y_stride + at(v), a.streaming);
         }
     }
 };
@@ -126,13 +157,11 @@ template <class T, int ROW_THREADS, int VECTORS, int ROWS, bool ADD>
 __device__ __forceinline__ void forward(const layer_norm_forward_args &a)
 {
     static_assert(ROWS == 1 || ROW_THREADS <= 32, "the reductions' shared memory is used once");
-    __shared__ float shared[32];
-    __shared__ float2 shared_powers[32];
+    __shared__ warp_sums shared[32];
     const int groups = blockDim.x / ROW_THREADS;
     const long long first = (long long)blockIdx.x * groups * ROWS + threadIdx.x / ROW_THREADS;
     part<T, ROW_THREADS, VECTORS, ADD> p[ROWS];
-    uint4 w[VECTORS], b[VECTORS];
-    float middle[ROWS], powers[ROWS][2];
+    packed<T> w[VECTORS], b[VECTORS];
 
     begin<T>(a, (long long)groups * ROWS);
 #pragma unroll
@@ -140,59 +169,67 @@ __device__ __forceinline__ void forward(const layer_norm_forward_args &a)
         p[k].load(a, first + k * groups);
 #pragma unroll
     for (int v = 0; v < VECTORS; v++) {
-        w[v] = load_early<T>(a.weight, a, p[0].at(v));
-        b[v] = load_early<T>(a.bias, a, p[0].at(v));
+        load_early(w[v], a.weight, NO_WEIGHT, a, p[0].at(v));
+        load_early(b[v], a.bias, NO_BIAS, a, p[0].at(v));
     }
     if (!a.trigger_first)
         let_successor_start();
+    if constexpr (ADD)
+#pragma unroll
+        for (int k = 0; k < ROWS * VECTORS; k++)
+            p[k / VECTORS].add(a, k % VECTORS);
 #pragma unroll
     for (int k = 0; k < ROWS; k++)
-        middle[k] = p[k].sum(a);
-#pragma unroll
-    for (int k = 0; k < ROWS; k++)
-        middle[k] = middle_of(sum_over_row(middle[k], ROW_THREADS, shared), a);
-#pragma unroll
-    for (int k = 0; k < ROWS; k++)
-        p[k].centre(powers[k], a, middle[k]);
-#pragma unroll
-    for (int k = 0; k < ROWS; k++)
-        sums_over_row(powers[k], ROW_THREADS, shared_powers);
-#pragma unroll
-    for (int k = 0; k < ROWS; k++)
-        p[k].finish(a, statistics_of(middle[k], powers[k][0], powers[k][1], a), w, b);
+        p[k].finish(a, join_warps<T>(p[k].measure(a), ROW_THREADS, shared, a), w, b);
 }
 
-/* Any row of at most 1024 vectors, element by element: read three times, by the threads and in the
- * order of the shape above that has a.row_threads. */
-template <class T> __device__ __forceinline__ void forward_any(const layer_norm_forward_args &a)
+/* What the warp measures from, element by element. */
+template <class T>
+__device__ __forceinline__ float middle_any(const layer_norm_forward_args &a, long long row,
+                                            long long columns, int count)
 {
     constexpr int N = lanes<T>::value;
-    __shared__ float shared[32];
-    __shared__ float2 shared_powers[32];
-    const int lane = threadIdx.x % a.row_threads;
-    const long long row = (long long)blockIdx.x * (blockDim.x / a.row_threads) +
-                          threadIdx.x / a.row_threads;
-    const long long columns = row < a.rows ? a.columns : 0, step = (long long)a.row_threads * N;
-    float s[1], total[2] = { 0, 0 };
-    powers p = {};
+    const int lane = threadIdx.x % a.row_threads, width = a.row_threads < 32 ? a.row_threads : 32;
+    const long long step = (long long)a.row_threads * N, first = lane / 32 * 32 * N;
+    float s[1] = {}, total[2] = { 0, 0 };
 
-    begin<T>(a, 0);
+    if constexpr (!exact<T>) {
+        if (first < columns)
+            load_sum<T>(s, a, row, first);
+        return s[0];
+    }
     for (long long vector = lane * N; vector < columns; vector += step)
         for (long long at = vector; at < vector + N && at < columns; at++) {
             load_sum<T>(s, a, row, at);
             add_terms(s, total, at % 2);
         }
-    const float sum = sum_over_row(__fadd_rn(total[0], total[1]), a.row_threads, shared);
-    const float middle = middle_of(sum, a);
+    return divide(sum_over_lanes(__fadd_rn(total[0], total[1]), width), count);
+}
+
+/* Any row of at most 1024 vectors, element by element: read again for each pass, by the threads and
+ * in the order of the shape above that has a.row_threads. */
+template <class T> __device__ __forceinline__ void forward_any(const layer_norm_forward_args &a)
+{
+    constexpr int N = lanes<T>::value;
+    __shared__ warp_sums shared[32];
+    const int lane = threadIdx.x % a.row_threads, width = a.row_threads < 32 ? a.row_threads : 32;
+    const long long row = (long long)blockIdx.x * (blockDim.x / a.row_threads) +
+                          threadIdx.x / a.row_threads;
+    const long long columns = row < a.rows ? a.columns : 0, step = (long long)a.row_threads * N;
+    const int count = elements_of_warp<N>((int)a.columns, a.row_threads);
+    float s[1];
+    powers p = {};
+
+    begin<T>(a, 0);
+    const float middle = middle_any<T>(a, row, columns, count);
     for (long long vector = lane * N; vector < columns; vector += step)
         for (long long at = vector; at < vector + N && at < columns; at++) {
             load_sum<T>(s, a, row, at);
             add_powers(s, middle, p, at % 2);
         }
     let_successor_start();
-    float powers[2] = { __fadd_rn(p.first[0], p.first[1]), __fadd_rn(p.second[0], p.second[1]) };
-    sums_over_row(powers, a.row_threads, shared_powers);
-    const statistics t = statistics_of(middle, powers[0], powers[1], a);
+    const statistics t = join_warps<T>(add_lanes(p, middle, count, width), a.row_threads, shared,
+                                       a);
     if (lane == 0 && columns)
         keep(a, row, t);
     if (!a.y)
@@ -204,10 +241,10 @@ template <class T> __device__ __forceinline__ void forward_any(const layer_norm_
         }
 }
 
-/* 56 to 64 registers: the fewest that hold what two rows, or a sum in float, need without a spill.
+/* 40 registers: more threads in flight are worth more than the last few. A sum in float takes 60.
  */
 #define FORWARD(prefix, dtype, T, threads, vectors, rows, block, add)                              \
-    extern "C" __global__ void __launch_bounds__(block, (rows > 1 || add ? 1024 : 1152) / block)   \
+    extern "C" __global__ void __launch_bounds__(block, (add ? 1024 : 1536) / block)               \
         prefix##layer_norm_##dtype##_##threads##x##vectors(layer_norm_forward_args a)              \
     {                                                                                              \
         forward<T, threads, vectors, rows, add>(a);                                                \

@@ -14,7 +14,7 @@ KM_IMAGE(layernorm)
 KM_IMAGE(layernorm_long)
 KM_IMAGE(layernorm_backward)
 
-enum { DTYPES = 3, GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
+enum { GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
 
 /* ---- forward: which kernel ---- */
 
@@ -65,57 +65,30 @@ static bool in_range(int64_t bytes, range r)
 #define LONG_ROW(prefix)                                                                           \
     { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x6"), KM_FUNCTION(prefix "long"),      \
       KM_FUNCTION(prefix "long_any") }
-#define ROWS(ROW, prefix) { ROW(prefix "f32_"), ROW(prefix "f16_"), ROW(prefix "bf16_") }
 
-static km_function short_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "layer_norm_");
-static km_function add_norm[DTYPES][SHAPES] = ROWS(SHORT_ROW, "add_layer_norm_");
+static km_function short_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "layer_norm_");
+static km_function add_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "add_layer_norm_");
 /* the kernels that read a row again take the residual, too */
-static km_function any_norm[DTYPES] = { KM_FUNCTION("layer_norm_f32_any"),
-                                        KM_FUNCTION("layer_norm_f16_any"),
-                                        KM_FUNCTION("layer_norm_bf16_any") };
-static km_function long_norm[DTYPES][LONGS] = ROWS(LONG_ROW, "layer_norm_");
-
-static int dtype_index(km_dtype d)
-{
-    return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
-}
-
-static int64_t vectors_of(int64_t columns, km_dtype dtype)
-{
-    int64_t lanes = (int64_t)(16 / km_dtype_bytes(dtype));
-
-    return (columns + lanes - 1) / lanes;
-}
-
-/* Whether all rows start at a multiple of 16 bytes; `stride` in elements of `bytes`. */
-static bool is_aligned(const void *data, int64_t stride, int64_t bytes)
-{
-    return (uintptr_t)data % 16 == 0 && stride * bytes % 16 == 0;
-}
+static km_function any_norm[KM_FLOATS] = { KM_FUNCTION("layer_norm_f32_any"),
+                                           KM_FUNCTION("layer_norm_f16_any"),
+                                           KM_FUNCTION("layer_norm_bf16_any") };
+static km_function long_norm[KM_FLOATS][LONGS] = KM_EACH_FLOAT(LONG_ROW, "layer_norm_");
 
 static bool forward_aligned(const layer_norm_forward *f)
 {
-    int64_t bytes = (int64_t)km_dtype_bytes(f->dtype);
-
-    return f->columns * bytes % 16 == 0 && is_aligned(f->x.data, f->x.stride, bytes) &&
-           is_aligned(f->residual.data, f->residual.stride, bytes) &&
-           is_aligned(f->y.data, f->y.stride, bytes) &&
-           is_aligned(f->sum.data, f->sum.stride, bytes) && (uintptr_t)f->weight % 16 == 0 &&
-           (uintptr_t)f->bias % 16 == 0;
-}
-
-static int check_grid(km_call *c, int64_t blocks)
-{
-    if (blocks > INT32_MAX)
-        return km_error(c, "%lld blocks of rows; a launch holds %d", (long long)blocks, INT32_MAX);
-    return 0;
+    return km_rows_aligned(NULL, f->columns, f->dtype) &&
+           km_rows_aligned(f->x.data, f->x.stride, f->dtype) &&
+           km_rows_aligned(f->residual.data, f->residual.stride, f->dtype) &&
+           km_rows_aligned(f->y.data, f->y.stride, f->dtype) &&
+           km_rows_aligned(f->sum.data, f->sum.stride, f->dtype) &&
+           (uintptr_t)f->weight % 16 == 0 && (uintptr_t)f->bias % 16 == 0;
 }
 
 /* What is launched, for a row of at most a group; fills what depends on the shape. */
 static km_function *choose_short(const layer_norm_forward *f, int64_t vectors, int64_t bytes,
                                  layer_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
-    int i = 0, dtype = dtype_index(f->dtype);
+    int i = 0, dtype = km_float_index(f->dtype);
     int64_t rows;
 
     while (vectors > shapes[i].vectors)
@@ -143,12 +116,12 @@ static km_function *choose_long(const layer_norm_forward *f, int64_t vectors,
     *threads = GROUP;
     a->prefetch_rows &= kind < LONG; /* a row that is read again is in no hurry */
     a->streaming = f->rows > STREAMED_ROWS;
-    return &long_norm[dtype_index(f->dtype)][kind];
+    return &long_norm[km_float_index(f->dtype)][kind];
 }
 
 int layer_norm_forward_cuda(km_call *c, const layer_norm_forward *f)
 {
-    int64_t vectors = vectors_of(f->columns, f->dtype);
+    int64_t vectors = km_vectors(f->columns, f->dtype);
     int64_t bytes = f->rows * f->columns * (int64_t)km_dtype_bytes(f->dtype), blocks, threads;
     layer_norm_forward_args a = {
         .rows = f->rows,
@@ -179,7 +152,7 @@ int layer_norm_forward_cuda(km_call *c, const layer_norm_forward *f)
     a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
     function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &blocks, &threads)
                                 : choose_long(f, vectors, &a, &blocks, &threads);
-    if (check_grid(c, blocks) < 0)
+    if (km_check_blocks(c, blocks) < 0)
         return KM_FAILED;
     how.grid[0] = (unsigned)blocks;
     how.block[0] = (unsigned)threads;
@@ -204,14 +177,15 @@ static const struct {
     { KM_FUNCTION(prefix "8x2"),   KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),        \
       KM_FUNCTION(prefix "512x2"), KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "any") }
 
-static km_function norm_backward[DTYPES][BACKWARDS] = ROWS(BACKWARD_ROW, "layer_norm_backward_");
-static km_function add_up[DTYPES] = { KM_FUNCTION("layer_norm_parts_f32"),
-                                      KM_FUNCTION("layer_norm_parts_f16"),
-                                      KM_FUNCTION("layer_norm_parts_bf16") };
+static km_function norm_backward[KM_FLOATS][BACKWARDS] = KM_EACH_FLOAT(BACKWARD_ROW,
+                                                                       "layer_norm_backward_");
+static km_function add_up[KM_FLOATS] = { KM_FUNCTION("layer_norm_parts_f32"),
+                                         KM_FUNCTION("layer_norm_parts_f16"),
+                                         KM_FUNCTION("layer_norm_parts_bf16") };
 
 static int backward_shape(int64_t columns, km_dtype dtype)
 {
-    int64_t vectors = vectors_of(columns, dtype);
+    int64_t vectors = km_vectors(columns, dtype);
     int i = 0;
 
     while (vectors > backward_shapes[i].vectors)
@@ -245,12 +219,11 @@ int64_t layer_norm_parts_cuda(km_call *c, int64_t rows, int64_t columns, km_dtyp
 
 static bool backward_aligned(const layer_norm_backward *b)
 {
-    int64_t bytes = (int64_t)km_dtype_bytes(b->dtype);
-
-    return b->columns * bytes % 16 == 0 && is_aligned(b->dy.data, b->dy.stride, bytes) &&
-           is_aligned(b->s.data, b->s.stride, bytes) &&
-           is_aligned(b->dsum.data, b->dsum.stride, bytes) &&
-           is_aligned(b->dx.data, b->dx.stride, bytes) && (uintptr_t)b->weight % 16 == 0;
+    return km_rows_aligned(NULL, b->columns, b->dtype) &&
+           km_rows_aligned(b->dy.data, b->dy.stride, b->dtype) &&
+           km_rows_aligned(b->s.data, b->s.stride, b->dtype) &&
+           km_rows_aligned(b->dsum.data, b->dsum.stride, b->dtype) &&
+           km_rows_aligned(b->dx.data, b->dx.stride, b->dtype) && (uintptr_t)b->weight % 16 == 0;
 }
 
 /* dweight and dbias, what is wanted of them, from their partial sums. */
@@ -272,12 +245,12 @@ static int add_parts(km_call *c, const layer_norm_backward *b)
     }
     if (wanted == 0)
         return 0;
-    if (check_grid(c, blocks) < 0)
+    if (km_check_blocks(c, blocks) < 0)
         return KM_FAILED;
     how.grid[0] = (unsigned)blocks;
     how.grid[1] = wanted;
     how.grid[2] = 1;
-    return km_launch_kernel(c, &layernorm_backward_image, &add_up[dtype_index(b->weight_dtype)],
+    return km_launch_kernel(c, &layernorm_backward_image, &add_up[km_float_index(b->weight_dtype)],
                             &how, arguments);
 }
 
@@ -314,7 +287,7 @@ int layer_norm_backward_cuda(km_call *c, const layer_norm_backward *b)
         return KM_FAILED;
     how.grid[0] = (unsigned)backward_blocks(d, b->rows, shape);
     if (km_launch_kernel(c, &layernorm_backward_image,
-                         &norm_backward[dtype_index(b->dtype)][aligned ? shape : BACKWARD_ANY],
+                         &norm_backward[km_float_index(b->dtype)][aligned ? shape : BACKWARD_ANY],
                          &how, arguments) < 0)
         return KM_FAILED;
     return add_parts(c, b);

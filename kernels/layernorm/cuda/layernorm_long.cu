@@ -57,23 +57,26 @@ template <int COUNT> struct tree {
 
 template <class T>
 __device__ __forceinline__ void put(const layer_norm_forward_args &a, long long row, long long at,
-                                    const statistics &t, const uint4 &x, const uint4 &w,
-                                    const uint4 &b)
+                                    const statistics &t, packed<T> x, const packed<T> &w,
+                                    const packed<T> &b)
 {
-    float e[lanes<T>::value];
-
-    unpack_16(e, x, T{});
-    normalize<T>(e, a, t, at, w, b);
-    store((T *)a.y + row * a.y_stride + at, e, a.streaming);
+#pragma unroll
+    for (int k = 0; k < lanes<T>::value; k += 2) {
+        float e[2];
+        x.get(e, k);
+        finish_pair(e, a, t, at, k, w, b);
+        x.put(k, e);
+    }
+    x.store((T *)a.y + row * a.y_stride + at, a.streaming);
 }
 
 /* A thread's vectors of a row, one of each group: four in registers, the others in its own places
  * of shared memory: more registers a block of this size has not. */
-template <int GROUPS> struct held {
+template <class T, int GROUPS> struct held {
     static constexpr int KEPT = GROUPS < 4 ? GROUPS : 4;
-    uint4 x[KEPT], (*others)[GROUP];
+    packed<T> x[KEPT], (*others)[GROUP];
 
-    __device__ __forceinline__ void set(int g, const uint4 &v)
+    __device__ __forceinline__ void set(int g, const packed<T> &v)
     {
         if (g < KEPT)
             x[g] = v;
@@ -81,7 +84,7 @@ template <int GROUPS> struct held {
             others[g - KEPT][threadIdx.x] = v;
     }
 
-    __device__ __forceinline__ uint4 get(int g) const
+    __device__ __forceinline__ packed<T> get(int g) const
     {
         return g < KEPT ? x[g] : others[g - KEPT][threadIdx.x];
     }
@@ -89,7 +92,7 @@ template <int GROUPS> struct held {
 
 /* The mean and the spread of a row that the block holds. */
 template <class T, int GROUPS>
-__device__ __forceinline__ statistics measure(const held<GROUPS> &x,
+__device__ __forceinline__ statistics measure(const held<T, GROUPS> &x,
                                               const layer_norm_forward_args &a, int mine)
 {
     constexpr int N = lanes<T>::value;
@@ -100,9 +103,14 @@ __device__ __forceinline__ statistics measure(const held<GROUPS> &x,
 #pragma unroll
     for (int g = 0; g < GROUPS; g++)
         if (g < groups) {
-            float e[N], total[2] = { 0, 0 };
-            unpack_16(e, x.get(g), T{});
-            add_terms(e, total);
+            float total[2] = { 0, 0 };
+            const packed<T> v = x.get(g);
+#pragma unroll
+            for (int k = 0; k < N; k += 2) {
+                float e[2];
+                v.get(e, k);
+                add_terms(e, total);
+            }
             sums.put(g, __fadd_rn(total[0], total[1]));
         }
     sums.finish(groups, GROUPS);
@@ -110,11 +118,14 @@ __device__ __forceinline__ statistics measure(const held<GROUPS> &x,
 #pragma unroll
     for (int g = 0; g < GROUPS; g++)
         if (g < groups) {
-            float e[N];
             powers p = {};
-            unpack_16(e, x.get(g), T{});
-            if (mine + g * GROUP * N < a.columns)
+            const packed<T> v = x.get(g);
+#pragma unroll
+            for (int k = 0; mine + g * GROUP * N < a.columns && k < N; k += 2) {
+                float e[2];
+                v.get(e, k);
                 add_powers(e, middle, p);
+            }
             powers_sums.put(g, __fadd_rn(p.first[0], p.first[1]));
             powers_sums.put(GROUPS + g, __fadd_rn(p.second[0], p.second[1]));
         }
@@ -127,20 +138,22 @@ __device__ __forceinline__ statistics measure(const held<GROUPS> &x,
 template <class T, int GROUPS>
 __device__ __forceinline__ void forward_block(const layer_norm_forward_args &a)
 {
-    constexpr int N = lanes<T>::value, KEPT = held<GROUPS>::KEPT;
-    __shared__ uint4 others[GROUPS > KEPT ? GROUPS - KEPT : 1][GROUP];
+    constexpr int N = lanes<T>::value, KEPT = held<T, GROUPS>::KEPT;
+    __shared__ packed<T> others[GROUPS > KEPT ? GROUPS - KEPT : 1][GROUP];
     const long long row = blockIdx.x;
     const int mine = threadIdx.x * N; /* columns of a row that is held are few */
-    held<GROUPS> x;
-    uint4 w, b, next;
+    held<T, GROUPS> x;
+    packed<T> w, b, next;
 
     x.others = others;
     begin<T>(a, 1);
 #pragma unroll
     for (int g = 0; g < GROUPS; g++) {
         const int at = mine + g * GROUP * N;
-        x.set(g, at < a.columns ? load_16((const T *)a.x + row * a.x_stride + at)
-                                : make_uint4(0, 0, 0, 0));
+        packed<T> v = {};
+        if (at < a.columns)
+            v.load((const T *)a.x + row * a.x_stride + at);
+        x.set(g, v);
     }
     let_successor_start();
     const statistics t = measure<T>(x, a, mine);
@@ -148,13 +161,13 @@ __device__ __forceinline__ void forward_block(const layer_norm_forward_args &a)
         keep(a, row, t);
     if (!a.y)
         return;
-    w = load_early<T>(a.weight, a, mine);
+    load_early(w, a.weight, NO_WEIGHT, a, mine);
 #pragma unroll
     for (int g = 0; g < GROUPS; g++) {
         const int at = mine + g * GROUP * N;
-        b = load_early<T>(a.bias, a, at);
+        load_early(b, a.bias, NO_BIAS, a, at);
         if (g + 1 < GROUPS) /* one group ahead of the stores */
-            next = load_early<T>(a.weight, a, at + GROUP * N);
+            load_early(next, a.weight, NO_WEIGHT, a, at + GROUP * N);
         if (at < a.columns)
             put<T>(a, row, at, t, x.get(g), w, b);
         w = next;

@@ -1,29 +1,79 @@
-/* cuda/sums.cuh: two sums over the threads of a row at the price of one barrier. */
+/* cuda/sums.cuh: the mean and the spread of a row from those of its warps.
+ *
+ * A warp adds around a value of its own, so that the threads of a row meet once; the warps' means
+ * and spreads then make those of the row (Chan, Golub and LeVeque, Updating formulae and a pairwise
+ * algorithm for computing sample variances, 1979). Float32 is measured from the warp's mean, which
+ * takes a pass of its own. For 16 bits the warp's first element will do: were it far from all
+ * others, the spread would lose 9 of 24 bits.
+ */
 #ifndef KERNMILL_LAYERNORM_SUMS_CUH
 #define KERNMILL_LAYERNORM_SUMS_CUH
 
-#include <kernmill/row.cuh>
+#include "forward.cuh"
 
-/* As sum_over_row of each, in the same order; `shared` has two floats for each warp. */
-__device__ __forceinline__ void sums_over_row(float (&v)[2], int threads, float2 *shared)
+/* What a warp has of a row: the mean of its `count` elements, middle + rest, and the sum of their
+ * squared distances from it. */
+struct __align__(16) warp_sums {
+    float middle, rest, second, count;
+};
+
+/* How many elements of a row the lanes have that add up together: a warp's, or those of a narrower
+ * row; vectors of N elements go to a row's threads by turns. */
+template <int N> __device__ __forceinline__ int elements_of_warp(int columns, int threads)
 {
-    const int width = threads < 32 ? threads : 32;
+    const int width = (threads < 32 ? threads : 32) * N;
+    int count = 0;
 
-    v[0] = sum_over_lanes(v[0], width);
-    v[1] = sum_over_lanes(v[1], width);
-    if (threads > 32) {
-        const int warps = threads / 32, warp = threadIdx.x / 32, first = warp / warps * warps;
+#pragma unroll 1 /* once or twice */
+    for (int at = threadIdx.x % threads / 32 * 32 * N; at < columns; at += threads * N)
+        count += columns - at < width ? columns - at : width;
+    return count;
+}
+
+/* Nothing of nothing. */
+__device__ __forceinline__ float divide(float sum, int count)
+{
+    float r;
+
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"((float)count));
+    return count ? __fmul_rn(sum, r) : 0.0f;
+}
+
+/* From the powers around `middle` of each thread, added over a group of `width` lanes. */
+__device__ __forceinline__ warp_sums add_lanes(const powers &p, float middle, int count, int width)
+{
+    const float first = sum_over_lanes(__fadd_rn(p.first[0], p.first[1]), width);
+    const float second = sum_over_lanes(__fadd_rn(p.second[0], p.second[1]), width);
+    const float rest = divide(first, count);
+
+    return { middle, rest, __fmaf_rn(-rest, first, second), (float)count };
+}
+
+/* The warps of a row by a butterfly, the same bits in each thread; `all` has a place for each warp
+ * of the block and is used once. */
+template <class T>
+__device__ __forceinline__ statistics join_warps(const warp_sums &mine, int threads, warp_sums *all,
+                                                 const layer_norm_forward_args &a)
+{
+    const int warps = threads > 32 ? threads / 32 : 1, warp = threadIdx.x / 32;
+    warp_sums w = mine, first = mine;
+    float middle;
+
+    if (warps > 1) {
         if (threadIdx.x % 32 == 0)
-            shared[warp] = make_float2(v[0], v[1]);
+            all[warp] = mine;
         __syncthreads();
-        v[0] = v[1] = 0;
-#pragma unroll
-        for (int i = 0; i < warps; i++) {
-            const float2 other = shared[first + i];
-            v[0] += other.x;
-            v[1] += other.y;
-        }
+        all += warp / warps * warps;
+        w = all[threadIdx.x % warps];
+        first = all[0];
     }
+    if constexpr (exact<T>)
+        middle = __fmul_rn(sum_over_lanes(__fmul_rn(w.middle, w.count), warps), a.inverse_columns);
+    else
+        middle = __fadd_rn(first.middle, first.rest);
+    const float d = __fadd_rn(__fsub_rn(w.middle, middle), w.rest), moved = __fmul_rn(w.count, d);
+    return statistics_of(middle, sum_over_lanes(moved, warps),
+                         sum_over_lanes(__fmaf_rn(moved, d, w.second), warps), a);
 }
 
 #endif

@@ -81,10 +81,7 @@ template <int N> __device__ __forceinline__ void add_squares(const float (&s)[N]
 
 __device__ __forceinline__ float rstd_of(float squares, const rms_norm_forward_args &a)
 {
-    const float v = __fadd_rn(__fmul_rn(squares, a.inverse_columns), a.eps), r = rsqrtf(v);
-
-    /* rsqrtf may be two places off; a Newton step makes that one. It has no answer at infinity. */
-    return v < __int_as_float(0x7f800000) ? __fmaf_rn(0.5f * r, __fmaf_rn(-v * r, r, 1.0f), r) : r;
+    return inverse_root(__fadd_rn(__fmul_rn(squares, a.inverse_columns), a.eps));
 }
 
 template <class T, int N>

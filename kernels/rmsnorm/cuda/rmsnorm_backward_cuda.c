@@ -8,7 +8,6 @@
 #include <kernmill/launch.h>
 
 #include "rmsnorm_args.h"
-#include "rows.h"
 
 KM_IMAGE(rmsnorm_backward)
 KM_IMAGE(rmsnorm_ring)
@@ -52,17 +51,18 @@ enum { STREAMED_BYTES = 32 << 20 };
     { KM_FUNCTION(prefix "32x2"), KM_FUNCTION(prefix "64x2"), KM_FUNCTION(prefix "256x2"),         \
       KM_FUNCTION(prefix "256x4"), KM_FUNCTION(prefix "512x4") }
 
-static km_function plain_backward[DTYPES][PLAINS] = KERNELS(PLAIN_ROW, "rms_norm_backward_");
-static km_function ring_backward[DTYPES][RINGS] = KERNELS(RING_ROW, "rms_norm_ring_");
-static km_function dweight[DTYPES] = { KM_FUNCTION("rms_norm_dweight_f32"),
-                                       KM_FUNCTION("rms_norm_dweight_f16"),
-                                       KM_FUNCTION("rms_norm_dweight_bf16") };
+static km_function plain_backward[KM_FLOATS][PLAINS] = KM_EACH_FLOAT(PLAIN_ROW,
+                                                                     "rms_norm_backward_");
+static km_function ring_backward[KM_FLOATS][RINGS] = KM_EACH_FLOAT(RING_ROW, "rms_norm_ring_");
+static km_function dweight[KM_FLOATS] = { KM_FUNCTION("rms_norm_dweight_f32"),
+                                          KM_FUNCTION("rms_norm_dweight_f16"),
+                                          KM_FUNCTION("rms_norm_dweight_bf16") };
 
 static const backward_shape *choose_shape(const km_device *d, int64_t columns, km_dtype dtype)
 {
     const backward_shape *s = d->sm >= 90 ? ring_shapes : plain_shapes;
 
-    while (vectors_of(columns, dtype) > s->vectors)
+    while (km_vectors(columns, dtype) > s->vectors)
         s++;
     return s;
 }
@@ -92,12 +92,11 @@ int64_t rms_norm_parts_cuda(km_call *c, int64_t rows, int64_t columns, km_dtype 
 
 static bool backward_aligned(const rms_norm_backward *b)
 {
-    int64_t bytes = (int64_t)km_dtype_bytes(b->dtype);
-
-    return b->columns * bytes % 16 == 0 && is_aligned(b->dy.data, b->dy.stride, bytes) &&
-           is_aligned(b->s.data, b->s.stride, bytes) &&
-           is_aligned(b->dsum.data, b->dsum.stride, bytes) &&
-           is_aligned(b->dx.data, b->dx.stride, bytes) && (uintptr_t)b->weight % 16 == 0;
+    return km_rows_aligned(NULL, b->columns, b->dtype) &&
+           km_rows_aligned(b->dy.data, b->dy.stride, b->dtype) &&
+           km_rows_aligned(b->s.data, b->s.stride, b->dtype) &&
+           km_rows_aligned(b->dsum.data, b->dsum.stride, b->dtype) &&
+           km_rows_aligned(b->dx.data, b->dx.stride, b->dtype) && (uintptr_t)b->weight % 16 == 0;
 }
 
 /* Shared memory for a row of each group. */
@@ -134,9 +133,9 @@ static int add_parts(km_call *c, const rms_norm_backward *b, int64_t groups)
                       .programmatic = true };
     void *arguments[] = { &a };
 
-    if (check_grid(c, blocks) < 0)
+    if (km_check_blocks(c, blocks) < 0)
         return KM_FAILED;
-    return km_launch_kernel(c, &rmsnorm_backward_image, &dweight[dtype_index(b->weight_dtype)],
+    return km_launch_kernel(c, &rmsnorm_backward_image, &dweight[km_float_index(b->weight_dtype)],
                             &how, arguments);
 }
 
@@ -147,7 +146,7 @@ static int launch(km_call *c, const km_device *d, const rms_norm_backward *b,
     km_launch how = { .grid = { (unsigned)block_count(d, s, b->rows), 1, 1 },
                       .block = { (unsigned)s->block, 1, 1 },
                       .programmatic = true };
-    int dtype = dtype_index(b->dtype), kernel = s->kernel;
+    int dtype = km_float_index(b->dtype), kernel = s->kernel;
     void *arguments[] = { a };
 
     a->row_threads = s->row_threads;

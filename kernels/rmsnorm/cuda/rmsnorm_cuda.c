@@ -9,7 +9,6 @@
 #include <kernmill/launch.h>
 
 #include "rmsnorm_args.h"
-#include "rows.h"
 
 KM_IMAGE(rmsnorm)
 KM_IMAGE(rmsnorm_long)
@@ -47,9 +46,9 @@ static const struct {
     { 1024, 512, 1, 512, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
 };
 
-/* Rows beyond what stays in L2 are asked for before the predecessor has ended: it is not writing
- * them. */
-static const range prefetched = { MIB(32), INT64_MAX };
+/* Rows are asked for before the predecessor has ended where they are few, and beyond what stays in
+ * L2: it is not writing those. In between it may be, and that costs up to a sixth. */
+static const range prefetched[] = { { 0, MIB(1) + 1 }, { MIB(32), INT64_MAX } };
 
 /* Rows of more than a group are streamed when there are more than so many. */
 enum { STREAMED_ROWS = 32 };
@@ -66,29 +65,28 @@ static bool in_range(int64_t bytes, range r)
     { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "long"),      \
       KM_FUNCTION(prefix "long_any") }
 
-static km_function short_norm[DTYPES][SHAPES] = KERNELS(SHORT_ROW, "rms_norm_");
-static km_function add_norm[DTYPES][SHAPES] = KERNELS(SHORT_ROW, "add_rms_norm_");
+static km_function short_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "rms_norm_");
+static km_function add_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "add_rms_norm_");
 /* the kernels that read a row twice take the residual, too */
-static km_function any_norm[DTYPES] = { KM_FUNCTION("rms_norm_f32_any"),
-                                        KM_FUNCTION("rms_norm_f16_any"),
-                                        KM_FUNCTION("rms_norm_bf16_any") };
-static km_function long_norm[DTYPES][LONGS] = KERNELS(LONG_ROW, "rms_norm_");
+static km_function any_norm[KM_FLOATS] = { KM_FUNCTION("rms_norm_f32_any"),
+                                           KM_FUNCTION("rms_norm_f16_any"),
+                                           KM_FUNCTION("rms_norm_bf16_any") };
+static km_function long_norm[KM_FLOATS][LONGS] = KM_EACH_FLOAT(LONG_ROW, "rms_norm_");
 
 static bool forward_aligned(const rms_norm_forward *f)
 {
-    int64_t bytes = (int64_t)km_dtype_bytes(f->dtype);
-
-    return f->columns * bytes % 16 == 0 && is_aligned(f->x.data, f->x.stride, bytes) &&
-           is_aligned(f->residual.data, f->residual.stride, bytes) &&
-           is_aligned(f->y.data, f->y.stride, bytes) &&
-           is_aligned(f->sum.data, f->sum.stride, bytes) && (uintptr_t)f->weight % 16 == 0;
+    return km_rows_aligned(NULL, f->columns, f->dtype) &&
+           km_rows_aligned(f->x.data, f->x.stride, f->dtype) &&
+           km_rows_aligned(f->residual.data, f->residual.stride, f->dtype) &&
+           km_rows_aligned(f->y.data, f->y.stride, f->dtype) &&
+           km_rows_aligned(f->sum.data, f->sum.stride, f->dtype) && (uintptr_t)f->weight % 16 == 0;
 }
 
 /* What is launched, for a row of at most a group; fills what depends on the shape. */
 static km_function *choose_short(const rms_norm_forward *f, int64_t vectors, int64_t bytes,
                                  rms_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
-    int i = 0, dtype = dtype_index(f->dtype);
+    int i = 0, dtype = km_float_index(f->dtype);
     int64_t rows;
 
     while (vectors > shapes[i].vectors)
@@ -116,12 +114,12 @@ static km_function *choose_long(const rms_norm_forward *f, int64_t vectors,
     *threads = GROUP;
     a->prefetch_rows &= kind < LONG; /* a row that is read twice is in no hurry */
     a->streaming = f->rows > STREAMED_ROWS;
-    return &long_norm[dtype_index(f->dtype)][kind];
+    return &long_norm[km_float_index(f->dtype)][kind];
 }
 
 int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
 {
-    int64_t vectors = vectors_of(f->columns, f->dtype);
+    int64_t vectors = km_vectors(f->columns, f->dtype);
     int64_t bytes = f->rows * f->columns * (int64_t)km_dtype_bytes(f->dtype), blocks, threads;
     rms_norm_forward_args a = {
         .rows = f->rows,
@@ -149,10 +147,11 @@ int rms_norm_forward_cuda(km_call *c, const rms_norm_forward *f)
     void *arguments[] = { &a };
     km_function *function;
 
-    a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
+    a.prefetch_rows = (in_range(bytes, prefetched[0]) || in_range(bytes, prefetched[1])) &&
+                      a.aligned && f->x.stride == f->columns;
     function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &blocks, &threads)
                                 : choose_long(f, vectors, &a, &blocks, &threads);
-    if (check_grid(c, blocks) < 0)
+    if (km_check_blocks(c, blocks) < 0)
         return KM_FAILED;
     how.grid[0] = (unsigned)blocks;
     how.block[0] = (unsigned)threads;

@@ -7,9 +7,10 @@
 
 /* Queries, or keys; strides of batch, position and head. */
 typedef struct {
-    const void *from, *from_second;
-    void *to, *to_second;
-    const void *weight; /* norm kernels only */
+    const void *from;
+    void *to;
+    long long from_gap, to_gap; /* bytes from the first half to the second */
+    const void *weight;         /* norm kernels only */
     long long from_strides[3], to_strides[3];
 } rotary_heads_args;
 

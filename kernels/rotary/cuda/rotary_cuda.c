@@ -12,10 +12,9 @@
 KM_IMAGE(rotary)
 KM_IMAGE(rotary_norm)
 
-enum { DTYPES = 3, FORMS = 4 };
+enum { FORMS = 4 };
 enum {
-    BLOCK = 320,     /* threads of a block, about: the 40 heads of 128 of one position */
-    BLOCK_MAX = 384, /* what the kernels are compiled for */
+    BLOCK = 320,     /* threads of a block, at most: the 40 heads of 128 of one position */
     FEW = 128,       /* threads of a block when there is not one for each multiprocessor */
     DEPTH_MAX = 64,  /* blockDim.z */
     GRID_MAX = 65535 /* gridDim.y and z */
@@ -28,21 +27,11 @@ static const int64_t streaming_bytes = (int64_t)128 << 20;
 #define KERNELS(prefix, dtype)                                                                     \
     { KM_FUNCTION(prefix "halves_" dtype), KM_FUNCTION(prefix "halves_" dtype "_any"),             \
       KM_FUNCTION(prefix "pairs_" dtype), KM_FUNCTION(prefix "pairs_" dtype "_any") }
-#define ALL_DTYPES(prefix)                                                                         \
+#define EACH_FLOAT(prefix)                                                                         \
     { KERNELS(prefix, "f32"), KERNELS(prefix, "f16"), KERNELS(prefix, "bf16") }
 
-static km_function plain[DTYPES][FORMS] = ALL_DTYPES("rotary_");
-static km_function norm[DTYPES][FORMS] = ALL_DTYPES("rotary_norm_");
-
-static int dtype_index(km_dtype d)
-{
-    return d == KM_FLOAT32 ? 0 : d == KM_FLOAT16 ? 1 : 2;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
+static km_function plain[KM_FLOATS][FORMS] = EACH_FLOAT("rotary_");
+static km_function norm[KM_FLOATS][FORMS] = EACH_FLOAT("rotary_norm_");
 
 static int64_t smaller(int64_t a, int64_t b)
 {
@@ -127,12 +116,18 @@ static bool all_vectors(const rotary_call *r, int64_t lanes, int64_t unit)
 
 /* ---- launch ---- */
 
+/* Bytes from one place to another, which may be in another tensor. */
+static long long gap_of(const void *first, const void *second)
+{
+    return (long long)((uintptr_t)second - (uintptr_t)first);
+}
+
 static rotary_heads_args heads_args(const rotary_heads *x)
 {
     rotary_heads_args a = { .from = x->from,
-                            .from_second = x->from_second,
                             .to = x->to,
-                            .to_second = x->to_second,
+                            .from_gap = gap_of(x->from, x->from_second),
+                            .to_gap = gap_of(x->to, x->to_second),
                             .weight = x->weight };
 
     for (int i = 0; i < ROTARY_STRIDES; i++) {
@@ -181,10 +176,10 @@ static void share_out(const km_device *d, const rotary_args *a, int64_t threads,
 {
     int64_t all = a->batch * a->length * a->heads;
     int64_t wanted = all / d->sm_count * threads < BLOCK ? FEW : BLOCK;
-    int64_t groups = divide_up(a->heads * threads, wanted);
-    int64_t heads = divide_up(a->heads, groups), unit = whole_warps ? 32 / threads : 1, depth;
+    int64_t groups = km_divide_up(a->heads * threads, wanted);
+    int64_t heads = km_divide_up(a->heads, groups), unit = whole_warps ? 32 / threads : 1, depth;
 
-    while (heads > 1 && heads * threads > BLOCK_MAX)
+    while (heads > 1 && heads * threads > BLOCK)
         heads--;
     if (heads % unit && heads * unit * threads > BLOCK)
         heads = heads / unit * unit;
@@ -192,8 +187,8 @@ static void share_out(const km_device *d, const rotary_args *a, int64_t threads,
     if (depth < 1)
         depth = 1;
     if (heads % unit)
-        depth = divide_up(depth, unit) * unit;
-    while (heads % unit && depth > unit && heads * depth * threads > BLOCK_MAX)
+        depth = km_divide_up(depth, unit) * unit;
+    while (heads % unit && depth > unit && heads * depth * threads > BLOCK)
         depth -= unit;
     how->block[0] = (unsigned)threads;
     how->block[1] = (unsigned)heads;
@@ -202,7 +197,7 @@ static void share_out(const km_device *d, const rotary_args *a, int64_t threads,
 
 static int set_grid(km_call *c, const rotary_args *a, km_launch *how)
 {
-    int64_t x = divide_up(a->length, how->block[2]), y = divide_up(a->heads, how->block[1]);
+    int64_t x = km_divide_up(a->length, how->block[2]), y = km_divide_up(a->heads, how->block[1]);
 
     if (x > INT32_MAX || y > GRID_MAX)
         return km_error(c, "%lld positions and %d heads; a launch holds %lld and %lld",
@@ -229,8 +224,8 @@ static bool cut_norm(const rotary_call *r, rotary_args *a, int64_t *threads)
 {
     int64_t lanes = (int64_t)(16 / km_dtype_bytes(r->dtype));
 
-    a->pair_slots = divide_up(r->half, lanes);
-    a->slots = a->pair_slots + divide_up(r->columns - 2 * r->half, 2 * lanes);
+    a->pair_slots = km_divide_up(r->half, lanes);
+    a->slots = a->pair_slots + km_divide_up(r->columns - 2 * r->half, 2 * lanes);
     *threads = lanes_of(a->slots);
     return all_vectors(r, lanes, 2 * lanes) && a->slots <= 32 && a->batch <= GRID_MAX;
 }
@@ -245,7 +240,7 @@ static bool cut_plain(const rotary_call *r, rotary_args *a, int64_t *threads)
         rest = 0; /* in place, it is there */
     a->pair_slots = r->half / (vectors ? lanes : 1);
     a->slots = a->pair_slots + rest / (vectors ? lanes : 1);
-    if (vectors && a->slots > BLOCK_MAX) {
+    if (vectors && a->slots > BLOCK) {
         vectors = false;
         a->pair_slots = r->half;
         a->slots = a->pair_slots + rest;
@@ -281,6 +276,6 @@ int rotary_cuda(km_call *c, const rotary_call *call)
         return KM_FAILED;
     form = (r.interleaved ? 2 : 0) + (vectors ? 0 : 1);
     return km_launch_kernel(c, r.normalized ? &rotary_norm_image : &rotary_image,
-                            &(r.normalized ? norm : plain)[dtype_index(r.dtype)][form], &how,
+                            &(r.normalized ? norm : plain)[km_float_index(r.dtype)][form], &how,
                             arguments);
 }

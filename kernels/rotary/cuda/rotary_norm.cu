@@ -24,10 +24,7 @@ __device__ __forceinline__ const void *weight_of(const rotary_args &a, int head)
 
 __device__ __forceinline__ float rstd_of(float squares, const rotary_args &a)
 {
-    const float v = __fadd_rn(__fmul_rn(squares, a.inverse_columns), a.eps), r = rsqrtf(v);
-
-    /* rsqrtf may be two places off; a Newton step makes that one. It has no answer at infinity. */
-    return v < __int_as_float(0x7f800000) ? __fmaf_rn(0.5f * r, __fmaf_rn(-v * r, r, 1.0f), r) : r;
+    return inverse_root(__fadd_rn(__fmul_rn(squares, a.inverse_columns), a.eps));
 }
 
 /* Elements x, with their weights w, normalised. */
@@ -96,7 +93,7 @@ template <class T, class WEIGHT, bool PAIRS> struct norm_slot {
      * they pass through. */
     template <class TABLE>
     __device__ __forceinline__ void finish(const rotary_args &a, float rstd, bool rotated, int part,
-                                           const packed_angles<TABLE, PAIRS> &packed)
+                                           const packed_angles<TABLE, !PAIRS> &packed)
     {
 #pragma unroll
         for (int k = 0; k < lanes<TABLE>::value; k += 2) {
@@ -127,7 +124,7 @@ __device__ __forceinline__ void norm_head(const rotary_args &a)
     long long first, second;
 
     norm_slot<T, WEIGHT, PAIRS> s = {};
-    packed_angles<TABLE, PAIRS> packed = {};
+    packed_angles<TABLE, !PAIRS> packed = {};
     head_rows<T> h = {};
 
     places<N, PAIRS>(a, slot, first, second);
@@ -259,7 +256,7 @@ template <class T, bool PAIRS> __device__ __forceinline__ void norm_rotary_any(c
 }
 
 #define NORM(name, function, T, pairs)                                                             \
-    extern "C" __global__ void __launch_bounds__(384, 2) rotary_norm_##name(rotary_args a)         \
+    extern "C" __global__ void __launch_bounds__(320, 2) rotary_norm_##name(rotary_args a)         \
     {                                                                                              \
         function<T, pairs>(a);                                                                     \
     }

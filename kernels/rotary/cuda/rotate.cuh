@@ -11,10 +11,22 @@
 
 #include "rotary_args.h"
 
-/* One head of one position. */
+/* One head of one position. Where its second halves are is looked up when it is asked for: it is
+ * the same for all threads but for the choice between q and k. */
 template <class T> struct head_rows {
-    const T *from, *from_second;
-    T *to, *to_second;
+    const T *from;
+    T *to;
+    bool key;
+
+    __device__ __forceinline__ const T *from_second(const rotary_args &a) const
+    {
+        return (const T *)((const char *)from + (key ? a.k.from_gap : a.q.from_gap));
+    }
+
+    __device__ __forceinline__ T *to_second(const rotary_args &a) const
+    {
+        return (T *)((char *)to + (key ? a.k.to_gap : a.q.to_gap));
+    }
 };
 
 __device__ __forceinline__ long long offset(const long long (&strides)[3], long long batch,
@@ -23,25 +35,17 @@ __device__ __forceinline__ long long offset(const long long (&strides)[3], long 
     return batch * strides[0] + position * strides[1] + head * strides[2];
 }
 
-template <class T>
-__device__ __forceinline__ head_rows<T> rows_in(const rotary_heads_args &x, long long batch,
-                                                long long position, int head)
-{
-    const long long from = offset(x.from_strides, batch, position, head);
-    const long long to = offset(x.to_strides, batch, position, head);
-
-    return { (const T *)x.from + from, (const T *)x.from_second + from, (T *)x.to + to,
-             (T *)x.to_second + to };
-}
-
 /* Heads count through q's and then k's. */
 template <class T>
 __device__ __forceinline__ head_rows<T> rows_of(const rotary_args &a, long long batch,
                                                 long long position, int head)
 {
-    if (head < a.q_heads)
-        return rows_in<T>(a.q, batch, position, head);
-    return rows_in<T>(a.k, batch, position, head - a.q_heads);
+    const bool key = head >= a.q_heads;
+    const rotary_heads_args &x = key ? a.k : a.q;
+    const int h = key ? head - a.q_heads : head;
+
+    return { (const T *)x.from + offset(x.from_strides, batch, position, h),
+             (T *)x.to + offset(x.to_strides, batch, position, h), key };
 }
 
 /* Which row of the tables a position reads; -1 when there is none. */
@@ -59,54 +63,6 @@ __device__ __forceinline__ long long table_row(const rotary_args &a, long long p
         row = __float_as_int(load_one((const float *)a.positions + position));
     return row >= 0 && row < a.table_rows ? row : -1;
 }
-
-/* A vector as it lies in memory: unpacked two elements at a time, so that few are held as floats.
- */
-template <class T> struct packed {
-    unsigned w[4];
-
-    __device__ __forceinline__ void load(const T *p)
-    {
-        const uint4 v = load_16(p);
-
-        w[0] = v.x;
-        w[1] = v.y;
-        w[2] = v.z;
-        w[3] = v.w;
-    }
-
-    __device__ __forceinline__ void store(T *p, bool streaming) const
-    {
-        const uint4 v = make_uint4(w[0], w[1], w[2], w[3]);
-
-        if (streaming)
-            stream_16(p, v);
-        else
-            store_16(p, v);
-    }
-
-    /* Two elements from an even one. */
-    __device__ __forceinline__ void get(float (&out)[2], int k) const
-    {
-        unpack(w[k * sizeof(T) / 4], out, T{});
-        if constexpr (sizeof(T) == 4)
-            unpack(w[k + 1], out + 1, T{});
-    }
-
-    __device__ __forceinline__ void put(int k, const float (&in)[2])
-    {
-        w[k * sizeof(T) / 4] = pack(in, T{});
-        if constexpr (sizeof(T) == 4)
-            w[k + 1] = pack(in + 1, T{});
-    }
-
-    __device__ __forceinline__ void fill_nan()
-    {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            w[i] = sizeof(T) == 4 ? 0x7fffffff : 0x7fff7fff;
-    }
-};
 
 /* N pairs of a head or of its weight: N elements in each of two places, which adjoin with PAIRS. */
 template <class T, int N, bool PAIRS> struct packed_pairs {
@@ -189,9 +145,10 @@ __device__ __forceinline__ long long sin_offset(const rotary_args &a, long long 
     return batch * a.sin_strides[0] + row * a.sin_strides[1];
 }
 
-/* Those of as many pairs as a vector of TABLE has elements. */
-template <class TABLE, bool PAIRS> struct packed_angles {
-    packed<TABLE> cos[2], sin[2];
+/* Those of as many pairs as a vector of TABLE has elements. SECOND: y2 may have angles of its own.
+ * Turned back, each of y1 and y2 takes the other's sine, with the other sign. */
+template <class TABLE, bool SECOND> struct packed_angles {
+    packed<TABLE> cos[1 + SECOND], sin[1 + SECOND];
 
     /* From pair `at` of a row; without a row, NaN. */
     __device__ __forceinline__ void load(const rotary_args &a, long long batch, long long row,
@@ -200,30 +157,30 @@ template <class TABLE, bool PAIRS> struct packed_angles {
         const TABLE *c = (const TABLE *)a.cos + cos_offset(a, batch, row) + at;
         const TABLE *s = (const TABLE *)a.sin + sin_offset(a, batch, row) + at;
 
-        if (row < 0) {
-            cos[0].fill_nan();
-            sin[0].fill_nan();
-        } else {
-            cos[0].load(c);
-            sin[0].load(s);
-        }
-        if (PAIRS || !a.second || row < 0) {
-            cos[1] = cos[0];
-            sin[1] = sin[0];
-        } else {
-            cos[1].load(c + a.second);
-            sin[1].load(s + a.second);
+#pragma unroll
+        for (int i = 0; i <= SECOND; i++) {
+            if (row < 0) {
+                cos[i].fill(__int_as_float(0x7fffffff));
+                sin[i].fill(__int_as_float(0x7fffffff));
+            } else {
+                cos[i].load(c + (i ? a.second : 0));
+                sin[i].load(s + (SECOND && i == !a.conj ? a.second : 0));
+            }
         }
     }
 
     __device__ __forceinline__ void get(angles<2> &t, int k, int conj) const
     {
-        cos[0].get(t.cos[0], k);
-        sin[0].get(t.sin[0], k);
-        cos[1].get(t.cos[1], k);
-        sin[1].get(t.sin[1], k);
-        if (conj)
-            t.turn_back();
+        const unsigned sign = conj ? 0x80000000 : 0;
+
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            cos[SECOND && i].get(t.cos[i], k);
+            sin[SECOND && i].get(t.sin[i], k);
+#pragma unroll
+            for (int j = 0; j < 2; j++)
+                t.sin[i][j] = __uint_as_float(__float_as_uint(t.sin[i][j]) ^ sign);
+        }
     }
 };
 
