@@ -15,6 +15,8 @@ install(TARGETS kernmill_bench LIBRARY DESTINATION lib/kernmill)
 install(FILES csrc/python/bench_host.py csrc/python/profile_host.py DESTINATION share/kernmill)
 install(DIRECTORY csrc/sdk/kernmill DESTINATION include FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 install(DIRECTORY templates/ DESTINATION share/kernmill/templates)
+install(DIRECTORY skills/ DESTINATION share/kernmill/skills USE_SOURCE_PERMISSIONS
+    PATTERN __pycache__ EXCLUDE)
 if(KM_BUNDLE)
     install(SCRIPT ${CMAKE_CURRENT_LIST_DIR}/bundle.cmake)
 endif()

@@ -54,4 +54,8 @@
 #define KM_PROFILE_EVENTS_MAX 400000 /* of a script; a model of 28 layers has some 5000 a pass */
 #define KM_PROFILE_ROWS_MAX   1000   /* kinds of operators or chains that are listed */
 
+/* skill */
+#define KM_SKILLS_MAX      64   /* that are searched for a name near enough */
+#define KM_SKILL_FILES_MAX 1024 /* of a skill */
+
 #endif

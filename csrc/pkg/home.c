@@ -58,6 +58,7 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
         return KM_EENV;
     out->include = km_path_join(a, out->prefix, "include");
     out->templates = km_path_join(a, out->prefix, "share/kernmill/templates");
+    out->skills = km_path_join(a, out->prefix, "share/kernmill/skills");
     out->bench_host = km_path_join(a, out->prefix, "share/kernmill/bench_host.py");
     out->profile_host = km_path_join(a, out->prefix, "share/kernmill/profile_host.py");
     out->bench_engine = km_path_join(a, out->prefix, "lib/kernmill/libkernmill_bench.so");
@@ -66,6 +67,7 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
     if (tree) {
         out->include = km_path_join(a, tree, "csrc/sdk");
         out->templates = km_path_join(a, tree, "templates");
+        out->skills = km_path_join(a, tree, "skills");
         out->bench_host = km_path_join(a, tree, "csrc/python/bench_host.py");
         out->profile_host = km_path_join(a, tree, "csrc/python/profile_host.py");
         out->python_package = km_path_join(a, tree, "python");
@@ -73,5 +75,5 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
     if (!out->installed && !tree)
         return km_fail(err, KM_EENV, "the SDK headers are not beside '%s'", out->program);
     out->python = find_python(a, out);
-    return out->include && out->templates ? 0 : km_fail_nomem(err);
+    return out->include && out->templates && out->skills ? 0 : km_fail_nomem(err);
 }

@@ -14,6 +14,7 @@ typedef struct {
     const char *prefix;                    /* the folder above its bin/ */
     const char *include;                   /* holds kernmill/op.h */
     const char *templates;                 /* holds what `init` copies */
+    const char *skills;                    /* a folder each, for `skill` */
     const char *bench_host, *bench_engine; /* what `bench` starts Python with */
     const char *profile_host;              /* what `profile` runs a script in */
     const char *python; /* the interpreter for tests: KERNMILL_PYTHON, the one beside the program,

@@ -20,6 +20,7 @@ COMMANDS = [
     "report",
     "profile",
     "pack",
+    "skill",
     "doctor",
     "version",
     "help",
@@ -41,6 +42,7 @@ commands:
   report     draw a record of bench: plots, and one HTML file
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
+  skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK
   help       list the commands, or describe one
