@@ -106,15 +106,21 @@ int km_catalog_read(km_arena *a, const char *root, km_catalog *out, km_err *err)
     return rc;
 }
 
-const km_skill *km_catalog_find(const km_catalog *c, const char *name, km_err *err)
+const km_skill *km_catalog_get(const km_catalog *c, const char *name)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (strcmp(c->skills[i].name, name) == 0)
+            return &c->skills[i];
+    return NULL;
+}
+
+static void fail_unknown(const km_catalog *c, const char *name, km_err *err)
 {
     const char *names[KM_SKILLS_MAX + 1], *near;
     km_str all = KM_STR_INIT;
     size_t n = 0;
 
     for (size_t i = 0; i < c->count; i++) {
-        if (strcmp(c->skills[i].name, name) == 0)
-            return &c->skills[i];
         if (n < KM_SKILLS_MAX)
             names[n++] = c->skills[i].name;
         km_str_printf(&all, "%s%s", i ? ", " : "", c->skills[i].name);
@@ -129,5 +135,13 @@ const km_skill *km_catalog_find(const km_catalog *c, const char *name, km_err *e
     else
         km_hint(err, "there are: %s", all.data);
     km_str_release(&all);
-    return NULL;
+}
+
+const km_skill *km_catalog_find(const km_catalog *c, const char *name, km_err *err)
+{
+    const km_skill *s = km_catalog_get(c, name);
+
+    if (!s)
+        fail_unknown(c, name, err);
+    return s;
 }

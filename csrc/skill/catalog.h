@@ -48,8 +48,10 @@ const km_skill_file *km_skill_files_find(const km_skill_files *files, const char
  * without a front matter that names it. */
 int km_catalog_read(km_arena *a, const char *root, km_catalog *out, km_err *err);
 
-/* The skill of that name. NULL and KM_EUSAGE, with the nearest name and the list, when there is
- * none. */
+/* The skill of that name, or NULL. */
+const km_skill *km_catalog_get(const km_catalog *c, const char *name);
+
+/* As km_catalog_get; that there is none is KM_EUSAGE, with the nearest name and the list. */
 const km_skill *km_catalog_find(const km_catalog *c, const char *name, km_err *err);
 
 #endif

@@ -171,14 +171,6 @@ static const char *state_of(const km_installed *i, const km_skill *s)
     return km_skill_files_equal(&i->pins, &s->files) ? "current" : "outdated";
 }
 
-static const km_skill *skill_called(const km_catalog *c, const char *name)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (strcmp(c->skills[i].name, name) == 0)
-            return &c->skills[i];
-    return NULL;
-}
-
 static int look_at(km_arena *a, const km_skill *s, const char *path, km_sighting *out, km_err *err)
 {
     km_installed installed;
@@ -212,7 +204,7 @@ int km_installed_look(km_arena *a, const km_catalog *c, const km_place *p, km_si
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
         const char *name = names.names[i], *path = km_path_join(a, p->dir, name);
         const char *manifest = path ? km_path_join(a, path, KM_SKILL_MANIFEST) : NULL;
-        const km_skill *s = skill_called(c, name);
+        const km_skill *s = km_catalog_get(c, name);
         if (!manifest)
             return km_fail_nomem(err);
         if (name[0] == '.' || (!s && !is_there(manifest)))
