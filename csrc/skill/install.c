@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/file.h"
@@ -37,14 +38,32 @@ static int lock_folder(const char *place, km_err *err)
     return fd;
 }
 
+static int rename_or_fail(const char *from, const char *to, km_err *err)
+{
+    if (rename(from, to) == 0)
+        return 0;
+    return km_fail_errno(err, errno, "unable to rename '%s' to '%s'", from, to);
+}
+
+/* A folder, and no link to one: that could come with a project, and what it leads to is not ours to
+ * read or to move. */
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* After one that was killed. */
 static int tidy(const folder_names *n, km_err *err)
 {
-    int rc;
+    struct stat st;
+    int rc = 0;
 
-    if (km_dir_exists(n->old) && !km_dir_exists(n->skill) && rename(n->old, n->skill) < 0)
-        return km_fail_errno(err, errno, "unable to rename '%s' to '%s'", n->old, n->skill);
-    rc = km_dir_remove(n->fresh, err);
+    if (is_folder(n->old) && lstat(n->skill, &st) < 0)
+        rc = rename_or_fail(n->old, n->skill, err);
+    if (rc == 0)
+        rc = km_dir_remove(n->fresh, err);
     return rc == 0 ? km_dir_remove(n->old, err) : rc;
 }
 
@@ -149,18 +168,11 @@ static int stage(km_arena *a, const km_skill *s, const km_install *i, const char
     return rc == 0 ? write_manifest(a, s, dir, err) : rc;
 }
 
-static int rename_or_fail(const char *from, const char *to, km_err *err)
-{
-    if (rename(from, to) == 0)
-        return 0;
-    return km_fail_errno(err, errno, "unable to rename '%s' to '%s'", from, to);
-}
-
 static int swap(const folder_names *n, km_err *err)
 {
     int rc;
 
-    if (!km_dir_exists(n->skill))
+    if (!is_folder(n->skill))
         return rename_or_fail(n->fresh, n->skill, err);
     if (renameat2(AT_FDCWD, n->fresh, AT_FDCWD, n->skill, RENAME_EXCHANGE) == 0)
         return 0;

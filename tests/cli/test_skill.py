@@ -28,7 +28,7 @@ def write(folder, files):
 def read(folder) -> dict[str, str]:
     """The files below it, but for the manifest."""
     found = (p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {str(p.relative_to(folder)): p.read_text() for p in found}
+    return {str(p.relative_to(folder)): p.read_text(errors="replace") for p in found}
 
 
 class Installation:
@@ -273,6 +273,18 @@ def test_links_inside_and_named_ones_are_refused(skill, demo, tmp_path):
     assert not (skill.project / "precious").exists()
 
 
+# Nor does a project bring back, as what a killed run left, a link to files that are nobody's business.
+def test_a_link_among_what_was_left(skill, tmp_path):
+    write(tmp_path, {"secret/key": "secret"})
+    place = skill.project / ".claude/skills"
+    place.mkdir(parents=True)
+    for name in (".demo.old", ".demo.new"):
+        (place / name).symlink_to(tmp_path / "secret")
+    assert skill("add", "demo", "--claude").code == 0
+    assert read(place / "demo") == FILES and (tmp_path / "secret/key").read_text() == "secret"
+    assert has_nothing_half(place / "demo")
+
+
 MISTAKES = {
     ("add",): ("an argument is missing", "usage: kernmill skill [options] add NAME | list"),
     (): ("an argument is missing", "usage: kernmill skill"),
@@ -377,6 +389,19 @@ def test_our_own(kernmill, tmp_path):
             read(tmp_path / "x" / s["name"])["SKILL.md"]
             == (ROOT / "skills" / s["name"] / "SKILL.md").read_text()
         )
+
+
+# The installation has them whole, with scripts that can be run: it is what the wheel carries.
+def test_our_own_are_installed(environment, tmp_path):
+    build = PROGRAM.parent.parent
+    subprocess.run(["cmake", "--install", build, "--prefix", tmp_path], check=True, capture_output=True)
+    command = [tmp_path / "bin/kernmill", "skill", "add", "cuda-kernels", "--dest", "x"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    source = ROOT / "skills/cuda-kernels"
+    assert read(tmp_path / "x/cuda-kernels") == {
+        name: text for name, text in read(source).items() if "__pycache__" not in name
+    }
+    assert os.access(tmp_path / "x/cuda-kernels/scripts/check-all", os.X_OK)
 
 
 # ---- killed half-way ----

@@ -64,6 +64,6 @@ def test_paths_that_documents_name_are_there():
     for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGES.md"):
         text = (ROOT / name).read_text()
         for path in re.findall(
-            r"`((?:csrc|scripts|tests|kernels|benchmarks|templates|python)/[\w./-]+)`", text
+            r"`((?:csrc|scripts|tests|kernels|benchmarks|templates|python|skills)/[\w./-]+)`", text
         ):
             assert (ROOT / path).exists(), f"{name} names {path}"
