@@ -1,0 +1,1 @@
+"""What `invariance.py` asks, of whom, and how it shows the answers."""
