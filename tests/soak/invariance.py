@@ -87,6 +87,7 @@ def lost(device: str) -> bool:
     try:
         if device == "cuda":
             torch.cuda.synchronize()
+            torch.cuda.empty_cache()  # what captured graphs held is not given back otherwise
     except RuntimeError:
         return True
     return False

@@ -65,7 +65,7 @@ def tables(rows: int, columns: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def rms_norm(x, weight, eps=1e-6):
-    h = x.float()
+    h = x if x.dtype == torch.float64 else x.float()
     h = h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps)
     return (weight * h.to(x.dtype),)
 
