@@ -78,7 +78,8 @@ class Case:
         least = ELEMENTS[self.device] // self.one_row[0].numel()
         # rows that are compared at once; on the CPU in tensors that malloc reuses rather than maps anew
         self.chunk = (2**26 if self.device == "cuda" else 2**21) // self.one_row[0].numel()
-        self.more = max(400, least >> 12)  # rows that a wrapped index would lose
+        # rows that a wrapped index would lose: more than float32's sums of so many rows may be off by
+        self.more = least >> 8
         self.rows = least + self.more
         given, made = (sum(t.numel() for t in group) for group in (self.one_row, one_result))
         grads = sum(t.numel() for t in self.one_row[: self.wanted])
