@@ -11,13 +11,40 @@ typedef struct {
     bool round_act;
 } ISA(piece_of_row);
 
-VEC_FN void ISA(forward_vector)(const ISA(piece_of_row) * p, km_dtype dtype, act_kind kind,
-                                int64_t at, int64_t n)
+/* One vector between the loops. In the backward the slope's, and the value's where that is used and
+ * differs. */
+typedef struct {
+    ISA(begun) value, slope;
+} ISA(between);
+
+VEC_FN bool ISA(has_both)(const ISA(piece_of_row) * p, km_dtype dtype, act_kind kind)
+{
+    return p->up && ISA(wants_half_exp)(dtype, kind);
+}
+
+VEC_FN void ISA(forward_begin)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                               act_kind kind, int64_t at, int64_t n)
+{
+    vec x;
+
+    ISA(load)(&x, dtype, p->gate, at, n);
+    ISA(begin)(&b->value, &x, dtype, kind, true);
+}
+
+VEC_FN void ISA(forward_go_on)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                               act_kind kind)
+{
+    (void)p;
+    ISA(go_on)(&b->value, dtype, kind, true);
+}
+
+VEC_FN void ISA(forward_vector)(const ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                                act_kind kind, int64_t at, int64_t n)
 {
     vec x, y;
 
     ISA(load)(&x, dtype, p->gate, at, n);
-    ISA(activate)(&y, &x, dtype, kind);
+    ISA(activate)(&y, &x, &b->value, dtype, kind);
     if (p->up) {
         if (p->round_act)
             ISA(round_to)(&y, dtype);
@@ -27,17 +54,37 @@ VEC_FN void ISA(forward_vector)(const ISA(piece_of_row) * p, km_dtype dtype, act
     ISA(store)(dtype, p->y, at, n, &y);
 }
 
-VEC_FN void ISA(backward_vector)(const ISA(piece_of_row) * p, km_dtype dtype, act_kind kind,
-                                 int64_t at, int64_t n)
+VEC_FN void ISA(backward_begin)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                                act_kind kind, int64_t at, int64_t n)
 {
+    vec x;
+
+    ISA(load)(&x, dtype, p->gate, at, n);
+    ISA(begin)(&b->slope, &x, dtype, kind, false);
+    if (ISA(has_both)(p, dtype, kind))
+        ISA(begin)(&b->value, &x, dtype, kind, true);
+}
+
+VEC_FN void ISA(backward_go_on)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                                act_kind kind)
+{
+    ISA(go_on)(&b->slope, dtype, kind, false);
+    if (ISA(has_both)(p, dtype, kind))
+        ISA(go_on)(&b->value, dtype, kind, true);
+}
+
+VEC_FN void ISA(backward_vector)(const ISA(between) * b, const ISA(piece_of_row) * p,
+                                 km_dtype dtype, act_kind kind, int64_t at, int64_t n)
+{
+    const ISA(begun) *value = ISA(wants_half_exp)(dtype, kind) ? &b->value : &b->slope;
     vec dy, x, up, act, slope;
 
     ISA(load)(&dy, dtype, p->dy, at, n);
     ISA(load)(&x, dtype, p->gate, at, n);
-    ISA(slope_of)(&slope, &x, kind);
+    ISA(slope_of)(&slope, &x, &b->slope, kind);
     if (p->up) {
         ISA(load)(&up, dtype, p->up, at, n);
-        ISA(activate)(&act, &x, dtype, kind);
+        ISA(activate)(&act, &x, value, dtype, kind);
         if (p->round_act)
             ISA(round_to)(&act, dtype);
         act *= dy;
@@ -48,14 +95,25 @@ VEC_FN void ISA(backward_vector)(const ISA(piece_of_row) * p, km_dtype dtype, ac
     ISA(store)(dtype, p->dgate, at, n, &dy);
 }
 
+/* STAGE columns through each of the three loops. */
 #define EACH_VECTOR(function)                                                                      \
     VEC_FN void ISA(function##_piece)(const ISA(piece_of_row) * p, km_dtype dtype, act_kind kind)  \
     {                                                                                              \
-        int64_t i = 0;                                                                             \
-        for (; i + VEC_LANES <= p->columns; i += VEC_LANES)                                        \
-            ISA(function##_vector)(p, dtype, kind, i, VEC_LANES);                                  \
-        if (i < p->columns)                                                                        \
-            ISA(function##_vector)(p, dtype, kind, i, p->columns - i);                             \
+        ISA(between) held[STAGE / VEC_LANES];                                                      \
+        for (int64_t from = 0, to; from < p->columns; from = to) {                                 \
+            int64_t i = from, k = 0, n;                                                            \
+            to = from + STAGE < p->columns ? from + STAGE : p->columns;                            \
+            for (; i + VEC_LANES <= to; i += VEC_LANES)                                            \
+                ISA(function##_begin)(&held[k++], p, dtype, kind, i, VEC_LANES);                   \
+            if (i < to)                                                                            \
+                ISA(function##_begin)(&held[k++], p, dtype, kind, i, to - i);                      \
+            for (n = k, k = 0; k < n; k++)                                                         \
+                ISA(function##_go_on)(&held[k], p, dtype, kind);                                   \
+            for (i = from, k = 0; i + VEC_LANES <= to; i += VEC_LANES)                             \
+                ISA(function##_vector)(&held[k++], p, dtype, kind, i, VEC_LANES);                  \
+            if (i < to)                                                                            \
+                ISA(function##_vector)(&held[k], p, dtype, kind, i, to - i);                       \
+        }                                                                                          \
     }
 EACH_VECTOR(forward)
 EACH_VECTOR(backward)

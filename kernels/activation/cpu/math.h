@@ -12,57 +12,71 @@
 
 /* The polynomials are minimax ones, fitted for this file by Remez' exchange. */
 
-/* (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2; exp's relative error is 3e-9. */
+/* (exp(r) - 1 - r) / r^2 for |r| <= log(2) / 2; exp's relative error is 3e-9, and for 16-bit types
+ * 1e-7. */
 static const float exp_terms[] = { 0.4999999404f, 0.1666651964f, 0.0416684076f, 0.0083689215f,
                                    0.0013814170f };
+static const float exp_terms_16[] = { 0.4999923110f, 0.1666711569f, 0.0418903306f, 0.0083125010f };
 
-/* exp(x^2 / 2) * Phi(-x) / t in t = 1 / (1 + 0.35 * x), for 0 <= x <= 16; relative error 4e-8. */
+/* exp(x^2 / 2) * Phi(-x) / t in t = 1 / (1 + 0.35 * x), for 0 <= x <= 16; relative error 4e-8.
+ * Times 2^-64, since begin_normal's exponential is 2^64 too large. */
 #define TAIL_SCALE 0.35f
 #define TAIL_END   16.0f
-static const float tail_terms[] = { 0.13962124288f,  0.13986453414f, 0.11981413513f,
-                                    0.10558003187f,  -0.0232758559f, 0.15940992534f,
-                                    -0.25591641665f, 0.14406770468f, -0.02916531637f };
+#define TAIL       0x1p-64f
+static const float tail_terms[] = { 0.13962124288f * TAIL,  0.13986453414f * TAIL,
+                                    0.11981413513f * TAIL,  0.10558003187f * TAIL,
+                                    -0.0232758559f * TAIL,  0.15940992534f * TAIL,
+                                    -0.25591641665f * TAIL, 0.14406770468f * TAIL,
+                                    -0.02916531637f * TAIL };
 #define TERMS(list) ((int)(sizeof(list) / sizeof(list)[0]))
+#define TERMS_MAX   10
 #endif
 
+/* By Estrin's scheme, whose longest chain is a half of Horner's: what is waited for here. */
 VEC_FN void ISA(polynomial)(vec *out, const vec *x, const float *terms, int count)
 {
-    vec p = ALL(terms[count - 1]);
+    vec p[TERMS_MAX / 2], power = *x;
+    int n = 0;
 
-    for (int i = count - 2; i >= 0; i--)
-        p = p * *x + terms[i];
-    *out = p;
+    for (int i = 0; i + 1 < count; i += 2)
+        p[n++] = *x * terms[i + 1] + terms[i];
+    if (count % 2)
+        p[n++] = ALL(terms[count - 1]);
+    for (; n > 1; n = (n + 1) / 2) {
+        power *= power;
+        for (int i = 0; i + 1 < n; i += 2)
+            p[i / 2] = p[i + 1] * power + p[i];
+        if (n % 2)
+            p[n / 2] = p[n - 1];
+    }
+    *out = p[0];
 }
 
-VEC_FN void ISA(select)(vec *out, const vec_i32 *mask, const vec *yes, const vec *no)
-{
-    *out = (vec)VEC_SELECT(*mask, (vec_u32)*yes, (vec_u32)*no);
-}
+/* An activation is computed in three loops over a few columns, which leave this of each vector
+ * between them: a core that waits for one long chain a vector has few of them under way. */
+typedef struct {
+    vec e;     /* the remainder r, then exp(r) * scale */
+    vec scale; /* a power of two */
+    vec t;     /* gelu's: the variable of tail_terms, then times the polynomial */
+} ISA(begun);
 
-/* exp(high + low), for a small low. NaN stays. log(2) in two parts (Cody and Waite, 1980); the
- * scale in two steps, so that results below 2^-126 come out right. */
-VEC_FN void ISA(exp_of)(vec *out, const vec *high, const vec *low)
+/* For exp(*high + *low) * 2^(bias - 127). The scale's exponent is written as it comes out: it must
+ * be neither below 0 nor above 255, so |high| is bounded and never a NaN. Low, which is small, may
+ * be NULL. log(2) in two parts (Cody and Waite, 1980); in one for 16-bit types. */
+VEC_FN void ISA(begin_exp)(ISA(begun) * h, const vec *high, const vec *low, km_dtype dtype,
+                           int bias)
 {
-    const vec end = ALL(104.0f), magic = ALL(0x1.8p23f); /* exp(-104) is 0, exp(104) infinite */
-    vec_i32 below = *high<-end, above = *high> end, exponent, half;
-    vec x = -end, n, r, p;
+    const vec magic = ALL(0x1.8p23f + (float)bias); /* makes integers of what is added to it */
+    vec n = *high * 0x1.715476p0f + magic;
 
-    ISA(select)(&x, &below, &x, high);
-    ISA(select)(&x, &above, &end, &x);
-    n = x * 0x1.715476p0f + magic; /* its low bits: x / log(2) to the nearest integer */
-    exponent = (vec_i32)n - (vec_i32)magic;
+    h->scale = (vec)((vec_u32)n << 23);
     n -= magic;
-    r = (x - n * 0x1.62e4p-1f) + (*low - n * 0x1.7f7d1cp-20f);
-    ISA(polynomial)(&p, &r, exp_terms, TERMS(exp_terms));
-    p = p * (r * r) + r + 1.0f;
-    half = exponent >> 1;
-    p *= (vec)((half + 127) << 23);
-    *out = p * (vec)((exponent - half + 127) << 23);
-}
-
-VEC_FN void ISA(magnitude)(vec *out, const vec *x)
-{
-    *out = (vec)((vec_u32)*x & 0x7fffffff);
+    if (dtype != KM_FLOAT32) {
+        h->e = *high - n * 0x1.62e43p-1f;
+        return;
+    }
+    h->e = *high - n * 0x1.62e4p-1f;
+    h->e += low ? *low - n * 0x1.7f7d1cp-20f : n * -0x1.7f7d1cp-20f;
 }
 
 /* The argument of the sigmoid, for the kinds that have one. */
@@ -74,95 +88,131 @@ VEC_FN void ISA(sigmoid_argument)(vec *z, const vec *x, act_kind kind)
         *z = kind == ACT_QUICK_GELU ? *x * QUICK : *x;
 }
 
-/* exp(-|z|), at most 1: no overflow on either side. */
-VEC_FN void ISA(decay)(vec *a, const vec *z)
+/* silu and quick_gelu in float32 have a rounding less than by exp(-|z|), and give 0 where exp(-z)
+ * overflows, as torch's do; gelu_tanh gets there at -10, and 16-bit types round anyway. */
+static inline bool ISA(wants_half_exp)(km_dtype dtype, act_kind kind)
 {
-    const vec none = { 0 };
-    vec m;
-
-    ISA(magnitude)(&m, z);
-    m = -m;
-    ISA(exp_of)(a, &m, &none);
+    return dtype == KM_FLOAT32 && (kind == ACT_SILU || kind == ACT_QUICK_GELU);
 }
 
-/* Phi(-|x|), relatively as close as any other value, and exp(-x^2 / 2). */
-VEC_FN void ISA(normal_tail)(vec *tail, vec *e, const vec *x)
+/* For exp(-z) / 2, infinite from z = -89.1 on, and 0 where it does not matter. */
+VEC_FN void ISA(begin_half_exp)(ISA(begun) * h, const vec *z, km_dtype dtype)
+{
+    const vec least = ALL(-87.3f), most = ALL(89.4f);
+    vec m = -*z;
+
+    ISA(lesser)(&m, &m, &most);
+    ISA(greater)(&m, &m, &least);
+    ISA(begin_exp)(h, &m, NULL, dtype, 126);
+}
+
+/* For exp(-|z|) * 2^64: no overflow on either side, and right below 2^-126, too. */
+VEC_FN void ISA(begin_decay)(ISA(begun) * h, const vec *z, km_dtype dtype)
+{
+    const vec end = ALL(-104.0f); /* its exp is 0 */
+    vec m = (vec)((vec_u32)*z | 0x80000000);
+
+    ISA(greater)(&m, &m, &end);
+    ISA(begin_exp)(h, &m, NULL, dtype, 127 + 64);
+}
+
+/* For exp(-x^2 / 2) * 2^64, and the variable of tail_terms. */
+VEC_FN void ISA(begin_normal)(ISA(begun) * h, const vec *x, km_dtype dtype)
 {
     const vec end = ALL(TAIL_END);
-    vec c, t, p, high, low;
-    vec_i32 beyond;
+    vec c = (vec)((vec_u32)*x & 0x7fffffff), high, low;
 
-    ISA(magnitude)(&c, x);
-    beyond = c > end;
-    ISA(select)(&c, &beyond, &end, &c);
+    ISA(lesser)(&c, &c, &end);
     high = (vec)((vec_u32)c & 0xfffff000); /* its square is exact */
     low = (c - high) * (c + high) * -0.5f;
-    high = high * high * -0.5f;
-    ISA(exp_of)(e, &high, &low);
-    t = 1.0f / (c * TAIL_SCALE + 1.0f);
-    ISA(polynomial)(&p, &t, tail_terms, TERMS(tail_terms));
-    *tail = *e * (t * p);
+    high = (dtype == KM_FLOAT32 ? high * high : c * c) * -0.5f;
+    ISA(begin_exp)(h, &high, &low, dtype, 127 + 64);
+    h->t = 1.0f / (c * TAIL_SCALE + 1.0f);
 }
 
-/* y = act(x). silu and quick_gelu in float32 have a rounding less and give 0 where exp(-z)
- * overflows, as torch's do; gelu_tanh gets there at -10, and 16-bit types round anyway. */
-VEC_FN void ISA(activate)(vec *y, const vec *x, km_dtype dtype, act_kind kind)
+/* The first loop: for `activate` when `value`, else for `slope_of`. */
+VEC_FN void ISA(begin)(ISA(begun) * h, const vec *x, km_dtype dtype, act_kind kind, bool value)
 {
-    const vec none = { 0 };
-    vec a, b, z;
-    vec_i32 negative;
+    vec z;
 
     if (kind == ACT_GELU) {
-        ISA(normal_tail)(&a, &z, x);
-        b = 1.0f - a;
-        negative = *x < 0.0f;
-        ISA(select)(&a, &negative, &a, &b);
-        *y = *x * a;
+        ISA(begin_normal)(h, x, dtype);
         return;
     }
     ISA(sigmoid_argument)(&z, x, kind);
-    if (dtype == KM_FLOAT32 && kind != ACT_GELU_TANH) {
-        z = -z;
-        ISA(exp_of)(&a, &z, &none);
-        *y = *x / (a + 1.0f);
-        return;
-    }
-    ISA(decay)(&a, &z);
-    b = *x * a;
-    negative = z < 0.0f;
-    ISA(select)(&b, &negative, &b, x);
-    *y = b / (a + 1.0f);
+    if (value && ISA(wants_half_exp)(dtype, kind))
+        ISA(begin_half_exp)(h, &z, dtype);
+    else
+        ISA(begin_decay)(h, &z, dtype);
 }
 
-/* slope = act'(x). A product with x comes before one that may overflow: where the other factor is
- * 0, a finite x gives 0. */
-VEC_FN void ISA(slope_of)(vec *slope, const vec *x, act_kind kind)
+/* The second. */
+VEC_FN void ISA(go_on)(ISA(begun) * h, km_dtype dtype, act_kind kind, bool value)
 {
-    vec a, b, z, s, q;
-    vec_i32 negative;
+    const vec r = h->e;
+    vec p;
+
+    if (dtype == KM_FLOAT32)
+        ISA(polynomial)(&p, &r, exp_terms, TERMS(exp_terms));
+    else
+        ISA(polynomial)(&p, &r, exp_terms_16, TERMS(exp_terms_16));
+    h->e = (p * (r * r) + r + 1.0f) * h->scale;
+    if (kind == ACT_GELU) {
+        ISA(polynomial)(&p, &h->t, tail_terms, TERMS(tail_terms));
+        h->t *= p;
+    } else if (!value || !ISA(wants_half_exp)(dtype, kind)) {
+        h->e *= 0x1p-64f;
+    }
+}
+
+/* Phi(x), its tail relatively as close as any other value. */
+VEC_FN void ISA(normal_below)(vec *phi, const vec *x, const ISA(begun) * h)
+{
+    vec rest;
+
+    *phi = h->e * h->t;
+    rest = 1.0f - *phi;
+    ISA(by_sign)(phi, x, phi, &rest);
+}
+
+/* The third, y = act(x). The argument of a sigmoid has the sign of x. */
+VEC_FN void ISA(activate)(vec *y, const vec *x, const ISA(begun) * h, km_dtype dtype, act_kind kind)
+{
+    vec b;
 
     if (kind == ACT_GELU) {
-        ISA(normal_tail)(&a, &z, x);
-        b = 1.0f - a;
-        negative = *x < 0.0f;
-        ISA(select)(&a, &negative, &a, &b);
-        *slope = a + *x * (z * 0.3989422804f);
+        ISA(normal_below)(&b, x, h);
+        *y = *x * b;
+    } else if (ISA(wants_half_exp)(dtype, kind)) {
+        *y = *x * 0.5f / (h->e + 0.5f);
+    } else {
+        b = *x * h->e;
+        ISA(by_sign)(&b, x, &b, x);
+        *y = b / (h->e + 1.0f);
+    }
+}
+
+/* The third, slope = act'(x). A product with x comes before one that may overflow:
+ * where the other factor is 0, a finite x gives 0. */
+VEC_FN void ISA(slope_of)(vec *slope, const vec *x, const ISA(begun) * h, act_kind kind)
+{
+    vec a, b, s, q;
+
+    if (kind == ACT_GELU) {
+        ISA(normal_below)(&a, x, h);
+        *slope = a + *x * (h->e * (0.3989422804f * 0x1p-64f));
         return;
     }
-    ISA(sigmoid_argument)(&z, x, kind);
-    ISA(decay)(&a, &z);
-    q = 1.0f / (a + 1.0f);
-    a *= q;
-    negative = z < 0.0f;
-    ISA(select)(&s, &negative, &a, &q);
+    q = 1.0f / (h->e + 1.0f);
+    a = h->e * q;
+    ISA(by_sign)(&s, x, &a, &q);
     b = *x * (a * q); /* a * q is sigmoid(z) * sigmoid(-z) */
     if (kind == ACT_QUICK_GELU)
         b *= QUICK;
     if (kind == ACT_GELU_TANH) {
         const vec large = ALL(1e10f);
         vec square = *x * *x;
-        vec_i32 beyond = square > large;
-        ISA(select)(&square, &beyond, &large, &square);
+        ISA(lesser)(&square, &square, &large);
         b *= square * (3 * TANH_CUBIC) + TANH_LINEAR;
     }
     *slope = s + b;
