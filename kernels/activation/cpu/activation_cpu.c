@@ -10,9 +10,9 @@
 
 #include <kernmill/isa.h>
 
-#define PIECE 4096 /* columns taken at once: a row may be a whole tensor */
-#define STAGE 256  /* of them in one loop: what is between two loops stays in the L1 cache */
-#define GRAIN_ELEMENTS 8192 /* elements worth a thread */
+#define PIECE          4096  /* columns taken at once: a row may be a whole tensor */
+#define STAGE          256   /* columns in one loop: what is between two stays in the L1 cache */
+#define GRAIN_ELEMENTS 16384 /* elements worth a thread */
 
 static int64_t pieces_of(int64_t columns)
 {

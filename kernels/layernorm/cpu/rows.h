@@ -291,9 +291,10 @@ VEC_FN void ISA(backward_row)(const layer_norm_backward *b, int64_t row, int64_t
             CALL(KM_FLOAT16, KM_FLOAT32);                                                          \
     } while (0)
 
+/* A copy, which no store can change: conditions on it leave the loops. */
 KM_TARGET static void ISA(forward_rows)(int64_t begin, int64_t end, void *context)
 {
-    const layer_norm_forward *f = context;
+    const layer_norm_forward copy = *(const layer_norm_forward *)context, *f = &copy;
 
 #define FORWARD(t, w)                                                                              \
     for (int64_t row = begin; row < end; row++)                                                    \
