@@ -32,19 +32,33 @@ VEC_FN void ISA(forward_begin)(ISA(between) * b, const ISA(piece_of_row) * p, km
 }
 
 VEC_FN void ISA(forward_go_on)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
-                               act_kind kind)
+                               act_kind kind, int64_t at, int64_t n)
 {
-    (void)p;
+    (void)p, (void)at, (void)n;
     ISA(go_on)(&b->value, dtype, kind, true);
+}
+
+/* 16-bit types, which have roundings to come, make the activation here, and leave it in value.e. */
+VEC_FN void ISA(forward_settle)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                                act_kind kind, int64_t at, int64_t n)
+{
+    vec x;
+
+    if (dtype == KM_FLOAT32)
+        return;
+    ISA(load)(&x, dtype, p->gate, at, n);
+    ISA(activate)(&b->value.e, &x, &b->value, dtype, kind);
 }
 
 VEC_FN void ISA(forward_vector)(const ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
                                 act_kind kind, int64_t at, int64_t n)
 {
-    vec x, y;
+    vec x, y = b->value.e;
 
-    ISA(load)(&x, dtype, p->gate, at, n);
-    ISA(activate)(&y, &x, &b->value, dtype, kind);
+    if (dtype == KM_FLOAT32) {
+        ISA(load)(&x, dtype, p->gate, at, n);
+        ISA(activate)(&y, &x, &b->value, dtype, kind);
+    }
     if (p->up) {
         if (p->round_act)
             ISA(round_to)(&y, dtype);
@@ -66,11 +80,18 @@ VEC_FN void ISA(backward_begin)(ISA(between) * b, const ISA(piece_of_row) * p, k
 }
 
 VEC_FN void ISA(backward_go_on)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
-                                act_kind kind)
+                                act_kind kind, int64_t at, int64_t n)
 {
+    (void)at, (void)n;
     ISA(go_on)(&b->slope, dtype, kind, false);
     if (ISA(has_both)(p, dtype, kind))
         ISA(go_on)(&b->value, dtype, kind, true);
+}
+
+VEC_FN void ISA(backward_settle)(ISA(between) * b, const ISA(piece_of_row) * p, km_dtype dtype,
+                                 act_kind kind, int64_t at, int64_t n)
+{
+    (void)b, (void)p, (void)dtype, (void)kind, (void)at, (void)n;
 }
 
 VEC_FN void ISA(backward_vector)(const ISA(between) * b, const ISA(piece_of_row) * p,
@@ -95,29 +116,28 @@ VEC_FN void ISA(backward_vector)(const ISA(between) * b, const ISA(piece_of_row)
     ISA(store)(dtype, p->dgate, at, n, &dy);
 }
 
-/* STAGE columns through each of the three loops. */
+/* STAGE columns through each of the loops. */
+#define EACH_VECTOR_ONCE(function)                                                                 \
+    for (i = from, k = 0; i + VEC_LANES <= to; i += VEC_LANES)                                     \
+        ISA(function)(&held[k++], p, dtype, kind, i, VEC_LANES);                                   \
+    if (i < to)                                                                                    \
+    ISA(function)(&held[k], p, dtype, kind, i, to - i)
 #define EACH_VECTOR(function)                                                                      \
     VEC_FN void ISA(function##_piece)(const ISA(piece_of_row) * p, km_dtype dtype, act_kind kind)  \
     {                                                                                              \
         ISA(between) held[STAGE / VEC_LANES];                                                      \
-        for (int64_t from = 0, to; from < p->columns; from = to) {                                 \
-            int64_t i = from, k = 0, n;                                                            \
+        for (int64_t from = 0, to, i, k; from < p->columns; from = to) {                           \
             to = from + STAGE < p->columns ? from + STAGE : p->columns;                            \
-            for (; i + VEC_LANES <= to; i += VEC_LANES)                                            \
-                ISA(function##_begin)(&held[k++], p, dtype, kind, i, VEC_LANES);                   \
-            if (i < to)                                                                            \
-                ISA(function##_begin)(&held[k++], p, dtype, kind, i, to - i);                      \
-            for (n = k, k = 0; k < n; k++)                                                         \
-                ISA(function##_go_on)(&held[k], p, dtype, kind);                                   \
-            for (i = from, k = 0; i + VEC_LANES <= to; i += VEC_LANES)                             \
-                ISA(function##_vector)(&held[k++], p, dtype, kind, i, VEC_LANES);                  \
-            if (i < to)                                                                            \
-                ISA(function##_vector)(&held[k], p, dtype, kind, i, to - i);                       \
+            EACH_VECTOR_ONCE(function##_begin);                                                    \
+            EACH_VECTOR_ONCE(function##_go_on);                                                    \
+            EACH_VECTOR_ONCE(function##_settle);                                                   \
+            EACH_VECTOR_ONCE(function##_vector);                                                   \
         }                                                                                          \
     }
 EACH_VECTOR(forward)
 EACH_VECTOR(backward)
 #undef EACH_VECTOR
+#undef EACH_VECTOR_ONCE
 
 /* The loops, with dtype and kind made constants. */
 #define EACH_KIND(dtype, kind, CALL)                                                               \

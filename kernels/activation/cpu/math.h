@@ -52,7 +52,7 @@ VEC_FN void ISA(polynomial)(vec *out, const vec *x, const float *terms, int coun
     *out = p[0];
 }
 
-/* An activation is computed in three loops over a few columns, which leave this of each vector
+/* An activation is computed in several loops over a few columns, which leave this of each vector
  * between them: a core that waits for one long chain a vector has few of them under way. */
 typedef struct {
     vec e;     /* the remainder r, then exp(r) * scale */
@@ -175,7 +175,7 @@ VEC_FN void ISA(normal_below)(vec *phi, const vec *x, const ISA(begun) * h)
     ISA(by_sign)(phi, x, phi, &rest);
 }
 
-/* The third, y = act(x). The argument of a sigmoid has the sign of x. */
+/* y = act(x). The argument of a sigmoid has the sign of x. */
 VEC_FN void ISA(activate)(vec *y, const vec *x, const ISA(begun) * h, km_dtype dtype, act_kind kind)
 {
     vec b;
@@ -192,7 +192,7 @@ VEC_FN void ISA(activate)(vec *y, const vec *x, const ISA(begun) * h, km_dtype d
     }
 }
 
-/* The third, slope = act'(x). A product with x comes before one that may overflow:
+/* slope = act'(x). A product with x comes before one that may overflow:
  * where the other factor is 0, a finite x gives 0. */
 VEC_FN void ISA(slope_of)(vec *slope, const vec *x, const ISA(begun) * h, act_kind kind)
 {
