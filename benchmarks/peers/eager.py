@@ -39,6 +39,14 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
 
 
+def layer_norm_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Operator by operator, in float32 within."""
+    h = x.to(torch.promote_types(x.dtype, torch.float32))
+    d = h - h.mean(-1, keepdim=True)
+    n = d * torch.rsqrt(d.pow(2).mean(-1, keepdim=True) + eps)
+    return (n * weight + bias).to(x.dtype)
+
+
 def layer_norm_backward(
     dy: Tensor, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,6 +72,12 @@ def rotate_half(x: Tensor) -> Tensor:
 def rotary(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Transformers' formula; q and k [tokens, heads, D], cos and sin [tokens, D]."""
     cos, sin = cos[:, None], sin[:, None]
+    return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+
+
+def apply_rotary(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Transformers' apply_rotary_pos_emb with unsqueeze_dim=2; q and k [batch, tokens, heads, D]."""
+    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
     return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
 
 
