@@ -70,17 +70,30 @@ def rotate_half(x: Tensor) -> Tensor:
 
 
 def rotary(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Transformers' formula; q and k [tokens, heads, D], cos and sin [tokens, D]."""
-    cos, sin = cos[:, None], sin[:, None]
+    """Transformers' formula; q and k [..., tokens, heads, D], cos and sin [..., tokens, D]."""
+    cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
     return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
 
 
-def apply_rotary(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Transformers' apply_rotary_pos_emb with unsqueeze_dim=2; q and k [batch, tokens, heads, D]."""
-    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
-    return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
+def qk_norm_rotary(
+    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, q_weight: Tensor, k_weight: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """The same of each head's RMSNorm, as Qwen3 has it."""
+    return rotary(rms_norm(q, q_weight, eps), rms_norm(k, k_weight, eps), cos, sin)
 
 
+def silu_mul_backward(dy: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.ops.aten.silu_backward(dy * up, gate), dy * F.silu(gate)
+
+
+def gelu_tanh_mul_backward(dy: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    slope = torch.ops.aten.gelu_backward(dy * up, gate, approximate="tanh")
+    return slope, dy * F.gelu(gate, approximate="tanh")
+
+
+silu_mul_backward_compiled = torch.compile(silu_mul_backward, dynamic=False)
+gelu_tanh_mul_backward_compiled = torch.compile(gelu_tanh_mul_backward, dynamic=False)
+qk_norm_rotary_compiled = torch.compile(qk_norm_rotary, dynamic=False)
 layer_norm_compiled = torch.compile(layer_norm, dynamic=False)
 silu_mul_compiled = torch.compile(silu_mul, dynamic=False)
 gelu_tanh_mul_compiled = torch.compile(gelu_tanh_mul, dynamic=False)

@@ -1,7 +1,9 @@
 """Whole Transformers models with random weights, with nothing, with kernmill's kernels and with Liger's layers, in one
 run: prefill, decode and a training step, eager and compiled.
 
-usage: python benchmarks/tools/model_speed.py [MODEL...] [--layers N] [--rounds N] [--json FILE]
+usage: python benchmarks/tools/model_speed.py [MODEL...] [--layers N] [--rounds N] [--each] [--json FILE]
+
+With --each every family of kernels is measured alone, too.
 
 In each round every variant is timed once, in random order, by CUDA events; a ratio is the median over rounds of the
 variant's time over that of the unchanged model, with the 2.5 and 97.5 % quantiles of its bootstrap. Liger's rotary
@@ -102,8 +104,18 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return medians[25], medians[974]
 
 
-def measure(model, rounds: int, mode: str) -> list[dict]:
+def with_one(family: str):
+    def change(model):
+        kernmill.transformers.use(model, [family])
+        return model
+
+    return change
+
+
+def measure(model, rounds: int, mode: str, each: bool) -> list[dict]:
     changes = {"nothing": lambda m: m, "kernmill": with_kernmill, "liger": with_liger}
+    if each:
+        changes |= {f"{family} alone": with_one(family) for family in ("rms_norm", "activation", "rotary")}
     tasks = {}
     for name, change in changes.items():
         try:
@@ -127,7 +139,7 @@ def measure(model, rounds: int, mode: str) -> list[dict]:
             lines.append({"mode": mode, "task": what, "variant": name, "median_ms": median, "samples_ms": samples,
                           "ratio": statistics.median(ratios), "low": low, "high": high})  # fmt: skip
             print(
-                f"  {mode:9}{what:9}{name:10}{median:9.3f} ms  {lines[-1]['ratio']:.3f} [{low:.3f}, {high:.3f}]"
+                f"  {mode:9}{what:9}{name:17}{median:9.3f} ms  {lines[-1]['ratio']:.3f} [{low:.3f}, {high:.3f}]"
             )
     return lines
 
@@ -138,6 +150,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--modes", nargs="*", default=["eager", "compiled"])
+    parser.add_argument("--each", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     records = []
@@ -147,7 +160,7 @@ def main() -> None:
         for mode in options.modes:
             records += [
                 {"model": name, "layers": options.layers, **line}
-                for line in measure(model, options.rounds, mode)
+                for line in measure(model, options.rounds, mode, options.each)
             ]
             torch._dynamo.reset()
             torch.cuda.empty_cache()
