@@ -1,22 +1,23 @@
-/* LayerNorm forward, rows of at most 1024 vectors of 16 bytes: a row is held in the registers of
+/* LayerNorm forward, rows of at most 8192 vectors of 16 bytes: a row is held in the registers of
  * the threads that share it. (Longer rows: layernorm_long.cu.)
  *
  * Bytes:  2*H*sizeof(x) a row (x read once, y written once), 4*H*sizeof(x) with the residual;
- *         weight and bias stay in L2.
+ *         weight and bias stay in L2. The _again and _any kernels read x once or twice more.
  *
  * Bound:  memory for thousands of rows; launch, ramp and drain below.
  *
  * Bits:   threads and vectors are a function of the columns and the dtype alone (layernorm_cuda.c),
- *         and the _any kernels add in the order of the shape they stand in for: a row gives the
- *         same bits whatever else is in the launch, aligned or not.
+ *         and the _again and _any kernels add in the order of the shape they stand in for: a row
+ *         gives the same bits whatever else is in the launch, aligned or not.
  *
  * Why:    two vectors a thread keep enough loads in flight with few registers, so that many threads
  *         are there: 178 us at 32768 x 4096 bfloat16 with 40 registers, 201 us with 64 (H100, a
  * copy takes 178). They are unpacked two elements at a time. Each warp adds around a value of its
  *         own, which keeps the digits that mean(x^2) - mean(x)^2 would lose, and costs one barrier.
  *
- * Entry points: [add_]layer_norm_<dtype>_<threads>x<vectors>, layer_norm_<dtype>_any. The readable
- * form of what they compute is cpu/rows.h.
+ * Entry points: [add_]layer_norm_<dtype>_<threads>x<vectors>, layer_norm_<dtype>_again (rows that
+ * no registers hold) and _any (element by element). The readable form of what they compute is
+ * cpu/rows.h.
  */
 #include "sums.cuh"
 
@@ -127,9 +128,11 @@ template <class T, int ROW_THREADS, int VECTORS, bool ADD> struct part {
         return add_lanes(p, from, count, WIDTH);
     }
 
+    /* Without HELD, weight and bias are read vector by vector. */
+    template <bool HELD>
     __device__ __forceinline__ void finish(const layer_norm_forward_args &a, const statistics &t,
-                                           const packed<T> (&w)[VECTORS],
-                                           const packed<T> (&b)[VECTORS])
+                                           packed<T> (&w)[HELD ? VECTORS : 1],
+                                           packed<T> (&b)[HELD ? VECTORS : 1])
     {
         if (!inside)
             return;
@@ -139,13 +142,18 @@ template <class T, int ROW_THREADS, int VECTORS, bool ADD> struct part {
             return;
 #pragma unroll
         for (int v = 0; v < VECTORS; v++) {
+            constexpr int held = HELD;
             if (at(v) >= (int)a.columns)
                 continue;
+            if constexpr (!HELD) {
+                load_early(w[0], a.weight, NO_WEIGHT, a, at(v));
+                load_early(b[0], a.bias, NO_BIAS, a, at(v));
+            }
 #pragma unroll
             for (int k = 0; k < N; k += 2) {
                 float e[2];
                 get(e, v, k);
-                finish_pair(e, a, t, at(v), k, w[v], b[v]);
+                finish_pair(e, a, t, at(v), k, w[v * held], b[v * held]);
                 x[v].put(k, e);
             }
             x[v].store((T *)a.y + row * a.y_stride + at(v), a.streaming);
@@ -157,18 +165,19 @@ template <class T, int ROW_THREADS, int VECTORS, int ROWS, bool ADD>
 __device__ __forceinline__ void forward(const layer_norm_forward_args &a)
 {
     static_assert(ROWS == 1 || ROW_THREADS <= 32, "the reductions' shared memory is used once");
+    constexpr bool HELD = ROW_THREADS < 1024; /* else registers are dear, and many warps wait */
     __shared__ warp_sums shared[32];
     const int groups = blockDim.x / ROW_THREADS;
     const long long first = (long long)blockIdx.x * groups * ROWS + threadIdx.x / ROW_THREADS;
     part<T, ROW_THREADS, VECTORS, ADD> p[ROWS];
-    packed<T> w[VECTORS], b[VECTORS];
+    packed<T> w[HELD ? VECTORS : 1], b[HELD ? VECTORS : 1];
 
     begin<T>(a, (long long)groups * ROWS);
 #pragma unroll
     for (int k = 0; k < ROWS; k++)
         p[k].load(a, first + k * groups);
 #pragma unroll
-    for (int v = 0; v < VECTORS; v++) {
+    for (int v = 0; HELD && v < VECTORS; v++) {
         load_early(w[v], a.weight, NO_WEIGHT, a, p[0].at(v));
         load_early(b[v], a.bias, NO_BIAS, a, p[0].at(v));
     }
@@ -180,35 +189,38 @@ __device__ __forceinline__ void forward(const layer_norm_forward_args &a)
             p[k / VECTORS].add(a, k % VECTORS);
 #pragma unroll
     for (int k = 0; k < ROWS; k++)
-        p[k].finish(a, join_warps<T>(p[k].measure(a), ROW_THREADS, shared, a), w, b);
+        p[k].template finish<HELD>(a, join_warps<T>(p[k].measure(a), ROW_THREADS, shared, a), w, b);
 }
 
-/* What the warp measures from, element by element. */
-template <class T>
-__device__ __forceinline__ float middle_any(const layer_norm_forward_args &a, long long row,
-                                            long long columns, int count)
+/* What the warp measures from, C elements at a time. */
+template <class T, int C>
+__device__ __forceinline__ float middle_again(const layer_norm_forward_args &a, long long row,
+                                              long long columns, int count)
 {
     constexpr int N = lanes<T>::value;
     const int lane = threadIdx.x % a.row_threads, width = a.row_threads < 32 ? a.row_threads : 32;
     const long long step = (long long)a.row_threads * N, first = lane / 32 * 32 * N;
-    float s[1] = {}, total[2] = { 0, 0 };
 
     if constexpr (!exact<T>) {
+        float s[1] = {};
         if (first < columns)
             load_sum<T>(s, a, row, first);
         return s[0];
+    } else {
+        float s[C], total[2] = { 0, 0 };
+        for (long long vector = lane * N; vector < columns; vector += step)
+            for (long long at = vector; at < vector + N && at < columns; at += C) {
+                load_sum<T>(s, a, row, at);
+                add_terms(s, total, C == 1 ? at % 2 : 0);
+            }
+        return divide(sum_over_lanes(__fadd_rn(total[0], total[1]), width), count);
     }
-    for (long long vector = lane * N; vector < columns; vector += step)
-        for (long long at = vector; at < vector + N && at < columns; at++) {
-            load_sum<T>(s, a, row, at);
-            add_terms(s, total, at % 2);
-        }
-    return divide(sum_over_lanes(__fadd_rn(total[0], total[1]), width), count);
 }
 
-/* Any row of at most 1024 vectors, element by element: read again for each pass, by the threads and
- * in the order of the shape above that has a.row_threads. */
-template <class T> __device__ __forceinline__ void forward_any(const layer_norm_forward_args &a)
+/* Any row of at most 8192 vectors, C elements at a time: read again for each pass, by the threads
+ * and in the order of the shape above that has a.row_threads. */
+template <class T, int C>
+__device__ __forceinline__ void forward_again(const layer_norm_forward_args &a)
 {
     constexpr int N = lanes<T>::value;
     __shared__ warp_sums shared[32];
@@ -217,15 +229,15 @@ template <class T> __device__ __forceinline__ void forward_any(const layer_norm_
                           threadIdx.x / a.row_threads;
     const long long columns = row < a.rows ? a.columns : 0, step = (long long)a.row_threads * N;
     const int count = elements_of_warp<N>((int)a.columns, a.row_threads);
-    float s[1];
+    float s[C];
     powers p = {};
 
     begin<T>(a, 0);
-    const float middle = middle_any<T>(a, row, columns, count);
+    const float middle = middle_again<T, C>(a, row, columns, count);
     for (long long vector = lane * N; vector < columns; vector += step)
-        for (long long at = vector; at < vector + N && at < columns; at++) {
+        for (long long at = vector; at < vector + N && at < columns; at += C) {
             load_sum<T>(s, a, row, at);
-            add_powers(s, middle, p, at % 2);
+            add_powers(s, middle, p, C == 1 ? at % 2 : 0);
         }
     let_successor_start();
     const statistics t = join_warps<T>(add_lanes(p, middle, count, width), a.row_threads, shared,
@@ -235,38 +247,44 @@ template <class T> __device__ __forceinline__ void forward_any(const layer_norm_
     if (!a.y)
         return;
     for (long long vector = lane * N; vector < columns; vector += step)
-        for (long long at = vector; at < vector + N && at < columns; at++) {
+        for (long long at = vector; at < vector + N && at < columns; at += C) {
             load_sum<T>(s, a, row, at);
             write<T>(s, a, row, at, t);
         }
 }
 
-/* 40 registers: more threads in flight are worth more than the last few. A sum in float takes 60.
- */
-#define FORWARD(prefix, dtype, T, threads, vectors, rows, block, add)                              \
-    extern "C" __global__ void __launch_bounds__(block, (add ? 1024 : 1536) / block)               \
+/* 40 registers, and 32 for blocks of 1024: more threads in flight are worth more than the last few.
+ * A sum in float takes 60. */
+#define FORWARD(prefix, dtype, T, threads, vectors, rows, block, blocks, add)                      \
+    extern "C" __global__ void __launch_bounds__(block, blocks)                                    \
         prefix##layer_norm_##dtype##_##threads##x##vectors(layer_norm_forward_args a)              \
     {                                                                                              \
         forward<T, threads, vectors, rows, add>(a);                                                \
     }
 
 /* The shapes; layernorm_cuda.c chooses among them by the number of vectors in a row. */
-#define FORWARD_SHAPES(prefix, dtype, T, rows, add)                                                \
-    FORWARD(prefix, dtype, T, 16, 1, rows, 128, add)                                               \
-    FORWARD(prefix, dtype, T, 32, 2, 1, 128, add)                                                  \
-    FORWARD(prefix, dtype, T, 64, 2, 1, 256, add)                                                  \
-    FORWARD(prefix, dtype, T, 128, 2, 1, 128, add)                                                 \
-    FORWARD(prefix, dtype, T, 256, 2, 1, 256, add)                                                 \
-    FORWARD(prefix, dtype, T, 512, 2, 1, 512, add)
+#define FORWARD_SHAPES(prefix, dtype, T, rows, threads, add)                                       \
+    FORWARD(prefix, dtype, T, 16, 1, rows, 128, (threads) / 128, add)                              \
+    FORWARD(prefix, dtype, T, 32, 2, 1, 128, (threads) / 128, add)                                 \
+    FORWARD(prefix, dtype, T, 64, 2, 1, 256, (threads) / 256, add)                                 \
+    FORWARD(prefix, dtype, T, 128, 2, 1, 128, (threads) / 128, add)                                \
+    FORWARD(prefix, dtype, T, 256, 2, 1, 256, (threads) / 256, add)                                \
+    FORWARD(prefix, dtype, T, 512, 2, 1, 512, (threads) / 512, add)
+
+#define AGAIN(dtype, T, name, C)                                                                   \
+    extern "C" __global__ void __launch_bounds__(1024)                                             \
+        layer_norm_##dtype##_##name(layer_norm_forward_args a)                                     \
+    {                                                                                              \
+        forward_again<T, C>(a);                                                                    \
+    }
 
 #define FORWARD_DTYPE(dtype, T)                                                                    \
-    FORWARD_SHAPES(, dtype, T, 2, false)                                                           \
-    FORWARD_SHAPES(add_, dtype, T, 1, true)                                                        \
-    extern "C" __global__ void __launch_bounds__(512)                                              \
-        layer_norm_##dtype##_any(layer_norm_forward_args a)                                        \
-    {                                                                                              \
-        forward_any<T>(a);                                                                         \
-    }
+    FORWARD_SHAPES(, dtype, T, 2, 1536, false)                                                     \
+    FORWARD(, dtype, T, 1024, 2, 1, 1024, 2, false)                                                \
+    FORWARD(, dtype, T, 1024, 8, 1, 1024, 1, false)                                                \
+    FORWARD_SHAPES(add_, dtype, T, 1, 1024, true)                                                  \
+    AGAIN(dtype, T, again, lanes<T>::value)                                                        \
+    AGAIN(dtype, T, any, 1)
 
 FORWARD_DTYPE(f32, float)
 FORWARD_DTYPE(f16, half_t)

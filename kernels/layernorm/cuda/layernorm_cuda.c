@@ -14,12 +14,11 @@ KM_IMAGE(layernorm)
 KM_IMAGE(layernorm_long)
 KM_IMAGE(layernorm_backward)
 
-enum { GROUP = 1024 /* vectors of a row that are added as one, in long rows */ };
+enum { HELD = 8192 /* vectors of a row that a block's registers can hold */ };
 
 /* ---- forward: which kernel ---- */
 
-enum { SHAPES = 6 };
-enum { BLOCK_2, BLOCK_6, LONG, LONG_ANY, LONGS };
+enum { SHAPES = 8, ADD_SHAPES = 6 };
 
 /* Bytes of x from which on, and up to which, something pays. */
 typedef struct {
@@ -45,13 +44,15 @@ static const struct {
     { 256, 128, 1, 128, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
     { 512, 256, 1, 256, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
     { 1024, 512, 1, 512, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
+    { 2048, 1024, 1, 1024, 0, { MIB(8), MIB(64) }, NEVER },
+    { HELD, 1024, 1, 1024, 0, { MIB(8), MIB(64) }, NEVER },
 };
 
 /* Rows beyond what stays in L2 are asked for before the predecessor has ended: it is not writing
  * them. */
 static const range prefetched = { MIB(32), INT64_MAX };
 
-/* Rows of more than a group are streamed when there are more than so many. */
+/* The longest rows are streamed when there are more than so many. */
 enum { STREAMED_ROWS = 32 };
 
 static bool in_range(int64_t bytes, range r)
@@ -59,20 +60,21 @@ static bool in_range(int64_t bytes, range r)
     return bytes >= r.from && bytes < r.below;
 }
 
-#define SHORT_ROW(prefix)                                                                          \
+#define ADD_ROW(prefix)                                                                            \
     { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),        \
       KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2") }
-#define LONG_ROW(prefix)                                                                           \
-    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x6"), KM_FUNCTION(prefix "long"),      \
-      KM_FUNCTION(prefix "long_any") }
+#define NORM_ROW(prefix)                                                                           \
+    { KM_FUNCTION(prefix "16x1"),   KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),       \
+      KM_FUNCTION(prefix "128x2"),  KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2"),      \
+      KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8") }
+/* vectors, and elements; these kernels read a row again, and take the residual, too */
+#define AGAIN_ROW(prefix) { KM_FUNCTION(prefix "again"), KM_FUNCTION(prefix "any") }
+#define LONG_ROW(prefix)  { KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "long_any") }
 
-static km_function short_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "layer_norm_");
-static km_function add_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "add_layer_norm_");
-/* the kernels that read a row again take the residual, too */
-static km_function any_norm[KM_FLOATS] = { KM_FUNCTION("layer_norm_f32_any"),
-                                           KM_FUNCTION("layer_norm_f16_any"),
-                                           KM_FUNCTION("layer_norm_bf16_any") };
-static km_function long_norm[KM_FLOATS][LONGS] = KM_EACH_FLOAT(LONG_ROW, "layer_norm_");
+static km_function norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(NORM_ROW, "layer_norm_");
+static km_function add_norm[KM_FLOATS][ADD_SHAPES] = KM_EACH_FLOAT(ADD_ROW, "add_layer_norm_");
+static km_function again[KM_FLOATS][2] = KM_EACH_FLOAT(AGAIN_ROW, "layer_norm_");
+static km_function long_norm[KM_FLOATS][2] = KM_EACH_FLOAT(LONG_ROW, "layer_norm_");
 
 static bool forward_aligned(const layer_norm_forward *f)
 {
@@ -84,9 +86,9 @@ static bool forward_aligned(const layer_norm_forward *f)
            (uintptr_t)f->weight % 16 == 0 && (uintptr_t)f->bias % 16 == 0;
 }
 
-/* What is launched, for a row of at most a group; fills what depends on the shape. */
-static km_function *choose_short(const layer_norm_forward *f, int64_t vectors, int64_t bytes,
-                                 layer_norm_forward_args *a, int64_t *blocks, int64_t *threads)
+/* What is launched, for a row that registers hold; fills what depends on the shape. */
+static km_function *choose_held(const layer_norm_forward *f, int64_t vectors, int64_t bytes,
+                                layer_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
     int i = 0, dtype = km_float_index(f->dtype);
     int64_t rows;
@@ -99,24 +101,20 @@ static km_function *choose_short(const layer_norm_forward *f, int64_t vectors, i
     a->row_threads = shapes[i].row_threads;
     a->streaming = in_range(bytes, shapes[i].streaming);
     a->trigger_first = in_range(bytes, shapes[i].trigger_first);
-    *blocks = (f->rows + rows - 1) / rows;
-    if (!a->aligned)
-        return &any_norm[dtype];
-    return f->residual.data ? &add_norm[dtype][i] : &short_norm[dtype][i];
+    *blocks = km_divide_up(f->rows, rows);
+    if (!f->residual.data && a->aligned)
+        return &norm[dtype][i];
+    return a->aligned && i < ADD_SHAPES ? &add_norm[dtype][i] : &again[dtype][!a->aligned];
 }
 
-static km_function *choose_long(const layer_norm_forward *f, int64_t vectors,
-                                layer_norm_forward_args *a, int64_t *blocks, int64_t *threads)
+static km_function *choose_long(const layer_norm_forward *f, layer_norm_forward_args *a,
+                                int64_t *blocks, int64_t *threads)
 {
-    int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 6 * GROUP ? BLOCK_6 : LONG;
-
-    if (!a->aligned || f->residual.data)
-        kind = a->aligned ? LONG : LONG_ANY;
     *blocks = f->rows;
-    *threads = GROUP;
-    a->prefetch_rows &= kind < LONG; /* a row that is read again is in no hurry */
+    *threads = 1024;
+    a->prefetch_rows = false; /* a row that is read again is in no hurry */
     a->streaming = f->rows > STREAMED_ROWS;
-    return &long_norm[km_float_index(f->dtype)][kind];
+    return &long_norm[km_float_index(f->dtype)][!a->aligned];
 }
 
 int layer_norm_forward_cuda(km_call *c, const layer_norm_forward *f)
@@ -145,13 +143,13 @@ int layer_norm_forward_cuda(km_call *c, const layer_norm_forward *f)
         .aligned = forward_aligned(f),
     };
     km_launch how = { .programmatic = true };
-    km_image *image = vectors <= GROUP ? &layernorm_image : &layernorm_long_image;
+    km_image *image = vectors <= HELD ? &layernorm_image : &layernorm_long_image;
     void *arguments[] = { &a };
     km_function *function;
 
     a.prefetch_rows = in_range(bytes, prefetched) && a.aligned && f->x.stride == f->columns;
-    function = vectors <= GROUP ? choose_short(f, vectors, bytes, &a, &blocks, &threads)
-                                : choose_long(f, vectors, &a, &blocks, &threads);
+    function = vectors <= HELD ? choose_held(f, vectors, bytes, &a, &blocks, &threads)
+                               : choose_long(f, &a, &blocks, &threads);
     if (km_check_blocks(c, blocks) < 0)
         return KM_FAILED;
     how.grid[0] = (unsigned)blocks;

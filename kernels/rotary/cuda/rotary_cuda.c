@@ -14,10 +14,11 @@ KM_IMAGE(rotary_norm)
 
 enum { FORMS = 4 };
 enum {
-    BLOCK = 320,     /* threads of a block, at most: the 40 heads of 128 of one position */
-    FEW = 128,       /* threads of a block when there is not one for each multiprocessor */
-    DEPTH_MAX = 64,  /* blockDim.z */
-    GRID_MAX = 65535 /* gridDim.y and z */
+    BLOCK = 320,      /* threads of a block, at most: the 40 heads of 128 of one position */
+    NORM_BLOCK = 160, /* with the norm: more registers, of which smaller blocks waste fewer */
+    FEW = 128,        /* threads of a block when there is not one for each multiprocessor */
+    DEPTH_MAX = 64,   /* blockDim.z */
+    GRID_MAX = 65535  /* gridDim.y and z */
 };
 
 /* Results that do not stay in the L2 of any chip we know leave it first. */
@@ -169,27 +170,33 @@ static rotary_args args_of(const rotary_call *r)
     return a;
 }
 
-/* How many threads share a head, `threads`, is given; this shares out heads (y) and positions (z)
- * over blocks. With `whole_warps` a block has no part of a warp. */
-static void share_out(const km_device *d, const rotary_args *a, int64_t threads, bool whole_warps,
-                      km_launch *how)
+/* The fewest positions of so many heads that make a multiple of `unit`, a power of two. */
+static int64_t whole_depth(int64_t heads, int64_t unit)
 {
-    int64_t all = a->batch * a->length * a->heads;
-    int64_t wanted = all / d->sm_count * threads < BLOCK ? FEW : BLOCK;
-    int64_t groups = km_divide_up(a->heads * threads, wanted);
-    int64_t heads = km_divide_up(a->heads, groups), unit = whole_warps ? 32 / threads : 1, depth;
+    int64_t depth = 1;
 
-    while (heads > 1 && heads * threads > BLOCK)
+    while (heads * depth % unit)
+        depth *= 2;
+    return depth;
+}
+
+/* How many threads share a head, `threads`, is given; this shares out heads (y) and positions (z)
+ * over blocks of at most `most` threads. With `whole_warps` a block has no part of a warp. */
+static void share_out(const km_device *d, const rotary_args *a, int64_t threads, bool whole_warps,
+                      int64_t most, km_launch *how)
+{
+    int64_t all = a->batch * a->length * a->heads, unit = whole_warps ? 32 / threads : 1;
+    int64_t wanted = all / d->sm_count * threads < most ? FEW : most;
+    int64_t groups = km_divide_up(a->heads * threads, wanted);
+    int64_t heads = km_divide_up(a->heads, groups), depth, step;
+
+    while (heads > 1 && heads * whole_depth(heads, unit) * threads > most)
         heads--;
-    if (heads % unit && heads * unit * threads > BLOCK)
-        heads = heads / unit * unit;
+    step = whole_depth(heads, unit);
     depth = smaller(smaller(wanted / (heads * threads), a->length), DEPTH_MAX);
-    if (depth < 1)
-        depth = 1;
-    if (heads % unit)
-        depth = km_divide_up(depth, unit) * unit;
-    while (heads % unit && depth > unit && heads * depth * threads > BLOCK)
-        depth -= unit;
+    depth = km_divide_up(depth < 1 ? 1 : depth, step) * step;
+    while (depth > step && heads * depth * threads > most)
+        depth -= step;
     how->block[0] = (unsigned)threads;
     how->block[1] = (unsigned)heads;
     how->block[2] = (unsigned)depth;
@@ -271,7 +278,7 @@ int rotary_cuda(km_call *c, const rotary_call *call)
     a = args_of(&r);
     vectors = r.normalized ? cut_norm(&r, &a, &threads) : cut_plain(&r, &a, &threads);
     a.streaming = a.batch * a.length * a.heads * a.columns * bytes >= streaming_bytes;
-    share_out(d, &a, threads, r.normalized, &how);
+    share_out(d, &a, threads, r.normalized, r.normalized ? NORM_BLOCK : BLOCK, &how);
     if (set_grid(c, &a, &how) < 0)
         return KM_FAILED;
     form = (r.interleaved ? 2 : 0) + (vectors ? 0 : 1);

@@ -9,8 +9,9 @@
  *         R and the dtype alone; the _any kernels give the same elements to the same lanes.
  *
  * Why:    a lane holds a vector of x1 and its partner in x2, as in rotary.cu, so that a head of 128
- *         takes 8 lanes and three shuffles; x, weights and tables are all asked for before the
- *         first value is used.
+ *         takes 8 lanes and three shuffles. x and the tables are asked for before the first value
+ *         is used; the weights, which all heads share, come from the nearest cache once the sum is
+ *         there, and take no registers before.
  *
  * Entry points: rotary_norm_<halves or pairs>_<dtype>[_any]. The readable form of what they compute
  * is cpu/rows.h.
@@ -47,30 +48,21 @@ __device__ __forceinline__ void normalize(float (&x)[N], const float (&w)[N], co
 /* The two places of slot `slot`, as columns. Beyond the pairs a slot has 2 * N elements that pass
  * through. */
 template <int N, bool PAIRS>
-__device__ __forceinline__ void places(const rotary_args &a, long long slot, long long &first,
-                                       long long &second)
+__device__ __forceinline__ void places(const rotary_args &a, int slot, int &first, int &second)
 {
     if (slot >= a.pair_slots) {
-        first = 2 * a.half + (slot - a.pair_slots) * 2 * N;
+        first = (int)(2 * a.half + (slot - a.pair_slots) * 2 * N);
         second = first + N;
     } else {
         first = slot * (PAIRS ? 2 * N : N);
-        second = PAIRS ? first + N : a.half + first;
+        second = PAIRS ? first + N : (int)a.half + first;
     }
 }
 
-/* A slot of a head, and of its weight in WEIGHT. */
+/* A slot of a head, whose weight is in WEIGHT. */
 template <class T, class WEIGHT, bool PAIRS> struct norm_slot {
-    static constexpr int N = lanes<T>::value;
+    static constexpr int N = lanes<T>::value, C = lanes<WEIGHT>::value;
     packed_pairs<T, N, PAIRS> x;
-    packed_pairs<WEIGHT, N, PAIRS> w;
-
-    __device__ __forceinline__ void load(const T *from, const void *weight, long long first,
-                                         long long second)
-    {
-        x.load(from + first, from + second);
-        w.load((const WEIGHT *)weight + first, (const WEIGHT *)weight + second);
-    }
 
     __device__ __forceinline__ float squares() const
     {
@@ -89,21 +81,28 @@ template <class T, class WEIGHT, bool PAIRS> struct norm_slot {
         return total[0] + total[1];
     }
 
-    /* The pairs from `part` that `packed` has angles for become what is stored; without `rotated`
-     * they pass through. */
-    template <class TABLE>
+    /* The pairs from `part` that `of` has angles for become what is stored; without `rotated` they
+     * pass through. `first` and `second` are the weights of pair 0. */
+    template <class ANGLES>
     __device__ __forceinline__ void finish(const rotary_args &a, float rstd, bool rotated, int part,
-                                           const packed_angles<TABLE, !PAIRS> &packed)
+                                           const ANGLES &of, const WEIGHT *first,
+                                           const WEIGHT *second)
     {
+        packed_pairs<WEIGHT, C, PAIRS> w;
+
 #pragma unroll
-        for (int k = 0; k < lanes<TABLE>::value; k += 2) {
+        for (int k = 0; k < ANGLES::N; k += 2) {
+            const int from = (part + k) / C * C;
             float x1[2], x2[2], w1[2], w2[2];
             angles<2> t;
+            if (k == 0 || part + k == from)
+                w.load(first + (PAIRS ? 2 * from : from),
+                       PAIRS ? first + 2 * from + C : second + from);
             x.get(x1, x2, part + k);
-            w.get(w1, w2, part + k);
+            w.get(w1, w2, part + k - from);
             normalize<T>(x1, w1, a, rstd);
             normalize<T>(x2, w2, a, rstd);
-            packed.get(t, k, a.conj);
+            of.get(t, k, a.conj);
             if (rotated)
                 rotate<T>(x1, x2, t, a.round_products);
             x.put(part + k, x1, x2);
@@ -117,11 +116,10 @@ __device__ __forceinline__ void norm_head(const rotary_args &a)
 {
     constexpr int N = lanes<T>::value, M = lanes<TABLE>::value;
     const long long position = (long long)blockIdx.x * blockDim.z + threadIdx.z;
-    const long long head = (long long)blockIdx.y * blockDim.y + threadIdx.y;
-    const long long slot = threadIdx.x;
+    const int head = blockIdx.y * blockDim.y + threadIdx.y, slot = threadIdx.x;
     const bool inside = position < a.length && head < a.heads && slot < a.slots;
     const bool rotated = slot < a.pair_slots;
-    long long first, second;
+    int first, second;
 
     norm_slot<T, WEIGHT, PAIRS> s = {};
     packed_angles<TABLE, !PAIRS> packed = {};
@@ -129,8 +127,8 @@ __device__ __forceinline__ void norm_head(const rotary_args &a)
 
     places<N, PAIRS>(a, slot, first, second);
     if (inside) {
-        h = rows_of<T>(a, blockIdx.z, position, (int)head);
-        s.load(h.from, weight_of(a, (int)head), first, second);
+        h = rows_of<T>(a, blockIdx.z, position, head);
+        s.x.load(h.from + first, h.from + second);
         if (rotated)
             packed.load(a, blockIdx.z, position, slot * N);
     }
@@ -138,11 +136,12 @@ __device__ __forceinline__ void norm_head(const rotary_args &a)
     const float rstd = rstd_of(sum_over_lanes(s.squares(), blockDim.x), a);
     if (!inside)
         return;
+    const WEIGHT *weight = (const WEIGHT *)weight_of(a, head);
 #pragma unroll
     for (int part = 0; part < N; part += M) { /* as many pairs as a vector has angles for */
         if (part && rotated)
             packed.load(a, blockIdx.z, position, slot * N + part);
-        s.finish(a, rstd, rotated, part, packed);
+        s.finish(a, rstd, rotated, part, packed, weight + first, weight + second);
     }
     s.x.store(h.to + first, h.to + second, a.streaming);
 }
@@ -256,7 +255,7 @@ template <class T, bool PAIRS> __device__ __forceinline__ void norm_rotary_any(c
 }
 
 #define NORM(name, function, T, pairs)                                                             \
-    extern "C" __global__ void __launch_bounds__(320, 2) rotary_norm_##name(rotary_args a)         \
+    extern "C" __global__ void __launch_bounds__(160, 7) rotary_norm_##name(rotary_args a)         \
     {                                                                                              \
         function<T, pairs>(a);                                                                     \
     }

@@ -148,6 +148,7 @@ __device__ __forceinline__ long long sin_offset(const rotary_args &a, long long 
 /* Those of as many pairs as a vector of TABLE has elements. SECOND: y2 may have angles of its own.
  * Turned back, each of y1 and y2 takes the other's sine, with the other sign. */
 template <class TABLE, bool SECOND> struct packed_angles {
+    static constexpr int N = lanes<TABLE>::value;
     packed<TABLE> cos[1 + SECOND], sin[1 + SECOND];
 
     /* From pair `at` of a row; without a row, NaN. */
