@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 import kernmill.transformers
 
@@ -30,8 +30,14 @@ SHAPES = {  # of the published configurations but for the number of layers
                            "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}),
     "gemma-2-9b": ("gemma2", {"hidden_size": 3584, "intermediate_size": 14336, "num_attention_heads": 16,
                               "num_key_value_heads": 8, "head_dim": 256, "vocab_size": 256000}),
+    "bert-large": ("bert", {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}),
 }  # fmt: skip
-PREFILL, CONTEXT, TRAIN = 2048, 512, 1024
+torch._dynamo.config.recompile_limit = 64  # every variant compiles the same functions
+PREFILL, CONTEXT, TRAIN = 2048, 512, 1024  # tokens; BERT has them in rows of 512
+
+
+def is_bert(model) -> bool:
+    return model.config.model_type == "bert"
 
 
 def make(name: str, layers: int):
@@ -39,13 +45,16 @@ def make(name: str, layers: int):
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, num_hidden_layers=layers, **shape)
     with torch.device("cuda"):
-        return AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+        form = AutoModelForMaskedLM if kind == "bert" else AutoModelForCausalLM
+        return form.from_config(config, dtype=torch.bfloat16).eval()
 
 
 def with_liger(model):
     from liger_kernel.transformers import monkey_patch
 
     kind = model.config.model_type
+    if kind == "bert":
+        raise ImportError("Liger has no layers for BERT")
     apply = getattr(monkey_patch, f"apply_liger_kernel_to_{kind}")
     gated = "geglu" if kind == "gemma2" else "swiglu"
     apply(
@@ -69,12 +78,16 @@ class Task:
 
     def __init__(self, model, compiled: bool):
         self.model, self.ids = model, torch.randint(0, 1000, (1, PREFILL), device="cuda")
+        self.options = {"use_cache": False}
+        if is_bert(model):
+            self.ids, self.options = self.ids.view(-1, 512), {}
         self.forward = torch.compile(model, dynamic=False) if compiled else model
         self.cache = None
 
     @torch.no_grad()
     def prefill(self):
-        self.forward(self.ids, use_cache=False, logits_to_keep=1)
+        last = {} if is_bert(self.model) else {"logits_to_keep": 1}
+        self.forward(self.ids, **self.options, **last)
 
     @torch.no_grad()
     def decode(self):
@@ -84,7 +97,8 @@ class Task:
         self.cache.crop(-1)
 
     def train(self):
-        self.forward(self.ids[:, :TRAIN], labels=self.ids[:, :TRAIN], use_cache=False).loss.backward()
+        ids = self.ids[: TRAIN // 512] if is_bert(self.model) else self.ids[:, :TRAIN]
+        self.forward(ids, labels=ids, **self.options).loss.backward()
         self.model.zero_grad(set_to_none=True)
 
 
@@ -115,7 +129,8 @@ def with_one(family: str):
 def measure(model, rounds: int, mode: str, each: bool) -> list[dict]:
     changes = {"nothing": lambda m: m, "kernmill": with_kernmill, "liger": with_liger}
     if each:
-        changes |= {f"{family} alone": with_one(family) for family in ("rms_norm", "activation", "rotary")}
+        families = ["layer_norm"] if is_bert(model) else ["rms_norm", "activation", "rotary"]
+        changes |= {f"{family} alone": with_one(family) for family in families}
     tasks = {}
     for name, change in changes.items():
         try:
@@ -123,7 +138,9 @@ def measure(model, rounds: int, mode: str, each: bool) -> list[dict]:
         except ImportError as error:
             print(f"  {name}: {error}")
     lines = []
-    for what in ("prefill", "train") if mode == "compiled" else ("prefill", "decode", "train"):
+    for what in (
+        ("prefill", "train") if mode == "compiled" or is_bert(model) else ("prefill", "decode", "train")
+    ):
         calls = {name: getattr(task, what) for name, task in tasks.items()}
         for call in calls.values():
             for _ in range(3):
