@@ -1,6 +1,7 @@
 """The official `kernels` client and Transformers models, with our RMSNorm and without, on the packed files."""
 
 import copy
+import re
 
 import models
 import pytest
@@ -10,6 +11,7 @@ import transformers
 import kernels
 import kernmill.transformers
 from kernels import LocalLayerRepository, Mode, use_kernel_mapping
+from kernmill.transformers import _gains
 
 MODELS = ["Qwen3", "Llama"]
 MODES = {
@@ -100,7 +102,7 @@ def test_use_and_undo(device, name):
     report.undo()
     assert torch.equal(models.logits(model, ids), want)
     assert kernmill.transformers.undo(model) == 0
-    with kernmill.transformers.use(model):
+    with kernmill.transformers.use(model, compiled=True):
         assert (models.logits(torch.compile(model, fullgraph=True), ids) - want).abs().max() <= 1e-4
     eager = models.gradient_error(name, device, lambda model: model)
     assert models.gradient_error(name, device, used) <= 1.1 * eager
@@ -119,7 +121,7 @@ FAMILIES = {  # what a layer of each model has
 def test_all_families(device, name):
     model, ids = models.make(name, device), models.tokens(device)
     want = models.logits(model, ids)
-    report = kernmill.transformers.use(model)
+    report = kernmill.transformers.use(model, compiled=True)
     kernels_used = {what.split(",")[0].split(".")[1] for _, _, what in report.replaced}
     assert (kernels_used, report.kept) == (FAMILIES[name], []), str(report)
     assert (models.logits(model, ids) - want).abs().max() <= 1e-4
@@ -198,6 +200,103 @@ def test_use_says_what_it_keeps_and_why():
     assert [(n, w) for n, _, w in report.replaced] == [
         ("gemma", "kernmill_rmsnorm.rms_norm, rounding='single', weight_offset=1")
     ]
+
+
+PACKAGES = {family: package for family, (package, _) in kernmill.transformers.FAMILIES.items()}
+
+
+class Graphs:
+    """A backend of torch.compile that keeps the names of what the graphs call."""
+
+    def __init__(self):
+        self.count, self.calls = 0, set()
+
+    def __call__(self, graph, inputs):
+        self.count += 1
+        self.calls |= {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
+        return graph.forward
+
+    def families(self) -> set[str]:
+        return {family for family, package in PACKAGES.items() if any(package in call for call in self.calls)}
+
+
+# What a graph holds is what the report says; and asking for the mode neither breaks nor repeats a graph.
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("left", [set(), {"activation"}, {"rms_norm", "rotary"}, set(PACKAGES)])
+def test_a_family_without_gain_when_compiled_is_left_to_the_compiler(device, monkeypatch, left, training):
+    times = {family: (0.5, 1.0 if family in left else 0.99) for family in PACKAGES}
+    monkeypatch.setattr(_gains, "TIMES", times)
+    model, ids = models.make("Qwen3", device).train(training), models.tokens(device)
+    report = kernmill.transformers.use(model)
+    assert {(mode, family) for mode, family, _ in report.left} == {
+        ("compiled", family) for family in left - {"layer_norm"}
+    }
+    graphs = Graphs()
+    compiled = torch.compile(model, fullgraph=True, backend=graphs)
+    with torch.set_grad_enabled(training):
+        for _ in range(2):
+            compiled(ids)
+    assert graphs.families() == set(PACKAGES) - {"layer_norm"} - left
+    assert graphs.count == 1
+
+
+@pytest.mark.parametrize("compiled", [None, False, True])
+def test_the_user_decides_what_is_compiled(device, monkeypatch, compiled):
+    monkeypatch.setattr(_gains, "TIMES", dict.fromkeys(PACKAGES, (0.5, 1.02)))
+    model, ids = models.make("Llama", device), models.tokens(device)
+    why = {None: r"no gain in the record \(H100, .*: up to 1.02 of the time\)", False: "compiled=False"}
+    with kernmill.transformers.use(model, ["activation", "rms_norm"], compiled=compiled) as report:
+        lines = [
+            line.split(": ", 1) for line in str(report).splitlines() if line.startswith("  when compiled, ")
+        ]
+        graphs = Graphs()
+        models.logits(torch.compile(model, fullgraph=True, backend=graphs), ids)
+    if compiled:
+        assert (lines, report.left, graphs.families()) == ([], [], {"activation", "rms_norm"})
+        return
+    assert graphs.families() == set() and len(report.left) == 2
+    for family, (line, reason) in zip(["activation", "rms_norm"], lines, strict=True):
+        assert line == f"  when compiled, {family} is left to the model's formula"
+        assert re.fullmatch(why[compiled], reason)
+
+
+# Left out, a family leaves no trace: torch compiles the model that it would compile without us, and its
+# logits and gradients have the same bits. Eager, the kernels run before and after.
+def test_left_out_is_torchs_own_in_bits(device):
+    model, ids = models.make("Qwen3", device), models.tokens(device)
+    own = torch.compile(copy.deepcopy(model), fullgraph=True)
+    want, want_gradients = models.logits(own, ids), models.gradients(own, ids)
+    report = kernmill.transformers.use(model, compiled=False)
+    eager = models.logits(model, ids)
+    compiled = torch.compile(model, fullgraph=True)
+    assert torch.equal(models.logits(compiled, ids), want)
+    assert torch.equal(models.gradients(compiled, ids), want_gradients)
+    assert torch.equal(models.logits(model, ids), eager)
+    report.undo()
+    assert not torch.equal(models.logits(model, ids), eager)
+
+
+def test_a_family_without_gain_when_eager_must_be_named(device, monkeypatch):
+    monkeypatch.setattr(_gains, "TIMES", _gains.TIMES | {"rms_norm": (1.0, 1.0), "activation": (1.01, 0.9)})
+    model, ids = models.make("Llama", device), models.tokens(device)
+    report = kernmill.transformers.use(model)
+    assert {why.split(" (")[0] for _, _, why in report.kept} == {"no gain in the record"}
+    assert {name for name, *_ in report.kept} == {
+        n for n, m in model.named_modules() if "RMSNorm" in type(m).__name__
+    }
+    assert {(mode, family) for mode, family, _ in report.left} == {
+        ("eager", "activation"),
+        ("compiled", "rotary"),
+    }
+    graphs = Graphs()
+    models.logits(torch.compile(model, fullgraph=True, backend=graphs), ids)
+    assert graphs.families() == {"activation"}
+    assert not kernmill.transformers.use(models.make("Llama"), ["rms_norm"]).kept
+
+
+def test_every_family_has_its_figures():
+    assert list(_gains.TIMES) == list(kernmill.transformers.FAMILIES)
+    assert all(len(times) == len(_gains.MODES) for times in _gains.TIMES.values())
 
 
 @pytest.mark.xfail(strict=True, raises=(AttributeError, ValueError), reason="Transformers' own defects")

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from . import _mlp, _norms, _rotary
+from . import _gains, _mlp, _norms, _rotary
 from ._report import Report, marked, restore
 
 __all__ = ["FAMILIES", "Report", "undo", "use"]
@@ -30,7 +30,7 @@ FAMILIES = {  # name: (package, what finds its places)
 }
 
 
-def use(model: nn.Module, families: Iterable[str] | None = None) -> Report:
+def use(model: nn.Module, families: Iterable[str] | None = None, *, compiled: bool | None = None) -> Report:
     """Replaces the forward of every module in ``model`` that computes what a kernel computes: RMSNorm,
     LayerNorm, gated MLPs (SwiGLU, GeGLU), and the rotary embedding in attention.
 
@@ -38,7 +38,12 @@ def use(model: nn.Module, families: Iterable[str] | None = None) -> Report:
     is kept, and the report says why. Weights stay where they are: training, saving and moving the model work
     as before.
 
-    families: names in FAMILIES; None: those whose packages are installed.
+    families: names in FAMILIES; None: those whose packages are installed, less those without a gain in an
+    eager model in the record of whole models (_gains.py).
+    compiled: whether the kernels also run when the model is compiled or exported, where an operator of ours
+    ends a fusion. None: the families that have a gain there in the record; True: all; False: none. A family
+    that is left out runs the model's own formula there: compiled results are then those of torch.compile
+    without us, with its bits and not with the kernel's.
 
     Returns a Report. Raises ImportError when a package of `families`, or every package, is missing; TypeError
     for what is no module; ValueError for a family that is none.
@@ -46,10 +51,12 @@ def use(model: nn.Module, families: Iterable[str] | None = None) -> Report:
     if not isinstance(model, nn.Module):
         what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"use() takes a loaded model (a torch.nn.Module), not {what}")
+    families = None if families is None else list(families)
     report = Report(model)
     for name, kernel in _load(families).items():
+        left = _gains.left_out(name, families is not None, compiled)
         for found in list(FAMILIES[name][1](kernel, model)):
-            report.take(found)
+            report.take(name, found, left)
     return report
 
 
@@ -58,7 +65,7 @@ def undo(model: nn.Module) -> int:
     return restore(marked(model))
 
 
-def _load(families: Iterable[str] | None) -> dict[str, types.ModuleType]:
+def _load(families: list[str] | None) -> dict[str, types.ModuleType]:
     """The packages of the families; without a choice, those that are installed."""
     wanted = list(FAMILIES if families is None else families)
     kernels = {}

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from . import _gains
+
 _MARK = "_kernmill_replaced"  # in a replaced module's __dict__: the token of the call that did it
 
 
@@ -22,22 +24,26 @@ class Found:
 
 @dataclass
 class Report:
-    """What ``use`` did. ``replaced`` and ``kept`` hold (module name, class name, kernel or reason)."""
+    """What ``use`` did. ``replaced`` and ``kept`` hold (module name, class name, kernel or reason), ``left``
+    (mode, family, reason) of the families whose replaced modules run their own formula in one mode."""
 
     model: nn.Module
     replaced: list[tuple[str, str, str]] = field(default_factory=list)
     kept: list[tuple[str, str, str]] = field(default_factory=list)
+    left: list[tuple[str, str, str]] = field(default_factory=list)
     _token: object = field(default_factory=object)
 
-    def take(self, found: Found) -> None:
-        """Replaces the module's forward, or writes down why not."""
+    def take(self, family: str, found: Found, left: dict[str, str]) -> None:
+        """Replaces the module's forward but in the modes of `left`, or writes down why not."""
         class_name = type(found.module).__name__
-        if found.forward is None:
-            self.kept.append((found.name, class_name, found.why))
+        if found.forward is None or len(left) == len(_gains.MODES):
+            self.kept.append((found.name, class_name, found.why or left["eager"]))
             return
+        forward = _gains.by_mode(found.forward, type(found.module).forward, left)
         found.module.__dict__[_MARK] = self._token
-        found.module.forward = types.MethodType(found.forward, found.module)
+        found.module.forward = types.MethodType(forward, found.module)
         self.replaced.append((found.name, class_name, found.what))
+        self.left += [row for row in ((mode, family, left[mode]) for mode in left) if row not in self.left]
 
     def undo(self) -> None:
         """Gives every module that this call replaced its own forward back."""
@@ -61,6 +67,8 @@ class Report:
             for (class_name, why), names in groups.items():
                 shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
                 lines.append(f"  {title} {class_name}: {why} ({shown})")
+        for mode, family, why in self.left:
+            lines.append(f"  when {mode}, {family} is left to the model's formula: {why}")
         return "\n".join(lines)
 
     __repr__ = __str__  # the model's own is a page
