@@ -35,8 +35,9 @@ def use(model: nn.Module, families: Iterable[str] | None = None, *, compiled: bo
     LayerNorm, gated MLPs (SwiGLU, GeGLU), and the rotary embedding in attention.
 
     Which formula a module has is found by running it and the kernel on random values. A module that fits none
-    is kept, and the report says why. Weights stay where they are: training, saving and moving the model work
-    as before.
+    is kept, and the report says why; a norm whose values and weight have dtypes for which the kernel gives
+    something else runs its own formula. Weights stay where they are: training, saving and moving the model
+    work as before.
 
     families: names in FAMILIES; None: those whose packages are installed, less those without a gain in an
     eager model in the record of whole models (_gains.py).

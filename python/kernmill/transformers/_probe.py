@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,13 +30,15 @@ def random_like(reference: Tensor, *shape: int, low: float | None = None) -> Ten
     return values.to(reference.device, reference.dtype)
 
 
-def with_random(module: nn.Module, *names: str) -> nn.Module:
-    """The same module with other parameters: ones and zeros would hide one that is not read."""
+def with_random(module: nn.Module, *names: str, dtype: torch.dtype | None = None) -> nn.Module:
+    """The same module with other parameters, in their dtype or another: ones and zeros would hide one that is
+    not read. Its buffers are copies, so that a run changes no statistics."""
     probe = copy.copy(module)
     probe._parameters = dict(module._parameters)
+    probe._buffers = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
     for name in names:
         values = random_like(getattr(module, name), *getattr(module, name).shape, low=0.5)
-        probe._parameters[name] = nn.Parameter(values, requires_grad=False)
+        probe._parameters[name] = nn.Parameter(values.to(dtype or values.dtype), requires_grad=False)
     return probe
 
 
@@ -43,7 +46,9 @@ def with_random(module: nn.Module, *names: str) -> nn.Module:
 def run(function: Callable, *arguments: Any) -> Tensor | None:
     """The result; None when it raises, or gives no tensor: a function with other arguments is another one."""
     try:
-        result = function(*arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a slow path that nobody asked for
+            result = function(*arguments)
     except Exception:
         return None
     return result if isinstance(result, Tensor) else None
