@@ -9,6 +9,9 @@ from torch import nn
 from . import _gains
 
 _MARK = "_kernmill_replaced"  # in a replaced module's __dict__: the token of the call that did it
+AS_IS = (
+    "_kernmill_as_is"  # in a replaced attention's __dict__: what its forward calls for a norm that is fused
+)
 
 
 @dataclass
@@ -88,5 +91,6 @@ def restore(modules: Iterable[nn.Module]) -> int:
     for module in list(modules):
         del module.__dict__[_MARK]
         del module.__dict__["forward"]
+        module.__dict__.pop(AS_IS, None)
         count += 1
     return count

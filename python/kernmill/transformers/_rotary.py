@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from . import _probe
+from . import _probe, _qk_norm
 from ._report import Found, is_replaced
 
 PACKAGE = "kernmill_rotary"
@@ -30,7 +30,11 @@ def find(kernel: ModuleType, model: nn.Module) -> Iterator[Found]:
             yield Found(name, module, why)
             continue
         what = f"{kernel.__name__}.rotary" + (", interleaved" if interleaved else "")
-        yield Found(name, module, what=what, forward=_with(forward, _rotary(kernel, interleaved)))
+        plain = _with(forward, _rotary(kernel, interleaved))
+        ours = _qk_norm.fused(kernel, module, plain, NAME, interleaved)
+        if ours is not plain:
+            what += ", with q_norm and k_norm in one launch where no gradient is wanted"
+        yield Found(name, module, what=what, forward=ours)
 
 
 def _look_at(kernel: ModuleType, module: nn.Module, theirs: Callable) -> tuple[str, bool]:
