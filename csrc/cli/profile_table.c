@@ -163,7 +163,7 @@ static void print_fit(const json_t *row)
     else if (*why)
         printf("      %s: %s\n", pattern, why);
     else if (*pattern)
-        printf("      %s: none of our kernels yet\n", pattern);
+        printf("      %s: no kernel of ours fits\n", pattern);
 }
 
 static void print_chain(const json_t *row)
@@ -214,27 +214,40 @@ static void print_chains(const json_t *p, size_t top)
            km_json_number_of(total, "win_us"), percent_of(total, "win_share"));
 }
 
+static void print_kernel(const json_t *row)
+{
+    const char *name = km_json_text_of(row, "name");
+
+    printf("\n%s fits %lld chains, %.1f us; it could win %.1f us at most, %.1f %% of all\n", name,
+           integer_of(row, "count"), km_json_number_of(row, "time_us"),
+           km_json_number_of(row, "win_us"), percent_of(row, "win_share"));
+    if (km_json_number_of(row, "backward_us") > 0)
+        printf("  and the gradient, of which these modules spend %.1f us more in chains\n",
+               km_json_number_of(row, "backward_us"));
+    if (km_json_number_of(row, "by_use_us") > 0)
+        printf("  pip install %s; the family \"%s\" of kernmill.transformers\n", name,
+               km_json_text_of(row, "family"));
+    else
+        printf("  pip install %s; the functions named above, called by hand\n", name);
+}
+
 static void print_kernels(const json_t *p)
 {
     const json_t *row;
+    bool by_use = false;
     size_t i;
 
     json_array_foreach(json_object_get(p, "kernels"), i, row)
     {
-        const char *name = km_json_text_of(row, "name");
-        printf("\n%s fits %lld chains, %.1f us; it could win %.1f us at most, %.1f %% of all\n",
-               name, integer_of(row, "count"), km_json_number_of(row, "time_us"),
-               km_json_number_of(row, "win_us"), percent_of(row, "win_share"));
-        printf("  with %s installed:\n", name);
-        if (km_json_number_of(row, "backward_us") > 0)
-            printf("  and the gradient, of which these modules spend %.1f us more in chains\n",
-                   km_json_number_of(row, "backward_us"));
-        if (km_json_number_of(row, "by_use_us") > 0)
-            printf(
-                "  import kernmill.transformers; print(kernmill.transformers.use(model))\n"
-                "  puts it into the norms whose formula is the kernel's, and says which; an add\n"
-                "  before a norm is fused only by the function named above, called by hand\n");
+        print_kernel(row);
+        by_use |= km_json_number_of(row, "by_use_us") > 0;
     }
+    if (by_use)
+        printf(
+            "\n  import kernmill.transformers; print(kernmill.transformers.use(model))\n"
+            "  puts what is installed into the modules whose formula is a kernel's, and says "
+            "which;\n"
+            "  an add before a norm is fused only by the function named above, called by hand\n");
 }
 
 void km_profile_print(const json_t *profile, size_t top)

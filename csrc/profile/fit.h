@@ -9,15 +9,16 @@
 typedef struct {
     const char *pattern;  /* "rms norm"; "" when no row of the table fits */
     const char *kernel;   /* the distribution, "kernmill-rmsnorm"; NULL: none of ours */
+    const char *family;   /* what kernmill.transformers.use calls it, "rms_norm" */
     const char *function; /* what to call; NULL without a kernel */
     const char *why;   /* without a kernel where there is one for the pattern: what is in the way */
     size_t covered;    /* operators of the chain that the kernel replaces */
     double covered_ns; /* their time */
-    double in_module_ns; /* of it, in a norm's module, which kernmill.transformers.use replaces */
+    double in_module_ns; /* of it, in modules of the kind that kernmill.transformers.use looks at */
 } km_fit;
 
-/* Texts are constants or the arena's. A chain may hold several norms: `function` is then the one
- * with a residual, if that fits any. */
+/* Texts are constants or the arena's. A chain may hold several norms: `function` is then
+ * the one with a residual, if that fits any. */
 km_fit km_fit_find(km_arena *a, const km_profile_trace *t, const km_profile_ops *ops,
                    const km_chain *c);
 

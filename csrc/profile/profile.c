@@ -85,10 +85,10 @@ static json_t *kernel_rows(const km_profile *p)
     for (size_t i = 0; i < p->kernel_count; i++) {
         const km_kernel_sum *k = &p->kernels[i];
         json_array_append_new(
-            list, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "name", k->name, "count",
-                            (json_int_t)k->count, "time_us", us(k->time_ns), "win_us",
-                            us(k->win_ns), "win_share", km_profile_share(p, k->win_ns), "by_use_us",
-                            us(k->in_module_ns), "backward_us", us(k->backward_ns),
+            list, json_pack("{s:s,s:s,s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "name", k->name, "family",
+                            k->family, "count", (json_int_t)k->count, "time_us", us(k->time_ns),
+                            "win_us", us(k->win_ns), "win_share", km_profile_share(p, k->win_ns),
+                            "by_use_us", us(k->in_module_ns), "backward_us", us(k->backward_ns),
                             "backward_win_us", us(k->backward_win_ns)));
     }
     return list;

@@ -10,7 +10,7 @@
  *                    "share", "bytes", "bytes_by": "storages" or "largest tensors", "floor_us",
  *                    "win_us", "win_share", "pattern", "kernel", "function", "covers", "why" }],
  *       "chains_total": { "count", "time_us", "share", "floor_us", "win_us", "win_share" },
- *       "kernels": [{ "name", "count", "time_us", "win_us", "win_share", "by_use_us",
+ *       "kernels": [{ "name", "family", "count", "time_us", "win_us", "win_share", "by_use_us",
  *                     "backward_us", "backward_win_us" }] }
  *
  * Shares are of total_us: all the operators' time and what could not be attributed. A row of
@@ -19,9 +19,10 @@
  * `win_us` what lies above it: the most that any kernel for the chains could win (a little more
  * where a cache holds the data, which a copy of memory does not show). Rows come by that. `covers`
  * says how many operators of the chain `kernel` replaces; "kernels" counts of a chain's win the
- * part that these have in its time. `by_use_us` is the time of those in a norm's module, where
- * kernmill.transformers.use(model) puts the kernel, and `backward_us` that of chains of the
- * backward pass of such modules: the kernel has a gradient. */
+ * part that these have in its time. `by_use_us` is the time of those in modules of the kind that
+ * the kernel's `family` is for in kernmill.transformers.use(model): norms, gated MLPs, attention.
+ * `backward_us` is that of chains of the backward pass of modules whose chains of the forward pass
+ * all fit: the kernel has a gradient. */
 #ifndef KERNMILL_PROFILE_PROFILE_H
 #define KERNMILL_PROFILE_PROFILE_H
 

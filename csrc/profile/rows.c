@@ -135,47 +135,59 @@ static json_t *sizes_of(const km_profile_tensor *x)
     return list;
 }
 
-static km_kernel_sum *sum_of(km_profile *p, const char *name)
+static km_kernel_sum *sum_of(km_profile *p, const km_fit *fit)
 {
     size_t i = 0;
 
-    while (i < p->kernel_count && strcmp(p->kernels[i].name, name) != 0)
+    while (i < p->kernel_count && strcmp(p->kernels[i].name, fit->kernel) != 0)
         i++;
     if (i == KM_PROFILE_KERNELS_MAX)
         i--; /* there are fewer kernels than that */
     p->kernel_count += i == p->kernel_count;
-    p->kernels[i].name = name;
+    p->kernels[i].name = fit->kernel;
+    p->kernels[i].family = fit->family;
     return &p->kernels[i];
+}
+
+/* Says that the modules of alike chains of the forward pass have these, and what fits them or NULL.
+ */
+static void mark_modules(km_profile *p, const struct sortable *chains, size_t count,
+                         km_kernel_sum *sum)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t module = p->ops.ops[chains[i].c->label].module;
+        km_kernel_sum **known = module == KM_NONE ? NULL : &p->fitted[module];
+        if (known)
+            *known = sum && (!*known || *known == sum) ? sum : &p->mixed;
+    }
 }
 
 /* Adds the alike chains of a row to what the kernel that fits them could do. */
 static void count_kernel(km_profile *p, const struct sortable *chains, size_t count,
                          const km_fit *fit, double win)
 {
-    km_kernel_sum *sum = sum_of(p, fit->kernel);
+    km_kernel_sum *sum = sum_of(p, fit);
     const km_chain *first = chains->c;
     double time = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        size_t module = p->ops.ops[chains[i].c->label].module;
+    for (size_t i = 0; i < count; i++)
         time += chains[i].c->time_ns;
-        if (module != KM_NONE)
-            p->fitted[module] = sum;
-    }
+    mark_modules(p, chains, count, sum);
     sum->count += count;
     sum->time_ns += time * fit->covered_ns / first->time_ns;
     sum->win_ns += win * fit->covered_ns / first->time_ns;
     sum->in_module_ns += time * fit->in_module_ns / first->time_ns;
 }
 
-/* A gradient has the module of what it is the gradient of. */
+/* A gradient has the module of what it is the gradient of. Where a module has other chains, too, it
+ * is not known whose gradient it is. */
 static void count_backward(km_profile *p)
 {
     for (size_t i = 0; i < p->chains.count; i++) {
         const km_chain *c = &p->chains.chains[i];
         const km_profile_op *label = &p->ops.ops[c->label];
         km_kernel_sum *sum = label->module == KM_NONE ? NULL : p->fitted[label->module];
-        if (!label->backward || !sum)
+        if (!label->backward || !sum || sum == &p->mixed)
             continue;
         sum->backward_ns += c->time_ns;
         sum->backward_win_ns += km_chain_win_ns(p, c);
@@ -224,6 +236,8 @@ static int chain_row(km_profile *p, const struct sortable *chains, size_t count,
     add_fit(*out, &fit);
     if (fit.kernel)
         count_kernel(p, chains, count, &fit, win);
+    else if (!op_at(p, first, 0)->backward)
+        mark_modules(p, chains, count, NULL);
     return 0;
 }
 

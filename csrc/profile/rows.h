@@ -8,7 +8,7 @@
 
 /* What a kernel of ours could do over all chains that it fits. */
 typedef struct {
-    const char *name;
+    const char *name, *family;
     size_t count;
     double time_ns, win_ns, in_module_ns, backward_ns, backward_win_ns;
 } km_kernel_sum;
@@ -24,7 +24,9 @@ typedef struct {
     double total_ns;
     km_kernel_sum kernels[KM_PROFILE_KERNELS_MAX];
     size_t kernel_count;
-    km_kernel_sum **fitted; /* of each name of a module's range: the kernel that fits it, or NULL */
+    km_kernel_sum **fitted; /* of each name of a module's range: the kernel that fits all its chains
+                               of the forward pass, &mixed where it fits some, or NULL */
+    km_kernel_sum mixed;
 } km_profile;
 
 static inline double km_profile_share(const km_profile *p, double ns)

@@ -1,4 +1,4 @@
-"""What test_profile.py has profiled: some steps of a small Qwen3, made in place. To look at a real size on a GPU:
+"""What test_profile.py has profiled: some steps of a small model, made in place. To look at a real size on a GPU:
 
 kernmill profile tests/cli/profiled.py -- --device cuda --dtype bfloat16 --large
 """
@@ -15,10 +15,11 @@ sys.path.insert(0, str(ROOT / "tests/python"))
 import models  # noqa: E402
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--model", default="Qwen3", help="a name in tests/python/models.py")
 parser.add_argument("--device", default="cpu")
 parser.add_argument("--dtype", default="float32")
 parser.add_argument("--steps", type=int, default=3)
-parser.add_argument("--use", action="store_true", help="with kernmill's norms")
+parser.add_argument("--use", action="store_true", help="with kernmill's kernels")
 parser.add_argument("--train", action="store_true")
 parser.add_argument("--compile", action="store_true", help="by a backend that compiles nothing")
 parser.add_argument("--large", action="store_true", help="with the widths of Qwen3-8B, and 4096 tokens")
@@ -29,7 +30,7 @@ if options.large:
     models.SIZES |= {"hidden_size": 4096, "intermediate_size": 12288, "num_attention_heads": 32,
                      "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 4096}  # fmt: skip
     ids = ids[:1, :1].expand(1, 4096).contiguous()
-model = models.make("Qwen3", options.device, getattr(torch, options.dtype))
+model = models.make(options.model, options.device, getattr(torch, options.dtype))
 if options.use:
     import kernmill.transformers
 

@@ -25,7 +25,7 @@ def profile(kernmill, *words, script=SCRIPT) -> dict:
     return answer.json
 
 
-def norms(document) -> dict[str, int]:
+def fitted(document) -> dict[str, int]:
     """How many chains each function of ours fits."""
     counts = {}
     for row in document["chains"]:
@@ -44,24 +44,33 @@ def qwen3(kernmill, device) -> dict:
     return profile(kernmill, "--device", device, "--dtype", "bfloat16")
 
 
-# Two norms of the hidden state in a layer and one at the end, all but the first behind a residual; and one of the
-# queries and one of the keys in a layer.
-def test_every_norm_is_found(qwen3):
-    assert norms(qwen3) == {
+# Two norms of the hidden state in a layer and one at the end, all but the first behind a residual; one of the
+# queries and one of the keys in a layer, and both are rotated; and a gated MLP.
+def test_every_place_is_found(qwen3):
+    assert fitted(qwen3) == {
         "kernmill_rmsnorm.fused_add_rms_norm": STEPS * 2 * LAYERS,
         "kernmill_rmsnorm.rms_norm": STEPS * (1 + 2 * LAYERS),
+        "kernmill_rotary.rotary": STEPS * 2 * LAYERS,
+        "kernmill_activation.silu_mul": STEPS * LAYERS,
     }
     rows = [row for row in qwen3["chains"] if row["kernel"]]
-    assert {row["module"] for row in rows} == {"Qwen3RMSNorm"}
     assert {row["dtype"] for row in rows} == {"bfloat16"}
+    rows = [row for row in rows if row["kernel"] == "kernmill-rmsnorm"]
+    assert {row["module"] for row in rows} == {"Qwen3RMSNorm"}
     assert all(row["covers"] == len(row["ops"]) for row in rows), "nothing else is in these chains"
     paths = {path for row in rows for path in row["paths"]}
     assert paths == {f"Qwen3ForCausalLM.model.{name}" for name in (
         "layers.*.input_layernorm", "layers.*.post_attention_layernorm", "layers.*.self_attn.q_norm",
         "layers.*.self_attn.k_norm", "norm")}  # fmt: skip
-    assert {row["pattern"] for row in qwen3["chains"]} >= {"rotary embedding", "gated activation"}
-    (kernel,) = qwen3["kernels"]
-    assert kernel["count"] == STEPS * (4 * LAYERS + 1) and kernel["by_use_us"] < kernel["time_us"]
+    kernels = {row["family"]: row for row in qwen3["kernels"]}
+    counts = {"rms_norm": 4 * LAYERS + 1, "rotary": 2 * LAYERS, "activation": LAYERS}
+    assert {family: row["count"] for family, row in kernels.items()} == {
+        f: STEPS * n for f, n in counts.items()
+    }
+    assert 0 < kernels["rms_norm"]["by_use_us"] < kernels["rms_norm"]["time_us"], "adds are not the module's"
+    for family in ("rotary", "activation"):
+        assert kernels[family]["by_use_us"] == pytest.approx(kernels[family]["time_us"])
+    assert all(row["win_us"] <= row["time_us"] for row in kernels.values())
 
 
 # Two inputs and a weight are read, sum and norm are written, all of them in bfloat16 and once; of the last sum only the
@@ -93,11 +102,30 @@ def test_the_sums_are_right(qwen3, device):
 
 
 # What was promised to fit does, and is no chain any more.
-def test_with_the_kernel_in_place(kernmill, device):
+def test_with_the_kernels_in_place(kernmill, device):
     document = profile(kernmill, "--device", device, "--use")
-    ours = [row for row in document["ops"] if row["name"] == "kernmill_rmsnorm::_rms_norm_fwd"]
-    assert [(row["class"], row["calls"]) for row in ours] == [("custom", STEPS * (4 * LAYERS + 1))]
-    assert norms(document) == {} and document["kernels"] == []
+    calls = {
+        row["name"]: (row["class"], row["calls"]) for row in document["ops"] if "kernmill_" in row["name"]
+    }
+    assert calls == {
+        "kernmill_rmsnorm::_rms_norm_fwd": ("custom", STEPS * (4 * LAYERS + 1)),
+        "kernmill_rotary::_rotary_fwd": ("custom", STEPS * LAYERS),
+        "kernmill_activation::_act_mul_fwd": ("custom", STEPS * LAYERS),
+    }
+    assert fitted(document) == {} and document["kernels"] == []
+
+
+# A BERT's norms stand behind residuals, but for that of the embeddings and that of the head; its activation alone.
+def test_other_families(kernmill, device):
+    document = profile(kernmill, "--device", device, "--model", "Bert")
+    assert fitted(document) == {
+        "kernmill_layernorm.fused_add_layer_norm": STEPS * 2 * LAYERS,
+        "kernmill_layernorm.layer_norm": STEPS * 2,
+        "kernmill_activation.gelu or gelu_tanh": STEPS * LAYERS,
+    }
+    kernels = {row["name"]: row for row in document["kernels"]}
+    assert kernels["kernmill-layernorm"]["by_use_us"] > 0
+    assert kernels["kernmill-activation"]["by_use_us"] == 0, "use() leaves an activation that stands alone"
 
 
 # A gradient is credited to the module that it is the gradient of.
@@ -105,7 +133,8 @@ def test_training(kernmill, device):
     document = profile(kernmill, "--device", device, "--train")
     backward = [row for row in document["chains"] if row["backward"] and row["module"] == "Qwen3RMSNorm"]
     assert backward and all(row["bytes_by"] == "largest tensors" for row in backward)
-    assert document["kernels"][0]["backward_us"] > 0
+    kernels = {row["family"]: row for row in document["kernels"]}
+    assert kernels["rms_norm"]["backward_us"] > 0
     assert "cross entropy" in {row["pattern"] for row in document["chains"]}
 
 
@@ -124,7 +153,11 @@ def test_table(kernmill, tmp_path):
     assert "the script has ended" in answer.err and "has ended" not in answer.out
     assert "copy: 20 GB/s, as told" in answer.out
     assert "kernmill_rmsnorm.fused_add_rms_norm fits, for 7 of 7 operators" in answer.out
-    assert "print(kernmill.transformers.use(model))" in answer.out
+    for name, family in ("rmsnorm", "rms_norm"), ("rotary", "rotary"), ("activation", "activation"):
+        assert (
+            f'  pip install kernmill-{name}; the family "{family}" of kernmill.transformers\n' in answer.out
+        )
+    assert answer.out.count("print(kernmill.transformers.use(model))") == 1
     document = json.loads(record.read_text())
     assert document["arguments"] == ["--steps", "2"] and document["environment"]["cores"] >= 1
 

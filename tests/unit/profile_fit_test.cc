@@ -81,11 +81,10 @@ TEST(ProfileFit, WhatDoesNotFitIsNotNamed)
 TEST(ProfileFit, OtherPatterns)
 {
     const std::map<std::string, std::vector<const char *>> cases = {
-        { "layer norm", { "aten::layer_norm" } },
         { "softmax", { "aten::mul", "aten::softmax" } },
         { "cross entropy", { "aten::cross_entropy_loss" } },
-        { "rotary embedding", { "aten::neg", "aten::cat", "aten::mul", "aten::add" } },
-        { "activation", { "aten::gelu" } },
+        { "activation", { "aten::elu" } },
+        { "group or batch norm", { "aten::group_norm" } },
         { "", { "aten::pow", "aten::mean", "aten::sub", "aten::rsqrt", "aten::mul" } },
     };
     for (const auto &[pattern, ops] : cases) {
@@ -100,6 +99,118 @@ TEST(ProfileFit, OtherPatterns)
         EXPECT_EQ(a.text(0, "pattern"), pattern);
         EXPECT_EQ(a.text(0, "kernel"), "");
     }
+}
+
+// The other kernels: by the operators in their order, alone and with what stands before.
+TEST(ProfileFit, OtherKernels)
+{
+    struct Want {
+        std::vector<const char *> ops;
+        const char *pattern, *kernel, *function;
+        int covers;
+    };
+    const Want wanted[] = {
+        { { "aten::layer_norm" },
+          "layer norm",
+          "kernmill-layernorm",
+          "kernmill_layernorm.layer_norm",
+          1 },
+        { { "aten::add", "aten::layer_norm" },
+          "layer norm",
+          "kernmill-layernorm",
+          "kernmill_layernorm.fused_add_layer_norm",
+          2 },
+        { { "aten::mul", "aten::neg", "aten::cat", "aten::mul", "aten::add" },
+          "rotary embedding",
+          "kernmill-rotary",
+          "kernmill_rotary.rotary",
+          5 },
+        { { "aten::mul", "aten::neg", "aten::stack", "aten::mul", "aten::add", "aten::cat" },
+          "rotary embedding",
+          "kernmill-rotary",
+          "kernmill_rotary.rotary",
+          5 },
+        { { "aten::silu", "aten::mul" },
+          "gated activation",
+          "kernmill-activation",
+          "kernmill_activation.silu_mul",
+          2 },
+        { { "aten::gelu", "aten::mul" },
+          "gated activation",
+          "kernmill-activation",
+          "kernmill_activation.gelu_mul or gelu_tanh_mul",
+          2 },
+        { { "aten::gelu" },
+          "activation",
+          "kernmill-activation",
+          "kernmill_activation.gelu or gelu_tanh",
+          1 },
+        { { "aten::mul", "aten::pow", "aten::mul", "aten::add", "aten::mul", "aten::tanh",
+            "aten::add", "aten::mul" },
+          "activation",
+          "kernmill-activation",
+          "kernmill_activation.gelu_new",
+          8 },
+    };
+    for (const Want &w : wanted) {
+        Trace t;
+        long long last = 0;
+        for (const char *name : w.ops) {
+            bool two = std::string(name) == "aten::mul" || std::string(name) == "aten::add";
+            t.op(0, name, 5000,
+                 two ? std::vector<Tensor>{ f32(last), f32(500) }
+                     : std::vector<Tensor>{ f32(last) },
+                 last + 1, FULL);
+            last++;
+        }
+        Answer a(t);
+        ASSERT_EQ(a.rows(), 1u) << w.function;
+        EXPECT_EQ(a.text(0, "pattern"), w.pattern);
+        EXPECT_EQ(a.text(0, "kernel"), w.kernel) << w.function;
+        EXPECT_EQ(a.text(0, "function"), w.function);
+        EXPECT_EQ(a.number(0, "covers"), w.covers) << w.function;
+    }
+}
+
+// Operators of a pattern in another order, or an activation that we do not have, are no promise.
+TEST(ProfileFit, OtherStepsDoNotFit)
+{
+    const std::map<std::string, std::vector<const char *>> cases = {
+        { "x * cos + rotate(x) * sin", { "aten::neg", "aten::cat", "aten::mul", "aten::add" } },
+        { "has silu and gelu", { "aten::mish", "aten::mul" } },
+        { "other steps", { "aten::pow", "aten::tanh", "aten::mul", "aten::add" } },
+    };
+    for (const auto &[why, ops] : cases) {
+        Trace t;
+        long long last = 0;
+        for (const char *name : ops) {
+            t.op(0, name, 5000, { f32(last) }, last + 1, FULL);
+            last++;
+        }
+        Answer a(t);
+        ASSERT_EQ(a.rows(), 1u) << why;
+        EXPECT_EQ(a.text(0, "kernel"), "") << why;
+        EXPECT_NE(a.text(0, "why").find(why), std::string::npos) << a.text(0, "why");
+    }
+}
+
+// A gradient in a module that computes more than the kernel does is not counted as the kernel's.
+TEST(ProfileFit, GradientsOfMixedModules)
+{
+    Trace t;
+    t.add(0, "kernmill::module Attention M.attn", 11000);
+    for (int i = 0; i < 2; i++) {
+        t.op(1, i ? "aten::softmax" : "aten::silu", 5000, { f32(10 * i) }, 10 * i + 1, FULL);
+        t.op(1, "aten::mm", 500, { f32(10 * i + 1) }, 10 * i + 2, FULL);
+    }
+    t.add(0, "autograd::engine::evaluate_function: SiluBackward0", 5000, {}, -1, 0, 0, 1);
+    t.add(1, "SiluBackward0", 5000);
+    t.op(2, "aten::silu_backward", 5000, { f32(300), f32(301) }, 302, FULL);
+    Answer a(t);
+    const json_t *kernel = json_array_get(json_object_get(a.all, "kernels"), 0);
+    EXPECT_STREQ(km_json_text_of(kernel, "name"), "kernmill-activation");
+    EXPECT_STREQ(km_json_text_of(kernel, "family"), "activation");
+    EXPECT_DOUBLE_EQ(km_json_number_of(kernel, "backward_us"), 0);
 }
 
 // A gradient has its module from the forward pass, bytes that are sure, and adds to what the kernel
