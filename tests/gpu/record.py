@@ -14,7 +14,8 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 
-PACKAGES = ["kernmill", "kernmill-rmsnorm", "torch", "transformers", "kernels", "huggingface_hub"]
+KERNELS = ["kernmill-rmsnorm", "kernmill-layernorm", "kernmill-activation", "kernmill-rotary"]
+PACKAGES = ["kernmill", *KERNELS, "torch", "transformers", "kernels", "huggingface_hub"]
 
 
 def nvidia_smi(field: str) -> list[str]:
@@ -38,7 +39,7 @@ def version(package: str) -> str | None:
 
 def library_digest(package: str) -> str:
     """Of the file that ran: which sources it came from is its kernel's digest, in the card."""
-    folder = pathlib.Path(importlib.util.find_spec(package).origin).parent
+    folder = pathlib.Path(importlib.util.find_spec(package.replace("-", "_")).origin).parent
     return hashlib.sha256(next(folder.glob("*.so")).read_bytes()).hexdigest()
 
 
@@ -61,7 +62,7 @@ def main() -> None:
             "system": platform.platform(),
         },
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "library_sha256": library_digest("kernmill_rmsnorm"),
+        "library_sha256": {name: library_digest(name) for name in KERNELS},
         "parts": {file.stem: part(file) for file in files},
     }
     print(json.dumps(document, indent=1))
