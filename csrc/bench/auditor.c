@@ -33,17 +33,6 @@ struct question {
     km_torch_tensor want[KM_RETURNS_MAX];
 };
 
-static bool find_cell(struct question *q, size_t number)
-{
-    for (size_t i = 0; i < q->s->suite->op_count; i++)
-        for (size_t j = 0; j < km_suite_cells(&q->s->suite->ops[i]); j++) {
-            q->cell = km_suite_cell(&q->s->suite->ops[i], j);
-            if (km_session_wants(q->s, &q->a, &q->cell) && number-- == 0)
-                return true;
-        }
-    return false;
-}
-
 static km_torch_tensor *make_inputs(struct question *q, bool widened, km_err *err)
 {
     km_torch_tensor *out = km_arena_array(&q->a, q->cell.op->input_count + 1, sizeof *out);
@@ -168,7 +157,8 @@ static json_t *answer(const km_session *s, const km_torch *t, const json_t *aske
     json_t *out = NULL;
     const char *name;
 
-    if (!find_cell(&q, (size_t)json_integer_value(json_object_get(asked, "cell"))))
+    if (!km_session_cell(s, &q.a, (size_t)json_integer_value(json_object_get(asked, "cell")),
+                         &q.cell))
         km_fail(err, KM_EBUG, "the auditor is asked about no cell");
     else if (refer(&q, seed, err) == 0) {
         out = json_object();

@@ -65,6 +65,22 @@ void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const cha
     c->why = km_arena_strndup(a, why, strcspn(why, "\n"));
 }
 
+int km_cell_begin(km_arena *a, const km_bench_options *o, km_cell_result *out, km_err *err)
+{
+    const km_suite_op *op = out->cell.op;
+
+    out->results = km_arena_array(a, op->call_count, sizeof *out->results);
+    if (!out->results)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < op->call_count; i++) {
+        const char *why = json_string_value(json_object_get(o->ended, op->calls[i].name));
+        out->results[i].call = &op->calls[i];
+        if (why)
+            km_set_state(a, &out->results[i], KM_CALL_FAILED, why);
+    }
+    return 0;
+}
+
 int km_prepare_for(km_arena *a, const km_torch *t, const km_cell *cell, km_call_result *c,
                    const km_torch_tensor *inputs, km_prepared *out, km_err *err)
 {
@@ -172,14 +188,14 @@ static int allocate(struct run *r, km_err *err)
     r->hashes = km_arena_array(r->a, inputs, sizeof *r->hashes);
     r->prepared = km_arena_array(r->a, op->call_count * sets, sizeof *r->prepared);
     r->results = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->results);
-    r->out->results = km_arena_array(r->a, op->call_count, sizeof *r->out->results);
     r->next = km_arena_array(r->a, op->call_count, sizeof *r->next);
     r->looks = km_arena_array(r->a, sets, sizeof *r->looks);
-    if (!r->looks || !r->hashes || !r->prepared || !r->results || !r->out->results || !r->next)
+    if (!r->looks || !r->hashes || !r->prepared || !r->results || !r->next)
         return km_fail_nomem(err);
+    if (km_cell_begin(r->a, r->o, r->out, err) < 0)
+        return err->code;
     for (size_t i = 0; i < op->call_count; i++) {
         r->next[i] = i * sets / op->call_count; /* where no other call has just been */
-        r->out->results[i].call = &op->calls[i];
         r->out->results[i].columns[KM_COLUMN_CALL].samples_us = km_arena_array(
             r->a, KM_BENCH_ROUNDS_MAX, sizeof(double));
         if (!r->out->results[i].columns[KM_COLUMN_CALL].samples_us)

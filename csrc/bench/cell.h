@@ -17,6 +17,8 @@
 #ifndef KERNMILL_BENCH_CELL_H
 #define KERNMILL_BENCH_CELL_H
 
+#include <jansson.h>
+
 #include "bench/audit.h"
 #include "bench/judge.h"
 #include "bench/nvml.h"
@@ -70,8 +72,10 @@ typedef struct {
 double km_now_us(void);
 
 typedef struct {
-    double budget_s; /* for the rounds of one cell */
-    double margin;   /* 0.01: smaller differences are none */
+    double budget_s;     /* for the rounds of one cell */
+    double margin;       /* 0.01: smaller differences are none */
+    const json_t *ended; /* calls that are not made, since they ended a process that made them in
+                            this cell: { name: what was said }; NULL: none */
 } km_bench_options;
 
 /* Inputs, orders and the sizes that nobody knows follow from the seed. Results for the auditor are

@@ -136,15 +136,8 @@ static int choose_sets(km_gpu_cell *r, km_err *err)
 
 static int allocate_results(km_gpu_cell *r, km_err *err)
 {
-    size_t calls = r->cell->op->call_count;
-
-    r->out->results = km_arena_array(r->a, calls, sizeof *r->out->results);
     r->out->discarded = km_arena_array(r->a, KM_BENCH_ROUNDS_MAX, sizeof *r->out->discarded);
-    if (!r->out->results || !r->out->discarded)
-        return km_fail_nomem(err);
-    for (size_t i = 0; i < calls; i++)
-        r->out->results[i].call = &r->cell->op->calls[i];
-    return 0;
+    return r->out->discarded ? km_cell_begin(r->a, r->o, r->out, err) : km_fail_nomem(err);
 }
 
 static int allocate(km_gpu_cell *r, km_err *err)

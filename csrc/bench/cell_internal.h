@@ -13,6 +13,10 @@
  * have several lines, of which the first is kept. */
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why);
 
+/* Its calls' results, none of them measured. Those that ended a process have failed. Errors:
+ * KM_ENOMEM. */
+int km_cell_begin(km_arena *a, const km_bench_options *o, km_cell_result *out, km_err *err);
+
 /* Whether the call takes part: it neither fails nor spoils what the others are given. */
 bool km_takes_part(const km_call_result *c);
 

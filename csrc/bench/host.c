@@ -34,11 +34,12 @@ static json_t *with_session(const km_session *s, const km_torch *t, const km_cel
     return cell;
 }
 
-static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
-                       km_arena *a, km_err *err)
+static int measure_one(const km_session *s, const km_torch *t, const km_cell *cell,
+                       const json_t *ended, int fd, km_arena *a, km_err *err)
 {
     const char *text = km_arena_printf(a, "%s %s", cell->op->name, km_cell_text(a, cell));
     km_cell_result result;
+    km_bench_options options = s->options;
     km_ticket ticket;
     km_audit audit = { .channel = fd, .results = s->results };
     double start_us = km_now_us();
@@ -48,7 +49,8 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
         return km_fail_nomem(err);
     if (km_channel_announce(fd, "starts", text, &ticket, err) < 0)
         return err->code;
-    rc = km_cell_measure(a, t, cell, &s->options, ticket.seed, &audit, &result, err);
+    options.ended = ended;
+    rc = km_cell_measure(a, t, cell, &options, ticket.seed, &audit, &result, err);
     /* a definition's own function that fails here costs its cells, not the others */
     if ((rc == KM_ECHILD || rc == KM_ENOENT || rc == KM_EFORMAT) &&
         km_rule_without_reference(a, &result, err->message))
@@ -61,12 +63,17 @@ static int measure_one(const km_session *s, const km_torch *t, const km_cell *ce
         fd, with_session(s, t, &result, start_us, ticket.word, audit.calls, km_cell_json(&result)));
 }
 
-static int measure_cell(const km_session *s, const km_torch *t, const km_cell *cell, int fd,
-                        km_err *err)
+/* `number` is counted over the cells that are wanted. */
+static int measure_cell(const km_session *s, const km_torch *t, const km_cell *cell, size_t *number,
+                        int fd, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    int rc = km_session_wants(s, &a, cell) ? measure_one(s, t, cell, fd, &a, err) : 0;
+    size_t n = *number;
+    int rc = 0;
 
+    *number += km_session_wants(s, &a, cell);
+    if (*number > n && n >= s->first)
+        rc = measure_one(s, t, cell, n == s->first ? s->ended : NULL, fd, &a, err);
     km_arena_release(&a);
     return rc;
 }
@@ -104,12 +111,13 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
 {
     km_torch t;
     km_gpu gpu;
+    size_t number = 0;
     int rc = km_host_open(s, s->libraries, callables, &t, &gpu, err);
 
     for (size_t i = 0; i < s->suite->op_count && rc == 0; i++)
         for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]) && rc == 0; j++) {
             km_cell cell = km_suite_cell(&s->suite->ops[i], j);
-            rc = measure_cell(s, &t, &cell, fd, err);
+            rc = measure_cell(s, &t, &cell, &number, fd, err);
         }
     return rc;
 }
@@ -122,7 +130,7 @@ void km_host_run(const km_session *s, int fd, const struct km_callables *callabl
         km_auditor_run(s, fd, callables);
         return;
     }
-    km_watch_start(fd);
+    km_watch_start(fd, s->watch);
     if (measure_all(s, fd, callables, &err) < 0)
         km_channel_send_error(fd, &err);
 }
@@ -140,12 +148,13 @@ static json_t *list_of(const char *const *items)
 
 char *km_session_text(const km_session *s)
 {
-    json_t *o = json_pack("{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f,s:f,s:b,s:i}", "incumbent",
-                          s->incumbent, "candidate", s->candidate, "suite", s->suite->path,
-                          "filter", s->filter, "torch", s->torch_folder, "device", s->device,
-                          "libraries", list_of(s->audits ? s->reference_libraries : s->libraries),
-                          "budget_s", s->options.budget_s, "margin", s->options.margin, "start_us",
-                          s->start_us, "audits", (int)s->audits, "results", s->results);
+    json_t *o = json_pack(
+        "{s:s?,s:s?,s:s,s:s?,s:s,s:s?,s:o,s:f,s:f,s:f,s:b,s:i,s:i,s:I,s:O?}", "incumbent",
+        s->incumbent, "candidate", s->candidate, "suite", s->suite->path, "filter", s->filter,
+        "torch", s->torch_folder, "device", s->device, "libraries",
+        list_of(s->audits ? s->reference_libraries : s->libraries), "budget_s", s->options.budget_s,
+        "margin", s->options.margin, "start_us", s->start_us, "audits", (int)s->audits, "results",
+        s->results, "watch", s->watch, "first", (json_int_t)s->first, "ended", s->ended);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
     json_decref(o);
@@ -176,6 +185,9 @@ static int serve(const json_t *o, int fd, const struct km_callables *callables, 
         .reference_libraries = paths,
         .audits = json_is_true(json_object_get(o, "audits")),
         .results = (int)json_integer_value(json_object_get(o, "results")),
+        .watch = (int)json_integer_value(json_object_get(o, "watch")),
+        .first = (size_t)json_integer_value(json_object_get(o, "first")),
+        .ended = json_object_get(o, "ended"),
         .options = { .budget_s = json_number_value(json_object_get(o, "budget_s")),
                      .margin = json_number_value(json_object_get(o, "margin")) },
     };

@@ -13,6 +13,7 @@
 #include "bench/channel.h"
 #include "bench/child.h"
 #include "bench/guard.h"
+#include "bench/watch.h"
 #include "formats/json.h"
 
 bool km_session_wants(const km_session *s, km_arena *a, const km_cell *cell)
@@ -36,12 +37,25 @@ size_t km_session_count(const km_session *s)
     return n;
 }
 
+bool km_session_cell(const km_session *s, km_arena *a, size_t number, km_cell *out)
+{
+    for (size_t i = 0; i < s->suite->op_count; i++)
+        for (size_t j = 0; j < km_suite_cells(&s->suite->ops[i]); j++) {
+            *out = km_suite_cell(&s->suite->ops[i], j);
+            if (km_session_wants(s, a, out) && number-- == 0)
+                return true;
+        }
+    return false;
+}
+
 /* The parent's side of a session. */
 struct reader {
-    const km_session *s;
+    km_session *s;
     const km_guard *guard;
     km_child measuring, auditor; /* the second is started when the first cell is measured */
     char cell[512];              /* the one that is being measured */
+    bool failed;                 /* the child has said that it failed in it */
+    json_t *ended;               /* the calls that ended the process in it */
     km_ticket ticket, audit;     /* its own, and of the inputs that it is audited on */
     size_t done, total;
 };
@@ -70,7 +84,7 @@ static int end_slow(struct reader *r, int ms, km_err *err)
     return err ? err->code : KM_ETIME;
 }
 
-static int take_error(const struct reader *r, const json_t *line, km_err *err)
+static int take_error(struct reader *r, const json_t *line, km_err *err)
 {
     int code = (int)json_integer_value(json_object_get(line, "error"));
     const char *hint = json_string_value(json_object_get(line, "hint"));
@@ -80,6 +94,7 @@ static int take_error(const struct reader *r, const json_t *line, km_err *err)
             message ? message : "it failed");
     if (hint && *hint)
         km_hint(err, "%s", hint);
+    r->failed = *r->ticket.word && code == KM_ECHILD;
     return code < 0 ? code : KM_ECHILD;
 }
 
@@ -156,6 +171,7 @@ static int take_cell(struct reader *r, json_t *line, km_err *err)
     if (km_guard_check(r->guard, err) < 0)
         return err->code;
     r->done++;
+    json_object_clear(r->ended);
     return r->s->on_cell(r->s->context, line, err);
 }
 
@@ -194,28 +210,82 @@ static int read_lines(struct reader *r, km_err *err)
     return rc;
 }
 
-static int end_children(struct reader *r, int rc, km_err *err)
-{
-    int status = km_child_end(&r->measuring, rc < 0);
+/* ---- when the child is gone ---- */
 
-    km_child_end(&r->auditor, true); /* it is idle, or has given no answer */
-    if (rc < 0)
-        return rc;
-    if (WIFSIGNALED(status)) {
-        km_fail(err, KM_ECHILD, "%s ended the process (signal %d)", subject(r), WTERMSIG(status));
-        return km_hint(err, "is the schema in the suite the operator's own?");
-    }
-    if (r->done < r->total)
-        return km_fail(err, KM_ECHILD, "%s ended the process", subject(r));
-    return 0;
+/* How it ended, for an error and for the record. */
+static void tell_end(const struct reader *r, int status, const km_err *said, char *out, size_t room)
+{
+    size_t n = strlen(r->cell);
+
+    if (r->failed) /* the line is known where it is read */
+        snprintf(out, room, "%.400s",
+                 said->message + (strncmp(said->message, r->cell, n) == 0 ? n + 2 : 0));
+    else if (WIFSIGNALED(status))
+        snprintf(out, room, "ended the process (signal %d)", WTERMSIG(status));
+    else
+        snprintf(out, room, "ended the process (exit code %d)", WEXITSTATUS(status));
 }
 
-static int run(const km_session *s, const km_guard *guard, km_err *err)
+/* Whether the call of this name can be left out: the cell's, and not its reference. */
+static bool can_do_without(const struct reader *r, const char *call)
+{
+    km_arena a = KM_ARENA_INIT;
+    km_cell cell;
+    bool there = false;
+
+    if (*r->ticket.word && !json_object_get(r->ended, call) &&
+        km_session_cell(r->s, &a, r->done, &cell))
+        for (size_t i = 0; i < cell.op->call_count; i++)
+            there |= i != km_suite_reference_index(cell.op) &&
+                     strcmp(cell.op->calls[i].name, call) == 0;
+    km_arena_release(&a);
+    return there;
+}
+
+/* True when the cell is to be measured again, without the call that ended the process. Else *rc is
+ * what the session ends with. */
+static bool goes_on(struct reader *r, int *rc, km_err *err)
+{
+    int status = km_child_end(&r->measuring, *rc < 0);
+    char call[256], how[512];
+
+    km_watch_take(r->s->watch, call, sizeof call);
+    if ((*rc < 0 && !r->failed) || (*rc == 0 && r->done == r->total && !WIFSIGNALED(status)))
+        return false;
+    tell_end(r, status, err, how, sizeof how);
+    if (can_do_without(r, call) && json_object_set_new(r->ended, call, json_string(how)) == 0) {
+        r->s->first = r->done;
+        r->s->ended = r->ended;
+        r->failed = false;
+        r->ticket = (km_ticket){ 0 };
+        *r->cell = '\0';
+        *rc = 0;
+        return true;
+    }
+    if (*rc < 0 && *call && !*err->hint)
+        km_hint(err, "the call that was made last is '%s'", call);
+    if (*rc == 0) {
+        *rc = km_fail(err, KM_ECHILD, "%s%s%s%s %s", subject(r), *call ? ": '" : "", call,
+                      *call ? "'" : "", how);
+        km_hint(err, "is the schema in the suite the operator's own?");
+    }
+    return false;
+}
+
+static int run(km_session *s, const km_guard *guard, km_err *err)
 {
     struct reader r = { .s = s, .guard = guard, .total = km_session_count(s) };
-    int rc = km_child_start(s, &r.measuring, err);
+    int rc;
 
-    return rc < 0 ? rc : end_children(&r, read_lines(&r, err), err);
+    r.ended = json_object();
+    do {
+        rc = km_child_start(s, &r.measuring, err);
+        if (rc == 0)
+            rc = read_lines(&r, err);
+    } while (goes_on(&r, &rc, err));
+    km_child_end(&r.auditor, true); /* it is idle, or has given no answer */
+    json_decref(r.ended);
+    return rc;
 }
 
 int km_session_run(const km_session *s, km_err *err)
@@ -226,11 +296,14 @@ int km_session_run(const km_session *s, km_err *err)
     int rc = km_guard_take(&a, s, &guard, err);
 
     own.results = memfd_create("kernmill-results", 0); /* the children inherit it */
+    own.watch = km_watch_make();
     if (rc == 0)
-        rc = own.results < 0 ? km_fail_errno(err, errno, "unable to share memory")
-                             : run(&own, &guard, err);
+        rc = own.results < 0 || own.watch < 0 ? km_fail_errno(err, errno, "unable to share memory")
+                                              : run(&own, &guard, err);
     if (own.results >= 0)
         close(own.results);
+    if (own.watch >= 0)
+        close(own.watch);
     km_arena_release(&a);
     return rc;
 }

@@ -386,6 +386,22 @@ static int crashes(km_call *c)
 }
 KM_KERNEL(crashes)
 
+/* Honest to few rows. */
+static int aborts(km_call *c)
+{
+    if (km_arg_tensor(c, 0)->sizes[0] == 64)
+        abort();
+    return honest(c);
+}
+KM_KERNEL(aborts)
+
+static int leaves(km_call *c)
+{
+    _exit(3);
+    return honest(c);
+}
+KM_KERNEL(leaves)
+
 static const km_op ops[] = {
     { "honest(Tensor x) -> Tensor", .cpu = &honest_kernel },
     { "stale(Tensor x) -> Tensor", .cpu = &stale_kernel },
@@ -407,5 +423,7 @@ static const km_op ops[] = {
     { "hangs(Tensor x) -> Tensor", .cpu = &hangs_kernel },
     { "raises(Tensor x) -> Tensor", .cpu = &raises_kernel },
     { "crashes(Tensor x) -> Tensor", .cpu = &crashes_kernel },
+    { "aborts(Tensor x) -> Tensor", .cpu = &aborts_kernel },
+    { "leaves(Tensor x) -> Tensor", .cpu = &leaves_kernel },
 };
 KM_OPS(ops)

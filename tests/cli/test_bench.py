@@ -148,11 +148,49 @@ def test_a_reference_that_fails_where_no_candidate_is(kernmill, suite, tmp_path)
     assert json.loads(answer.out)["reason"].startswith("not audited: ")
 
 
-# A crash costs an error that names the cell, and exit code 4.
+# A crash costs the candidate its cell and nobody else's: the cell is measured again without it, and the others after it.
 def test_a_candidate_that_crashes(kernmill, suite):
-    answer = bench(kernmill, suite("crashes"))
+    answer = bench(kernmill, "--json", suite("honest", "crashes", "aborts", "leaves"))
+    assert answer.code == 1, answer.err
+    assert len(answer.json["cells"]) == 2
+    ends = [{"crashes": "signal 11", "leaves": "exit code 3"}]
+    ends.append(ends[0] | {"aborts": "signal 6"})
+    for cell, expected in zip(answer.json["cells"], ends, strict=True):
+        calls = {call["name"]: call for call in cell["calls"]}
+        for name, call in calls.items():
+            if name in expected:
+                assert (call["state"], call["why"]) == ("failed", f"ended the process ({expected[name]})")
+            else:
+                assert call["state"] == "right" and cell["audit"] is None
+        assert calls["honest"]["columns"]["call"]["ratio"] and not calls["crashes"]["columns"]
+
+
+# Without the reference there is nothing to measure: an error names the cell and the call.
+def test_a_reference_that_crashes(kernmill, suite):
+    path = suite("crashes")
+    replace(path, 'reference = "torch"', 'reference = "crashes"')
+    answer = bench(kernmill, path)
     assert (answer.code, answer.out) == (4, "")
-    assert "error: the cell 'neg rows=7 columns=33 float32' ended the process (signal 11)\n" in answer.err
+    assert (
+        "error: the cell 'neg rows=7 columns=33 float32': 'crashes' ended the process (signal 11)\n"
+        in answer.err
+    )
+
+
+CRASHING = "import os\ndef neg(x):\n    os.abort()\n"
+
+
+# The same from Python.
+def test_a_python_candidate_that_crashes(kernmill, suite, tmp_path):
+    path = suite("honest")
+    (tmp_path / "peers.py").write_text(CRASHING)
+    path.write_text(path.read_text() + '[op.neg.calls.python]\npython = "peers.py:neg"\narguments = ["x"]\n')
+    answer = bench(kernmill, "--json", "--filter", "rows=7 ", path)
+    assert answer.code == 1 and states(answer) == {
+        "torch": {"right"},
+        "honest": {"right"},
+        "python": {"failed"},
+    }
 
 
 # A call that never returns is named when its time is over.
