@@ -15,11 +15,14 @@
 #define GRAIN_ELEMENTS 16384 /* elements worth a thread */
 #define HELD_COLUMNS   8192  /* of a row that is converted to float once, on the stack */
 
-/* Rows in one partial sum of dweight and dbias: at most 64 parts, whatever the number of threads.
- */
+/* Rows in one partial sum of dweight and dbias, whatever the number of threads: a float holds the
+ * sum of so many, and doubles add what they give. The partial sums take a thousandth of what dy
+ * takes in float32. */
 static int64_t rows_of_part(int64_t rows)
 {
-    return rows <= 64 * 64 ? 64 : (rows + 63) / 64;
+    int64_t each = (rows + 63) / 64;
+
+    return each < 64 ? 64 : each < 1024 ? each : 1024;
 }
 
 #define KM_ISA baseline

@@ -69,6 +69,18 @@ def test_against_finite_differences(kernel, device):
     assert abs((value(1e-2) - value(-1e-2)) / 2e-2 - want) <= 1e-2 * max(abs(want), 1)
 
 
+# Sums over rows keep float32's digits however many rows there are: of equal terms, whose roundings do not cancel.
+def test_sums_over_many_rows(kernel):
+    x = torch.randn(1, 8).expand(1 << 20, 8)
+    dy = torch.full((1, 8), 0.1).expand(1 << 20, 8)
+    weight, bias = (torch.ones(8).requires_grad_() for _ in range(2))
+    got = torch.autograd.grad(kernel.layer_norm(x, weight, bias), [weight, bias], dy)
+    one = F.layer_norm(x[:1].double(), (8,))[0]
+    want = [t * dy[0].double() * (1 << 20) for t in (one, torch.ones(8))]
+    for a, b in zip(got, want, strict=True):
+        assert ((a.double() - b).abs() <= 3e-6 * b.abs()).all()
+
+
 @pytest.mark.parametrize("columns", [512, 511, 12000])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_fused_add(kernel, device, dtype, columns):

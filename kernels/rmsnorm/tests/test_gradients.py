@@ -40,6 +40,20 @@ def test_as_close_to_float64_as_eager(kernel, worst, device, dtype, columns):
         assert error(a, c) <= 1.1 * error(b, c) + floor
 
 
+# Sums over rows keep float32's digits however many rows there are: of equal terms, whose roundings do not cancel.
+def test_sums_over_many_rows(kernel):
+    x = torch.randn(1, 8).expand(1 << 20, 8)
+    dy = torch.full((1, 8), 0.1).expand(1 << 20, 8)
+    weight = torch.ones(8).requires_grad_()
+    got = torch.autograd.grad(kernel.rms_norm(x, weight), [weight], dy)
+    (row,) = grads(
+        lambda w: reference(x[:1].double(), w, rounding="single"), [weight.double()], dy[:1].double()
+    )
+    want = [row * (1 << 20)]
+    for a, b in zip(got, want, strict=True):
+        assert ((a.double() - b).abs() <= 3e-6 * b.abs()).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_fused_add(kernel, device, dtype):
     shape = (3, 7, 512)
