@@ -221,9 +221,9 @@ static void tell_end(const struct reader *r, int status, const km_err *said, cha
         snprintf(out, room, "%.400s",
                  said->message + (strncmp(said->message, r->cell, n) == 0 ? n + 2 : 0));
     else if (WIFSIGNALED(status))
-        snprintf(out, room, "ended the process (signal %d)", WTERMSIG(status));
+        snprintf(out, room, "the process ended (signal %d)", WTERMSIG(status));
     else
-        snprintf(out, room, "ended the process (exit code %d)", WEXITSTATUS(status));
+        snprintf(out, room, "the process ended (exit code %d)", WEXITSTATUS(status));
 }
 
 /* Whether the call of this name can be left out: the cell's, and not its reference. */
@@ -265,7 +265,7 @@ static bool goes_on(struct reader *r, int *rc, km_err *err)
     if (*rc < 0 && *call && !*err->hint)
         km_hint(err, "the call that was made last is '%s'", call);
     if (*rc == 0) {
-        *rc = km_fail(err, KM_ECHILD, "%s%s%s%s %s", subject(r), *call ? ": '" : "", call,
+        *rc = km_fail(err, KM_ECHILD, "%s%s%s%s: %s", subject(r), *call ? ": '" : "", call,
                       *call ? "'" : "", how);
         km_hint(err, "is the schema in the suite the operator's own?");
     }

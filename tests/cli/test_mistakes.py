@@ -106,7 +106,7 @@ def test_no_test_is_selected(kernmill, repository):
 # Which test failed is said, with --quiet, too.
 def test_failures_are_named(kernmill, repository):
     (repository / "tests/test_wrong.py").write_text("def test_wrong():\n    assert False\n")
-    answer = kernmill("test", "--cpu", "--wheel-only", "-q", repository, env=TOOLS)
+    answer = kernmill("test", "--cpu", "--wheel-only", "-q", "-k", "wrong", repository, env=TOOLS)
     assert answer.code == 1 and "\n  failed tests/test_wrong.py::test_wrong\n" in answer.out
 
 
