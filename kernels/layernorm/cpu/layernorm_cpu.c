@@ -16,13 +16,13 @@
 #define HELD_COLUMNS   8192  /* of a row that is converted to float once, on the stack */
 
 /* Rows in one partial sum of dweight and dbias, whatever the number of threads: a float holds the
- * sum of so many, and doubles add what they give. The partial sums take a thousandth of what dy
+ * sum of so many, and doubles add what they give. The partial sums take a 256th of what dy
  * takes in float32. */
 static int64_t rows_of_part(int64_t rows)
 {
     int64_t each = (rows + 63) / 64;
 
-    return each < 64 ? 64 : each < 1024 ? each : 1024;
+    return each < 64 ? 64 : each < 256 ? each : 256;
 }
 
 #define KM_ISA baseline

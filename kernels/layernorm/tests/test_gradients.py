@@ -78,7 +78,7 @@ def test_sums_over_many_rows(kernel):
     one = F.layer_norm(x[:1].double(), (8,))[0]
     want = [t * dy[0].double() * (1 << 20) for t in (one, torch.ones(8))]
     for a, b in zip(got, want, strict=True):
-        assert ((a.double() - b).abs() <= 3e-6 * b.abs()).all()
+        assert ((a.double() - b).abs() <= 1e-5 * b.abs()).all()
 
 
 @pytest.mark.parametrize("columns", [512, 511, 12000])

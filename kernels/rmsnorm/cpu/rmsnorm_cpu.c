@@ -15,13 +15,13 @@
 #define GRAIN_ELEMENTS 16384 /* elements worth a thread */
 
 /* Rows in one partial sum of dweight, whatever the number of threads: a float holds the sum
- * of so many, and doubles add what they give. The partial sums take a thousandth of what dy takes
+ * of so many, and doubles add what they give. The partial sums take a 256th of what dy takes
  * in float32. */
 static int64_t rows_of_part(int64_t rows)
 {
     int64_t each = (rows + 63) / 64;
 
-    return each < 64 ? 64 : each < 1024 ? each : 1024;
+    return each < 64 ? 64 : each < 256 ? each : 256;
 }
 
 #define KM_ISA baseline
