@@ -40,9 +40,26 @@ def device(request) -> str:
     return request.param
 
 
+RUNS = {
+    "bfloat16": ["--dtype", "bfloat16"],
+    "with kernels": ["--use"],
+    "Bert": ["--model", "Bert"],
+    "training": ["--train"],
+    "compiled": ["--compile"],
+}
+
+
 @pytest.fixture(scope="module")
-def qwen3(kernmill, device) -> dict:
-    return profile(kernmill, "--device", device, "--dtype", "bfloat16")
+def runs(kernmill, device) -> dict[str, dict]:
+    """The documents of all runs, two at a time: most of each is spent importing."""
+    with ThreadPoolExecutor(2) as pool:
+        found = pool.map(lambda words: profile(kernmill, "--device", device, *words), RUNS.values())
+        return dict(zip(RUNS, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def qwen3(runs) -> dict:
+    return runs["bfloat16"]
 
 
 # Two norms of the hidden state in a layer and one at the end, all but the first behind a residual; one of the
@@ -103,8 +120,8 @@ def test_the_sums_are_right(qwen3, device):
 
 
 # What was promised to fit does, and is no chain any more.
-def test_with_the_kernels_in_place(kernmill, device):
-    document = profile(kernmill, "--device", device, "--use")
+def test_with_the_kernels_in_place(runs):
+    document = runs["with kernels"]
     calls = {
         row["name"]: (row["class"], row["calls"]) for row in document["ops"] if "kernmill_" in row["name"]
     }
@@ -117,8 +134,8 @@ def test_with_the_kernels_in_place(kernmill, device):
 
 
 # A BERT's norms stand behind residuals, but for that of the embeddings and that of the head; its activation alone.
-def test_other_families(kernmill, device):
-    document = profile(kernmill, "--device", device, "--model", "Bert")
+def test_other_families(runs):
+    document = runs["Bert"]
     assert fitted(document) == {
         "kernmill_layernorm.fused_add_layer_norm": STEPS * 2 * LAYERS,
         "kernmill_layernorm.layer_norm": STEPS * 2,
@@ -130,8 +147,8 @@ def test_other_families(kernmill, device):
 
 
 # A gradient is credited to the module that it is the gradient of.
-def test_training(kernmill, device):
-    document = profile(kernmill, "--device", device, "--train")
+def test_training(runs):
+    document = runs["training"]
     backward = [row for row in document["chains"] if row["backward"] and row["module"] == "Qwen3RMSNorm"]
     assert backward and all(row["bytes_by"] == "largest tensors" for row in backward)
     kernels = {row["family"]: row for row in document["kernels"]}
@@ -140,8 +157,8 @@ def test_training(kernmill, device):
 
 
 # Our ranges around modules must not break a graph that has to be whole.
-def test_compiled_whole(kernmill):
-    assert profile(kernmill, "--compile")["total_us"] > 0
+def test_compiled_whole(runs):
+    assert runs["compiled"]["total_us"] > 0
 
 
 # For people: within 100 columns, the result alone on stdout, and what the script prints beside it.
