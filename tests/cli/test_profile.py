@@ -126,8 +126,8 @@ def test_with_the_kernels_in_place(runs):
         row["name"]: (row["class"], row["calls"]) for row in document["ops"] if "kernmill_" in row["name"]
     }
     assert calls == {
-        "kernmill_rmsnorm::_rms_norm_fwd": ("custom", STEPS * (4 * LAYERS + 1)),
-        "kernmill_rotary::_rotary_fwd": ("custom", STEPS * LAYERS),
+        "kernmill_rmsnorm::_rms_norm_fwd": ("custom", STEPS * (2 * LAYERS + 1)),
+        "kernmill_rotary::_qk_norm_rotary_fwd": ("custom", STEPS * LAYERS),
         "kernmill_activation::_act_mul_fwd": ("custom", STEPS * LAYERS),
     }
     assert fitted(document) == {} and document["kernels"] == []
