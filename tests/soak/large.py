@@ -3,9 +3,9 @@
     python3 large.py [--device cpu|cuda] [--memory GB] [OPERATOR...]
 
 Forward, in place and backward of all four kernels, one after the other. Every word is compared with Transformers'
-formula, or one that keeps its digits, in chunks; the rows around 2^30, 2^31 and 2^32 elements, the first and the last with float64, and with a
-small launch of the same rows, bit by bit; weight gradients, in float32, with float64 sums over all rows, so close
-that rows which a wrapped index loses would be missed. What needs more memory than there is, or than --memory says,
+formula, or one that keeps its digits, in chunks; the rows around 2^30, 2^31 and 2^32 elements, the first and the
+last with float64, and with a small launch of the same rows, bit by bit; weight gradients, in float32, with float64
+sums over all rows, so close that rows which a wrapped index loses would be missed. What needs more memory than there is, or than --memory says,
 is not run and said so: most take 9 to 20 GB on the CPU, and up to 45 GB on a GPU.
 
 It needs torch, the four packages, and same_bits/ beside it.

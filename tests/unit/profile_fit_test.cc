@@ -4,6 +4,17 @@
 namespace
 {
 
+// Operators each of which reads what the one before it wrote.
+void add_chain(Trace &t, const std::vector<const char *> &ops)
+{
+    long long last = 0;
+
+    for (const char *name : ops) {
+        t.op(0, name, 5000, { f32(last) }, last + 1, FULL);
+        last++;
+    }
+}
+
 // ---- which kernel fits ----
 
 // Alike chains of different layers are one row, and the one with a residual is another.
@@ -89,11 +100,7 @@ TEST(ProfileFit, OtherPatterns)
     };
     for (const auto &[pattern, ops] : cases) {
         Trace t;
-        long long last = 0;
-        for (const char *name : ops) {
-            t.op(0, name, 5000, { f32(last) }, last + 1, FULL);
-            last++;
-        }
+        add_chain(t, ops);
         Answer a(t);
         ASSERT_EQ(a.rows(), 1u) << pattern;
         EXPECT_EQ(a.text(0, "pattern"), pattern);
@@ -182,11 +189,7 @@ TEST(ProfileFit, OtherStepsDoNotFit)
     };
     for (const auto &[why, ops] : cases) {
         Trace t;
-        long long last = 0;
-        for (const char *name : ops) {
-            t.op(0, name, 5000, { f32(last) }, last + 1, FULL);
-            last++;
-        }
+        add_chain(t, ops);
         Answer a(t);
         ASSERT_EQ(a.rows(), 1u) << why;
         EXPECT_EQ(a.text(0, "kernel"), "") << why;

@@ -32,9 +32,8 @@ enum {
 /* Up to so many vectors, more and smaller blocks reach more multiprocessors. */
 #define FEW_VECTORS ((int64_t)64 << 10)
 /* Bytes of all inputs up to which, and from which on, a block asks for its own before the
- * predecessor has ended. Few are there when it has; in between it may be writing what is asked for,
- * which costs a tenth; more than that does not stay in L2, so that it is not writing what is read
- * first. */
+ * predecessor has ended. In between the predecessor may be writing them, and that costs a tenth;
+ * what is more does not stay in L2, so that what is read first was written long ago. */
 #define FEW_BYTES  ((int64_t)8 << 20)
 #define MANY_BYTES ((int64_t)32 << 20)
 

@@ -11,9 +11,10 @@
  *         gives the same bits whatever else is in the launch, aligned or not.
  *
  * Why:    two vectors a thread keep enough loads in flight with few registers, so that many threads
- *         are there: 178 us at 32768 x 4096 bfloat16 with 40 registers, 201 us with 64 (H100, a
- * copy takes 178). They are unpacked two elements at a time. Each warp adds around a value of its
- *         own, which keeps the digits that mean(x^2) - mean(x)^2 would lose, and costs one barrier.
+ *         are there: 179 us at 32768 x 4096 bfloat16 with 40 registers, 201 us with 64 (H100;
+ *         a copy takes 178). They are unpacked two elements at a time. Each warp adds around a
+ *         value of its own, which keeps the digits that mean(x^2) - mean(x)^2 would lose, and costs
+ *         one barrier.
  *
  * Entry points: [add_]layer_norm_<dtype>_<threads>x<vectors>, layer_norm_<dtype>_again (rows that
  * no registers hold) and _any (element by element). The readable form of what they compute is
