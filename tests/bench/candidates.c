@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { ROWS = 7 };
@@ -291,17 +293,18 @@ static int swaps(km_call *c)
 }
 KM_KERNEL(swaps)
 
-/* Leaves the work to a thread and returns. */
+/* Leaves the work to a thread and returns. The thread has a copy of x and keeps y: it writes late,
+ * never to memory that is gone. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct {
-        const float *x;
-        float *y;
+        km_torch_tensor kept;
+        float *x, *y;
         int64_t n;
     } work[64];
     int first, count;
-} queue = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, { { NULL, NULL, 0 } }, 0, 0 };
+} queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER };
 
 static void *serve(void *unused)
 {
@@ -310,7 +313,10 @@ static void *serve(void *unused)
     for (;;) {
         while (!queue.count)
             pthread_cond_wait(&queue.more, &queue.lock);
-        negate(queue.work[queue.first].x, queue.work[queue.first].y, queue.work[queue.first].n);
+        __typeof__(queue.work[0]) w = queue.work[queue.first];
+        negate(w.x, w.y, w.n);
+        free(w.x);
+        aoti_torch_delete_tensor_object(w.kept);
         queue.first = (queue.first + 1) % 64;
         queue.count--;
     }
@@ -322,16 +328,21 @@ static int defers(km_call *c)
     static pthread_t thread;
     const km_tensor *x = km_arg_tensor(c, 0);
     km_tensor *y = km_empty_like(c, x);
+    size_t bytes = (size_t)x->numel * sizeof(float);
+    __typeof__(queue.work[0]) w = { NULL, malloc(bytes), y ? y->data : NULL, x->numel };
 
-    if (!y || (!thread && pthread_create(&thread, NULL, serve, NULL) != 0))
+    if (!y || !w.x || (!thread && pthread_create(&thread, NULL, serve, NULL) != 0))
         return KM_FAILED;
+    if (aoti_torch_new_tensor_handle(y->handle, &w.kept) != 0)
+        return km_error(c, "unable to keep the result");
+    memcpy(w.x, x->data, bytes);
     pthread_mutex_lock(&queue.lock);
-    if (queue.count == 64) {
+    while (queue.count == 64) {
         pthread_mutex_unlock(&queue.lock);
-        return honest(c);
+        sched_yield();
+        pthread_mutex_lock(&queue.lock);
     }
-    queue.work[(queue.first + queue.count++) % 64] = (__typeof__(queue.work[0])){ x->data, y->data,
-                                                                                  x->numel };
+    queue.work[(queue.first + queue.count++) % 64] = w;
     pthread_cond_signal(&queue.more);
     pthread_mutex_unlock(&queue.lock);
     return km_return(c, 0, y);
