@@ -171,15 +171,17 @@ __device__ __forceinline__ void finish(float (&e)[N], const statistics &t, const
     }
 }
 
-/* Two elements, with the vectors that load_early gave; they are its elements from k on. */
-template <class T>
+/* Two elements, with the vectors that load_early gave; they are its elements from k on.
+ * MAY_BE_LATE: else weight and bias have T, and the code for the other case would be half of a
+ * large kernel. */
+template <class T, bool MAY_BE_LATE>
 __device__ __forceinline__ void finish_pair(float (&e)[2], const layer_norm_forward_args &a,
                                             const statistics &t, long long at, int k,
                                             const packed<T> &weight, const packed<T> &bias)
 {
     float w[2], b[2];
 
-    if (reads_late<T>(a)) {
+    if (MAY_BE_LATE && reads_late<T>(a)) {
         load_late<float>(w, a.weight, NO_WEIGHT, a, at + k);
         load_late<float>(b, a.bias, NO_BIAS, a, at + k);
     } else {

@@ -14,11 +14,14 @@ KM_IMAGE(layernorm)
 KM_IMAGE(layernorm_long)
 KM_IMAGE(layernorm_backward)
 
-enum { HELD = 8192 /* vectors of a row that a block's registers can hold */ };
+enum {
+    HELD = 8192, /* vectors of a row that a block's registers can hold */
+    MIXED = 2048 /* the same of a row that has weights of another dtype */
+};
 
 /* ---- forward: which kernel ---- */
 
-enum { SHAPES = 8, ADD_SHAPES = 6 };
+enum { SHAPES = 10, SUM_SHAPES = 6 /* that have a kernel for x + residual */ };
 
 /* Bytes of x from which on, and up to which, something pays. */
 typedef struct {
@@ -44,7 +47,9 @@ static const struct {
     { 256, 128, 1, 128, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
     { 512, 256, 1, 256, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
     { 1024, 512, 1, 512, 0, { MIB(8), MIB(64) }, { MIB(4), MIB(32) } },
+    { 1536, 768, 1, 768, 0, { MIB(8), MIB(64) }, NEVER },
     { 2048, 1024, 1, 1024, 0, { MIB(8), MIB(64) }, NEVER },
+    { 4096, 512, 1, 512, 0, { MIB(8), MIB(64) }, NEVER },
     { HELD, 1024, 1, 1024, 0, { MIB(8), MIB(64) }, NEVER },
 };
 
@@ -60,19 +65,20 @@ static bool in_range(int64_t bytes, range r)
     return bytes >= r.from && bytes < r.below;
 }
 
-#define ADD_ROW(prefix)                                                                            \
+#define SUM_ROW(prefix)                                                                            \
     { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),        \
       KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2") }
 #define NORM_ROW(prefix)                                                                           \
-    { KM_FUNCTION(prefix "16x1"),   KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),       \
-      KM_FUNCTION(prefix "128x2"),  KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2"),      \
-      KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8") }
+    { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),   KM_FUNCTION(prefix "64x2"),       \
+      KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"),  KM_FUNCTION(prefix "512x2"),      \
+      KM_FUNCTION(prefix "768x2"), KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "512x8"),      \
+      KM_FUNCTION(prefix "1024x8") }
 /* vectors, and elements; these kernels read a row again, and take the residual, too */
 #define AGAIN_ROW(prefix) { KM_FUNCTION(prefix "again"), KM_FUNCTION(prefix "any") }
 #define LONG_ROW(prefix)  { KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "long_any") }
 
 static km_function norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(NORM_ROW, "layer_norm_");
-static km_function add_norm[KM_FLOATS][ADD_SHAPES] = KM_EACH_FLOAT(ADD_ROW, "add_layer_norm_");
+static km_function add_norm[KM_FLOATS][SUM_SHAPES] = KM_EACH_FLOAT(SUM_ROW, "add_layer_norm_");
 static km_function again[KM_FLOATS][2] = KM_EACH_FLOAT(AGAIN_ROW, "layer_norm_");
 static km_function long_norm[KM_FLOATS][2] = KM_EACH_FLOAT(LONG_ROW, "layer_norm_");
 
@@ -90,6 +96,7 @@ static bool forward_aligned(const layer_norm_forward *f)
 static km_function *choose_held(const layer_norm_forward *f, int64_t vectors, int64_t bytes,
                                 layer_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
+    bool mixed = (f->weight || f->bias) && f->weight_dtype != f->dtype;
     int i = 0, dtype = km_float_index(f->dtype);
     int64_t rows;
 
@@ -102,9 +109,9 @@ static km_function *choose_held(const layer_norm_forward *f, int64_t vectors, in
     a->streaming = in_range(bytes, shapes[i].streaming);
     a->trigger_first = in_range(bytes, shapes[i].trigger_first);
     *blocks = km_divide_up(f->rows, rows);
-    if (!f->residual.data && a->aligned)
+    if (!f->residual.data && a->aligned && !(mixed && shapes[i].vectors > MIXED))
         return &norm[dtype][i];
-    return a->aligned && i < ADD_SHAPES ? &add_norm[dtype][i] : &again[dtype][!a->aligned];
+    return a->aligned && i < SUM_SHAPES ? &add_norm[dtype][i] : &again[dtype][!a->aligned];
 }
 
 static km_function *choose_long(const layer_norm_forward *f, layer_norm_forward_args *a,

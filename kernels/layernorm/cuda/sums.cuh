@@ -19,13 +19,13 @@ struct __align__(16) warp_sums {
 
 /* How many elements of a row the lanes have that add up together: a warp's, or those of a narrower
  * row; vectors of N elements go to a row's threads by turns. */
-template <int N> __device__ __forceinline__ int elements_of_warp(int columns, int threads)
+template <int N> __device__ __forceinline__ int elements_of_warp(int lane, int columns, int threads)
 {
     const int width = (threads < 32 ? threads : 32) * N;
     int count = 0;
 
 #pragma unroll 1 /* once or twice */
-    for (int at = threadIdx.x % threads / 32 * 32 * N; at < columns; at += threads * N)
+    for (int at = lane / 32 * 32 * N; at < columns; at += threads * N)
         count += columns - at < width ? columns - at : width;
     return count;
 }
@@ -49,31 +49,33 @@ __device__ __forceinline__ warp_sums add_lanes(const powers &p, float middle, in
     return { middle, rest, __fmaf_rn(-rest, first, second), (float)count };
 }
 
-/* The warps of a row by a butterfly, the same bits in each thread; `all` has a place for each warp
- * of the block and is used once. */
+/* The warps of a row by a butterfly, the same bits in each thread; where their number is no power
+ * of two, some lanes have nothing. The row is the block's `group`th; `all` has a place for each
+ * warp of the block and is used once. */
 template <class T>
-__device__ __forceinline__ statistics join_warps(const warp_sums &mine, int threads, warp_sums *all,
-                                                 const layer_norm_forward_args &a)
+__device__ __forceinline__ statistics join_warps(const warp_sums &mine, int threads, int group,
+                                                 warp_sums *all, const layer_norm_forward_args &a)
 {
-    const int warps = threads > 32 ? threads / 32 : 1, warp = threadIdx.x / 32;
+    const int warps = threads > 32 ? threads / 32 : 1;
+    const int lanes = warps & (warps - 1) ? 32 : warps, lane = threadIdx.x % lanes;
     warp_sums w = mine, first = mine;
     float middle;
 
     if (warps > 1) {
         if (threadIdx.x % 32 == 0)
-            all[warp] = mine;
+            all[threadIdx.x / 32] = mine;
         __syncthreads();
-        all += warp / warps * warps;
-        w = all[threadIdx.x % warps];
+        all += group * warps;
+        w = lane < warps ? all[lane] : warp_sums{};
         first = all[0];
     }
     if constexpr (exact<T>)
-        middle = __fmul_rn(sum_over_lanes(__fmul_rn(w.middle, w.count), warps), a.inverse_columns);
+        middle = __fmul_rn(sum_over_lanes(__fmul_rn(w.middle, w.count), lanes), a.inverse_columns);
     else
         middle = __fadd_rn(first.middle, first.rest);
     const float d = __fadd_rn(__fsub_rn(w.middle, middle), w.rest), moved = __fmul_rn(w.count, d);
-    return statistics_of(middle, sum_over_lanes(moved, warps),
-                         sum_over_lanes(__fmaf_rn(moved, d, w.second), warps), a);
+    return statistics_of(middle, sum_over_lanes(moved, lanes),
+                         sum_over_lanes(__fmaf_rn(moved, d, w.second), lanes), a);
 }
 
 #endif

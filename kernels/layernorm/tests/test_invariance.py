@@ -72,7 +72,7 @@ def test_inference_and_training_give_the_same_bits(kernel, device):
     assert torch.equal(kernel.layer_norm(x, weight.requires_grad_()), want)
 
 
-@pytest.mark.parametrize("columns", [63, 64, 640, 1000, 4096, 8192, 16384, 49152, 60000])
+@pytest.mark.parametrize("columns", [63, 64, 640, 1000, 4096, 8192, 12000, 16384, 24000, 49152, 60000])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_bits_do_not_depend_on_alignment(kernel, device, dtype, columns):
     """The path by single elements stands in for the one by vectors, forward and backward."""

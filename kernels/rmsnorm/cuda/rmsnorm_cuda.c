@@ -18,7 +18,7 @@ enum { GROUP = 1024 /* vectors of a row that are added as one, in long rows */ }
 /* ---- forward: which kernel ---- */
 
 enum { SHAPES = 6 };
-enum { BLOCK_2, BLOCK_8, LONG, LONG_ANY, LONGS };
+enum { BLOCK_2, BLOCK_4, BLOCK_8, LONG, LONG_ANY, LONGS };
 
 /* Bytes of x from which on, and up to which, something pays. */
 typedef struct {
@@ -62,8 +62,8 @@ static bool in_range(int64_t bytes, range r)
     { KM_FUNCTION(prefix "16x1"),  KM_FUNCTION(prefix "32x2"),  KM_FUNCTION(prefix "64x2"),        \
       KM_FUNCTION(prefix "128x2"), KM_FUNCTION(prefix "256x2"), KM_FUNCTION(prefix "512x2") }
 #define LONG_ROW(prefix)                                                                           \
-    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "1024x8"), KM_FUNCTION(prefix "long"),      \
-      KM_FUNCTION(prefix "long_any") }
+    { KM_FUNCTION(prefix "1024x2"), KM_FUNCTION(prefix "512x8"), KM_FUNCTION(prefix "1024x8"),     \
+      KM_FUNCTION(prefix "long"), KM_FUNCTION(prefix "long_any") }
 
 static km_function short_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "rms_norm_");
 static km_function add_norm[KM_FLOATS][SHAPES] = KM_EACH_FLOAT(SHORT_ROW, "add_rms_norm_");
@@ -106,12 +106,15 @@ static km_function *choose_short(const rms_norm_forward *f, int64_t vectors, int
 static km_function *choose_long(const rms_norm_forward *f, int64_t vectors,
                                 rms_norm_forward_args *a, int64_t *blocks, int64_t *threads)
 {
-    int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 8 * GROUP ? BLOCK_8 : LONG;
+    int kind = vectors <= 2 * GROUP ? BLOCK_2 : vectors <= 4 * GROUP ? BLOCK_4 : BLOCK_8;
+
+    if (vectors > 8 * GROUP)
+        kind = LONG;
 
     if (!a->aligned || f->residual.data)
         kind = a->aligned ? LONG : LONG_ANY;
     *blocks = f->rows;
-    *threads = GROUP;
+    *threads = kind == BLOCK_4 ? GROUP / 2 : GROUP;
     a->prefetch_rows &= kind < LONG; /* a row that is read twice is in no hurry */
     a->streaming = f->rows > STREAMED_ROWS;
     return &long_norm[km_float_index(f->dtype)][kind];
