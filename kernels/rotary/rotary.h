@@ -22,6 +22,8 @@
  *     n = x / sqrt(mean(x * x) + eps)    rounded to the dtype when round_norm
  *     x = n * (weight_offset + weight)   rounded to the dtype when round_norm
  *
+ * and R may be 0: then that is all.
+ *
  * Everything between the roundings is float32. A head's bits depend on the head, D, R and the
  * dtypes: never on how many heads or positions there are, on alignment, strides or threads.
  *
@@ -56,11 +58,11 @@ typedef struct {
 typedef struct {
     int64_t batch, length; /* both at least 1 */
     int64_t columns;       /* D */
-    int64_t half;          /* R / 2, at least 1 */
+    int64_t half;          /* R / 2; 0 with weights alone: nothing is rotated */
     km_dtype dtype;        /* of what is rotated */
     km_dtype table_dtype;  /* dtype or float32 */
     rotary_heads x[2];     /* queries and keys; either may have no heads */
-    rotary_table cos, sin; /* one row a position, or a value of `positions` */
+    rotary_table cos, sin; /* one row a position, or a value of `positions`; unread if R is 0 */
     int64_t second;        /* where y2's part of a table row begins: R / 2, or 0 for y1's again */
     const void *positions; /* [length] of int32 or int64, batch 1; NULL: the position itself */
     km_dtype positions_dtype;

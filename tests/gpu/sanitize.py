@@ -84,6 +84,14 @@ def others(dtype, rows) -> int:
             scale = torch.ones(size, device="cuda").to(dtype)
             read(*kernmill_rotary.qk_norm_rotary(q, k, scale, scale, cos, sin, interleaved=interleaved))
         cases += 2
+    for size, unaligned in itertools.product((64, 80, 128, 10), (0, 1)):
+        qkv = padded(dtype, 4 * rows, 6 * size, unaligned).unflatten(-1, (6, size))
+        scale = torch.ones(size, device="cuda").to(dtype)
+        for x in (qkv, qkv.unflatten(0, (4, rows)).transpose(1, 2)):
+            q, k = x.split([4, 2], 1)
+            read(*kernmill_rotary.qk_norm(q, k, scale, scale))
+            read(*kernmill_rotary.qk_norm_(q, k, scale.float(), scale.float()))
+            cases += 2
     return cases
 
 

@@ -40,6 +40,7 @@ CASES = (
     ("gelu_tanh", 4099),
     ("rotary", 128),
     ("qk_norm_rotary", 128),
+    ("qk_norm", 128),
 )
 
 
@@ -54,6 +55,8 @@ def in_place(name: str) -> Callable | None:
     if name == "rotary":
         rotary_ = importlib.import_module("kernmill_rotary").rotary_
         return lambda q, k, cos, sin: rotary_(q[None], k[None], cos[None], sin[None], unsqueeze_dim=2)
+    if name == "qk_norm":
+        return importlib.import_module("kernmill_rotary").qk_norm_
     return None
 
 
@@ -99,7 +102,7 @@ class Case:
             if i < self.wanted:
                 result.append(torch.empty(self.rows, *t.shape[1:], dtype=torch.bfloat16, device=self.device))
                 fill(result[-1], self.columns + i)
-        if self.operator.family == "rotary":
+        if len(self.one_row) > self.wanted:
             result += [t.bfloat16() for t in tables(self.rows, self.columns, self.device)]
         return result
 

@@ -184,21 +184,30 @@ VEC_FN void ISA(rotate_head)(const rotary_call *r, ISA(head) * h, km_dtype dtype
         ISA(pass_through)(r, h, dtype);
 }
 
-/* All heads of one position. */
-VEC_FN void ISA(rotate_position)(const rotary_call *r, int64_t batch, int64_t position,
-                                 km_dtype dtype, km_dtype table_dtype)
+/* Where a position's angles are. */
+VEC_FN void ISA(find_angles)(const rotary_call *r, ISA(head) * h, int64_t batch, int64_t position,
+                             km_dtype table_dtype)
 {
-    int64_t size = dtype == KM_FLOAT32 ? 4 : 2, table_size = table_dtype == KM_FLOAT32 ? 4 : 2;
-    int64_t row = position;
-    ISA(head) h = { 0 };
+    int64_t size = table_dtype == KM_FLOAT32 ? 4 : 2, row = position;
 
     if (r->positions)
         row = r->positions_dtype == KM_INT64 ? ((const int64_t *)r->positions)[position]
                                              : ((const int32_t *)r->positions)[position];
-    h.cos = (const char *)r->cos.data +
-            (batch * r->cos.strides[0] + row * r->cos.strides[1]) * table_size;
-    h.sin = (const char *)r->sin.data +
-            (batch * r->sin.strides[0] + row * r->sin.strides[1]) * table_size;
+    h->cos = (const char *)r->cos.data +
+             (batch * r->cos.strides[0] + row * r->cos.strides[1]) * size;
+    h->sin = (const char *)r->sin.data +
+             (batch * r->sin.strides[0] + row * r->sin.strides[1]) * size;
+}
+
+/* All heads of one position. */
+VEC_FN void ISA(rotate_position)(const rotary_call *r, int64_t batch, int64_t position,
+                                 km_dtype dtype, km_dtype table_dtype)
+{
+    int64_t size = dtype == KM_FLOAT32 ? 4 : 2;
+    ISA(head) h = { 0 };
+
+    if (r->half)
+        ISA(find_angles)(r, &h, batch, position, table_dtype);
     for (int which = 0; which < 2; which++) {
         const rotary_heads *x = &r->x[which];
         const int64_t *f = x->from_strides, *t = x->to_strides;

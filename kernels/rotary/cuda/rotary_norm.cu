@@ -1,4 +1,4 @@
-/* RMSNorm of each head of queries and keys, then rotary embedding, in one launch.
+/* RMSNorm of each head of queries and keys, alone or before rotary embedding, in one launch.
  *
  * Bytes:  2*D*sizeof(x) a head (read once, written once), where a norm and a rotation of their own
  *         move twice as many; weights and a row of the tables stay in the caches.
@@ -12,6 +12,8 @@
  *         takes 8 lanes and three shuffles. x and the tables are asked for before the first value
  *         is used; the weights, which all heads share, come from the nearest cache once the sum is
  *         there, and take no registers before.
+ *
+ * Without pairs every slot is one that passes through: the norm alone, which reads no table.
  *
  * Entry points: rotary_norm_<halves or pairs>_<dtype>[_any]. The readable form of what they compute
  * is cpu/rows.h.

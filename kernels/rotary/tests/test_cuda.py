@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import NO_GPU, eager_one, make, tables
+from conftest import NO_GPU, eager_norm, eager_one, make, tables
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
 two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
@@ -16,12 +16,17 @@ def inputs(batch=1, length=64, heads=(32, 8), columns=128, dtype=torch.bfloat16,
 def test_graph_capture(kernel):
     q, k, cos, sin = inputs()
     w = torch.randn(128, device="cuda").bfloat16()
+
+    def call():
+        normed = *kernel.qk_norm_rotary(q, k, w, w, cos, sin), *kernel.qk_norm(q, k, w, w)
+        return *kernel.rotary(q, k, cos, sin), *normed
+
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        got = (*kernel.rotary(q, k, cos, sin), *kernel.qk_norm_rotary(q, k, w, w, cos, sin))
+        got = call()
     for t in (q, k, cos, sin, w):
         t.copy_(torch.randn_like(t))
-    want = (*kernel.rotary(q, k, cos, sin), *kernel.qk_norm_rotary(q, k, w, w, cos, sin))
+    want = call()
     graph.replay()
     torch.cuda.synchronize()
     assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
@@ -66,7 +71,8 @@ def test_producers_are_waited_for(kernel, length):
     def chain(q, k, cos, sin, w, cache, positions):
         y, z = kernel.rotary(q, k, cos, sin)
         y, z = kernel.qk_norm_rotary(y, z, w, w, cos, sin)
-        y, z = (t[0].transpose(0, 1) for t in (y, z))
+        y, z = (t[0].transpose(0, 1) for t in kernel.qk_norm(y, z, w, w))
+        kernel.qk_norm_(y, z, w, w)
         y, z = kernel.rotary_embedding(y, z, positions, cache)
         kernel.rotary_embedding_(y, z, positions, cache)
         return y, z
@@ -128,6 +134,10 @@ def test_shapes_of_launches(kernel, batch, length):
         last = slice(batch - 1, batch)
         c, s = (t[-1:] for t in (cos, sin))
         assert torch.equal(n[last], kernel.qk_norm_rotary(q[last], None, w, None, c, s)[0])
+    for x in (q, q.contiguous(), q.flatten(0, 1)):
+        y, _ = kernel.qk_norm(x, None, w, None)
+        assert torch.equal(y[-1:], kernel.qk_norm(x[-1:], None, w, None)[0])
+        torch.testing.assert_close(y, eager_norm(x, w))
 
 
 def test_inputs_on_cpu_and_gpu_are_refused(kernel):

@@ -180,6 +180,24 @@ def test_func_transforms(kernel, device):
     assert torch.equal(normed, want)
 
 
+@pytest.mark.parametrize("shape", [(7, 4, 16), (2, 7, 4, 16)])
+def test_vmap_of_the_norm(kernel, device, shape):
+    vmap, f = torch.func.vmap, kernel.qk_norm
+    q, k = torch.randn(2, 3, *shape, device=device)
+    k = k[..., :2, :]
+    w, v = torch.rand(2, 16, device=device) + 0.5
+    want = [torch.stack([f(a, b, w, v)[i] for a, b in zip(q, k, strict=True)]) for i in (0, 1)]
+    both = lambda a, b: f(a, b, w, v)  # noqa: E731
+    for got in (vmap(both)(q, k), vmap(both, 1)(q.movedim(0, 1), k.movedim(0, 1))):
+        assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
+    got = vmap(both, (0, None))(q, k[1])
+    assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1][1].expand_as(want[1]))
+    assert torch.equal(vmap(lambda a: f(a, None, w, None)[0])(q), want[0])
+    scales = torch.rand(3, 16, device=device)
+    each = torch.stack([f(a, None, s, None)[0] for a, s in zip(q, scales, strict=True)])
+    assert torch.equal(vmap(lambda a, s: f(a, None, s, None)[0])(q, scales), each)
+
+
 def test_vmap_of_the_embedding(kernel, device):
     x, cache = torch.randn(3, 7, 2, 16, device=device), torch.randn(20, 16, device=device)
     positions = torch.randint(0, 20, (3, 7), device=device)
@@ -211,6 +229,8 @@ def every_call(kernel, device):
         "rotary_embedding": (embed(kernel.rotary_embedding), (x, x + 1, cache)),
         "rotary_embedding_": (embed(kernel.rotary_embedding_), (x, x + 1, cache)),
         "qk_norm_rotary": (kernel.qk_norm_rotary, (q, k, w, w.clone(), cos, sin)),
+        "qk_norm": (kernel.qk_norm, (q, k, w, w.clone())),
+        "qk_norm_": (kernel.qk_norm_, (q, k, w, w.clone())),
         "apply_rotary_transformers": (kernel.apply_rotary_transformers, (q, k, cos, sin)),
         "apply_rotary": (
             lambda a, b, c, s, y, z: kernel.apply_rotary(a, b, c, s, y, z, False),
@@ -268,6 +288,7 @@ def test_registered_operators(kernel, device):
         lambda: ops.qk_norm_rotary(
             q, None, cos, sin, None, False, 1, "hf", torch.ones(64, device=device).requires_grad_(), None
         ),
+        lambda: ops.qk_norm(q, None, torch.ones(64, device=device).requires_grad_(), None),
     ):
         with pytest.raises(RuntimeError, match="gradient"):
             call()

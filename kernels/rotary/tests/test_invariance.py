@@ -82,7 +82,8 @@ def test_threads_do_not_matter(kernel):
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            results.append((*kernel.rotary(q, k, cos, sin), *kernel.qk_norm_rotary(q, k, w, w, cos, sin)))
+            normed = *kernel.qk_norm_rotary(q, k, w, w, cos, sin), *kernel.qk_norm(q, k, w, w)
+            results.append((*kernel.rotary(q, k, cos, sin), *normed))
     finally:
         torch.set_num_threads(before)
     for some in results[1:]:
@@ -115,7 +116,8 @@ for dtype in (torch.float32, torch.float16, torch.bfloat16):
                     more = ops._qk_norm_rotary_fwd(
                         q * 300, k, cos, sin, None, interleaved, 1, rounding, w, w, 1e-6, 0.0
                     )
-                    for t in (*some, *more):
+                    norm = ops._qk_norm_fwd(q * 300, k, w, w, 1e-6, 0.0, rounding)
+                    for t in (*some, *more, *norm):
                         digest.update(t.contiguous().view(torch.uint8).numpy().tobytes())
 print(digest.hexdigest())
 """

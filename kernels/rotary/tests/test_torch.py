@@ -31,6 +31,11 @@ def operators(kernel, device, dtype):
     yield ops._rotary_embedding_fwd, (x, x + 1, positions, cache, None, False, False)
     yield ops._rotary_embedding_inplace, (x.clone(), x.clone(), positions, cache, None, False)
     yield ops._qk_norm_rotary_fwd, (q, None, cos, sin, *how, w, None, 1e-6, 1.0)
+    yield ops.qk_norm, (q, k, w, w.clone())
+    yield ops._qk_norm_fwd, (*plain, w, w.clone(), 1e-6, 1.0, "single")
+    yield ops._qk_norm_fwd, (x, None, w, None, 1e-6, 0.0, "hf")
+    yield ops._qk_norm_inplace, (q.clone(), k.clone(), w, w.clone(), 1e-6, 0.0, "hf")
+    yield ops._qk_norm_inplace, (x.clone(), None, w, None, 1e-6, 0.0, "hf")
     yield ops._apply_rotary, (*n, *table, torch.empty_like(n[0]), torch.empty_like(n[1]), True)
 
 
@@ -40,7 +45,7 @@ def test_opcheck(kernel, device):
         result = torch.library.opcheck(op.default, args)
         assert set(result.values()) == {"SUCCESS"}, (op, result)
         seen.add(op.default.name().split("::")[1])
-    assert len(seen) == 9, "every operator of the library is checked"
+    assert len(seen) == 12, "every operator of the library is checked"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -72,10 +77,14 @@ def test_compiled_norm(kernel, device):
     q, k = make(device, torch.bfloat16)
     cos, sin = tables(device, torch.bfloat16, 1, 7, 64)
     w = torch.randn(64, device=device).bfloat16()
-    function = lambda a, b: kernel.qk_norm_rotary(a, b, w, w, cos, sin)  # noqa: E731
-    got = torch.compile(function, fullgraph=True)(q, k)
-    for a, b in zip(got, function(q, k), strict=True):
-        assert torch.equal(a, b)
+    tokens = q[0].transpose(0, 1), k[0].transpose(0, 1)
+
+    def function(a, b):
+        return *kernel.qk_norm_rotary(a, b, w, w, cos, sin), *kernel.qk_norm(a, b, w, w)
+
+    for inputs, f in (((q, k), function), (tokens, lambda a, b: kernel.qk_norm(a, b, w, w))):
+        for a, b in zip(torch.compile(f, fullgraph=True)(*inputs), f(*inputs), strict=True):
+            assert torch.equal(a, b) and a.stride() == b.stride()
 
 
 def test_compiled_with_dynamic_sizes(kernel, device):
@@ -95,9 +104,12 @@ def test_compiled_in_place(kernel, device):
     """An overwritten tensor that was saved for a gradient must be noticed when compiled, too."""
     cos, sin = tables(device, torch.float32, 2, 7, 64)
 
+    w = torch.randn(64, device=device)
+
     def function(q, k):
         y = q * 3
         kernel.rotary_(y, k, cos, sin)
+        kernel.qk_norm_(y, k, w, w)
         return y + 1
 
     q, k = make(device, torch.float32)

@@ -78,7 +78,25 @@ typedef struct {
     int batch, position, head;
 } layout;
 
-static const layout heads_first = { 0, 2, 1 }, heads_later = { 0, 1, 2 }, tokens = { -1, 0, 1 };
+static const layout heads_first = { 0, 2, 1 }, heads_later = { 0, 1, 2 }, tokens = { -1, 0, 1 },
+                    tokens_later = { -1, 1, 0 };
+
+/* Which dimension of [.., .., D] or [B, .., .., D] holds the heads, where nothing else tells: that
+ * in which q and k differ; else the smaller, so that a launch has the more positions. */
+static const layout *layout_of(const km_tensor *q, const km_tensor *k)
+{
+    int64_t d = q->ndim - 3;
+    bool like_q = k && k->ndim == q->ndim;
+    bool first = q->sizes[d] < q->sizes[d + 1];
+
+    if (like_q && k->sizes[d] != q->sizes[d])
+        first = true;
+    else if (like_q && k->sizes[d + 1] != q->sizes[d + 1])
+        first = false;
+    if (q->ndim == 3)
+        return first ? &tokens_later : &tokens;
+    return first ? &heads_first : &heads_later;
+}
 
 static int64_t size_at(const km_tensor *t, int d)
 {

@@ -8,6 +8,7 @@
 
 #include "../rotary.h"
 
+#include "halves.h"
 #include "layout.h"
 
 /* ---- what is rotated ---- */
@@ -43,6 +44,25 @@ static int overwrite_heads(km_call *c, int i, const rotary_call *r, const km_ten
     return 0;
 }
 
+/* What `r` says of q and k, which differ in the number of heads alone; `k` may be NULL. */
+static int take_heads(km_call *c, const km_tensor *q, const km_tensor *k, const layout *l,
+                      rotary_call *r)
+{
+    r->dtype = r->table_dtype = q->dtype;
+    r->columns = km_size(q, -1);
+    r->batch = size_at(q, l->batch);
+    r->length = size_at(q, l->position);
+    r->x[0].heads = size_at(q, l->head);
+    if (!k)
+        return 0;
+    r->x[1].heads = size_at(k, l->head);
+    KM_EXPECT(c, 1,
+              k->dtype == r->dtype && k->ndim == q->ndim && size_at(k, l->batch) == r->batch &&
+                  size_at(k, l->position) == r->length && km_size(k, -1) == r->columns,
+              "a %s tensor that has the sizes of q, but for the heads", km_dtype_name(r->dtype));
+    return 0;
+}
+
 /* Arguments 0 and 1, in [B, H, S, D] or [B, S, H, D]; `k` may be NULL. */
 static int take_qk(km_call *c, int unsqueeze_at, const km_tensor **q, const km_tensor **k,
                    const layout **l, rotary_call *r)
@@ -55,19 +75,7 @@ static int take_qk(km_call *c, int unsqueeze_at, const km_tensor **q, const km_t
     *l = unsqueeze_dim == 1 ? &heads_first : &heads_later;
     KM_EXPECT(c, 0, km_is_floating(*q) && (*q)->ndim == 4,
               "a float32, float16 or bfloat16 tensor of four dimensions");
-    r->dtype = r->table_dtype = (*q)->dtype;
-    r->columns = km_size(*q, 3);
-    r->batch = size_at(*q, (*l)->batch);
-    r->length = size_at(*q, (*l)->position);
-    r->x[0].heads = size_at(*q, (*l)->head);
-    if (!*k)
-        return 0;
-    r->x[1].heads = size_at(*k, (*l)->head);
-    KM_EXPECT(c, 1,
-              (*k)->dtype == r->dtype && (*k)->ndim == 4 && size_at(*k, (*l)->batch) == r->batch &&
-                  size_at(*k, (*l)->position) == r->length && km_size(*k, 3) == r->columns,
-              "a %s tensor that has the sizes of q, but for the heads", km_dtype_name(r->dtype));
-    return 0;
+    return take_heads(c, *q, *k, *l, r);
 }
 
 /* ---- tables ---- */
@@ -333,7 +341,9 @@ static int rotary_embedding_inplace(km_call *c)
 }
 KM_KERNEL(rotary_embedding_inplace)
 
-/* ---- qk_norm_rotary ---- */
+/* ---- norms ---- */
+
+#define NORM_ARGUMENTS "Tensor q_weight, Tensor? k_weight, float eps, float weight_offset"
 
 static int take_weight(km_call *c, int i, const rotary_call *r, rotary_heads *x)
 {
@@ -352,141 +362,82 @@ static int take_weight(km_call *c, int i, const rotary_call *r, rotary_heads *x)
     return 0;
 }
 
+/* From argument `at`: q_weight, k_weight, eps, weight_offset. */
+static int take_norm(km_call *c, int at, const km_tensor *k, rotary_call *r)
+{
+    double eps = km_arg_float(c, at + 2);
+
+    if (take_weight(c, at, r, &r->x[0]) < 0)
+        return KM_FAILED;
+    KM_EXPECT(c, at + 1, !k == !km_arg_given(c, at + 1), k ? "the weight of k" : "None, as k is");
+    if (k && take_weight(c, at + 1, r, &r->x[1]) < 0)
+        return KM_FAILED;
+    KM_EXPECT(c, at + 1, !k || r->x[1].weight_dtype == r->x[0].weight_dtype,
+              "the dtype of q_weight");
+    KM_EXPECT(c, at + 2, isfinite(eps) && eps >= 0, "a finite number, at least 0");
+    r->normalized = true;
+    r->eps = (float)eps;
+    r->weight_offset = (float)km_arg_float(c, at + 3);
+    return 0;
+}
+
 /* As rotary, and q_weight, k_weight, eps, weight_offset from argument 8. */
 static int qk_norm_rotary(km_call *c)
 {
-    double eps = km_arg_float(c, 10);
     const km_tensor *q, *k;
     const layout *l;
     rotary_call r;
 
-    if (take_rotary(c, &q, &k, &l, &r) < 0 || take_weight(c, 8, &r, &r.x[0]) < 0)
+    if (take_rotary(c, &q, &k, &l, &r) < 0 || take_norm(c, 8, k, &r) < 0)
         return KM_FAILED;
-    KM_EXPECT(c, 9, !k == !km_arg_given(c, 9), k ? "the weight of k" : "None, as k is");
-    if (k && take_weight(c, 9, &r, &r.x[1]) < 0)
-        return KM_FAILED;
-    KM_EXPECT(c, 9, !k || r.x[1].weight_dtype == r.x[0].weight_dtype, "the dtype of q_weight");
-    KM_EXPECT(c, 10, isfinite(eps) && eps >= 0, "a finite number, at least 0");
-    r.normalized = true;
-    r.eps = (float)eps;
-    r.weight_offset = (float)km_arg_float(c, 11);
     r.round_norm = strcmp(km_arg_text(c, 7), "hf") == 0;
     return run_to_new(c, q, k, l, &r);
 }
 KM_KERNEL(qk_norm_rotary)
 KM_KERNEL_AS(qk_norm_rotary_fwd, qk_norm_rotary)
 
+/* Arguments q, k, q_weight, k_weight, eps, weight_offset, rounding: a rotation of no dimensions. */
+static int take_qk_norm(km_call *c, const km_tensor **q, const km_tensor **k, const layout **l,
+                        rotary_call *r)
+{
+    *r = (rotary_call){ .half = 0 };
+    *q = km_arg_tensor(c, 0);
+    *k = km_arg_optional(c, 1);
+    KM_EXPECT(c, 0, km_is_floating(*q) && ((*q)->ndim == 3 || (*q)->ndim == 4),
+              "a float32, float16 or bfloat16 tensor of three or four dimensions");
+    *l = layout_of(*q, *k);
+    if (take_heads(c, *q, *k, *l, r) < 0 || take_norm(c, 2, *k, r) < 0)
+        return KM_FAILED;
+    return km_arg_choice(c, 6, "hf", "single", &r->round_norm);
+}
+
+static int qk_norm(km_call *c)
+{
+    const km_tensor *q, *k;
+    const layout *l;
+    rotary_call r;
+
+    if (take_qk_norm(c, &q, &k, &l, &r) < 0)
+        return KM_FAILED;
+    return run_to_new(c, q, k, l, &r);
+}
+KM_KERNEL(qk_norm)
+KM_KERNEL_AS(qk_norm_fwd, qk_norm)
+
+/* (Tensor(a!) q, Tensor(b!)? k, ...) */
+static int qk_norm_inplace(km_call *c)
+{
+    const km_tensor *q, *k;
+    const layout *l;
+    rotary_call r;
+
+    if (take_qk_norm(c, &q, &k, &l, &r) < 0)
+        return KM_FAILED;
+    return run_in_place(c, q, k, l, &r);
+}
+KM_KERNEL(qk_norm_inplace)
+
 /* ---- the Hub's apply_rotary ---- */
-
-/* How x1, [d0, d1, d2, n] with ones before what it lacks, is read: the heads are a dimension in
- * which neither table moves. */
-typedef struct {
-    int64_t sizes[3];
-    int heads; /* which of the three; the others, in order, are batch and position */
-} broadcast;
-
-static int64_t padded(const int64_t *of, int64_t ndim, int d, int64_t missing)
-{
-    int64_t at = d - (4 - ndim);
-
-    return at < 0 ? missing : of[at];
-}
-
-static void put_strides(const km_tensor *t, const broadcast *b, int64_t *out)
-{
-    int at = 0;
-
-    for (int d = 0; d < 3; d++) {
-        int64_t stride = padded(t->sizes, t->ndim, d, 1) == 1 ? 0
-                                                              : padded(t->strides, t->ndim, d, 0);
-        out[d == b->heads ? ROTARY_HEAD : at] = stride;
-        at += d != b->heads;
-    }
-}
-
-static int take_broadcast_table(km_call *c, int i, const rotary_call *r, const broadcast *b,
-                                rotary_table *out)
-{
-    const km_tensor *t = km_arg_tensor(c, i);
-    int64_t strides[ROTARY_STRIDES];
-    bool fits = t->ndim >= 1 && t->ndim <= 4 && km_size(t, -1) == r->half;
-
-    for (int d = 0; d < 3 && fits; d++) {
-        int64_t n = padded(t->sizes, t->ndim, d, 1);
-        fits = n == 1 || (n == b->sizes[d] && d != b->heads);
-    }
-    KM_EXPECT(c, i,
-              fits && (t->dtype == r->dtype || t->dtype == KM_FLOAT32) &&
-                  t->dtype == r->table_dtype,
-              "a table that broadcasts to x1, the same for all heads (of size 1 in a dimension), "
-              "in %s%s, like cos",
-              km_dtype_name(r->dtype), r->dtype == KM_FLOAT32 ? "" : " or float32");
-    t = with_dense_last(c, t);
-    if (!t)
-        return KM_FAILED;
-    put_strides(t, b, strides);
-    *out = (rotary_table){ t->data, { strides[ROTARY_BATCH], strides[ROTARY_POSITION] } };
-    return 0;
-}
-
-/* A tensor like x1. */
-static int take_half(km_call *c, int i, const km_tensor *x1, const km_tensor **out)
-{
-    *out = km_arg_tensor(c, i);
-    KM_EXPECT(c, i, km_same_sizes(*out, x1) && (*out)->dtype == x1->dtype,
-              "a %s tensor with the sizes of x1", km_dtype_name(x1->dtype));
-    return 0;
-}
-
-static bool same_strides(const km_tensor *a, const km_tensor *b)
-{
-    for (int64_t d = 0; d < a->ndim; d++)
-        if (a->sizes[d] > 1 && a->strides[d] != b->strides[d])
-            return false;
-    return true;
-}
-
-/* x1 and x2 with equal strides and a dense last dimension: both as they are, or both copied. */
-static int read_halves(km_call *c, const km_tensor *x1, const km_tensor *x2, const broadcast *b,
-                       rotary_heads *x)
-{
-    if (!same_strides(x1, x2) || !dense_last(x1)) {
-        x1 = km_contiguous(c, x1);
-        x2 = km_contiguous(c, x2);
-    }
-    if (!x1 || !x2)
-        return KM_FAILED;
-    x->from = x1->data;
-    x->from_second = x2->data;
-    put_strides(x1, b, x->from_strides);
-    return 0;
-}
-
-static int write_halves(km_call *c, const km_tensor *out[2], const broadcast *b, rotary_heads *x,
-                        km_tensor *copies[2])
-{
-    bool copied = !same_strides(out[0], out[1]) || !dense_last(out[0]);
-
-    for (int i = 0; i < 2; i++) {
-        KM_EXPECT(c, 4 + i, !shares_memory(out[i]), "a tensor whose elements do not share memory");
-        if (copied && !(copies[i] = km_empty_like(c, out[i])))
-            return KM_FAILED;
-    }
-    KM_EXPECT(c, 5, out[0]->data != out[1]->data, "another tensor than out1");
-    x->to = copied ? copies[0]->data : out[0]->data;
-    x->to_second = copied ? copies[1]->data : out[1]->data;
-    put_strides(copied ? copies[0] : out[0], b, x->to_strides);
-    return 0;
-}
-
-/* Which dimension holds the heads: the last in which the tables do not move. */
-static int head_dimension(const km_tensor *cos, const km_tensor *sin)
-{
-    for (int d = 2; d > 0; d--)
-        if (padded(cos->sizes, cos->ndim, d, 1) == 1 && padded(sin->sizes, sin->ndim, d, 1) == 1)
-            return d;
-    return 0;
-}
 
 /* (Tensor x1, Tensor x2, Tensor cos, Tensor sin, Tensor(a!) out1, Tensor(b!) out2, bool conj) */
 static int apply_rotary(km_call *c)
@@ -545,6 +496,9 @@ static const km_op ops[] = {
       ", Tensor q_weight, Tensor? k_weight, float eps=1e-6, float weight_offset=0.0) -> (Tensor, "
       "Tensor)",
       BOTH(qk_norm_rotary) },
+    { "qk_norm(Tensor q, Tensor? k, Tensor q_weight, Tensor? k_weight, float eps=1e-6, float "
+      "weight_offset=0.0, str rounding=\"hf\") -> (Tensor, Tensor)",
+      BOTH(qk_norm) },
 
     { "_rotary_fwd(Tensor q, Tensor? k, " ROTARY_ARGUMENTS ", bool conj) -> (Tensor, Tensor)",
       BOTH(rotary_fwd) },
@@ -556,9 +510,13 @@ static const km_op ops[] = {
     { "_rotary_embedding_inplace(Tensor(a!) q, Tensor(b!)? k, Tensor positions, Tensor "
       "cos_sin_cache, int? head_size, bool interleaved) -> ()",
       BOTH(rotary_embedding_inplace) },
-    { "_qk_norm_rotary_fwd(Tensor q, Tensor? k, " ROTARY_ARGUMENTS
-      ", Tensor q_weight, Tensor? k_weight, float eps, float weight_offset) -> (Tensor, Tensor)",
+    { "_qk_norm_rotary_fwd(Tensor q, Tensor? k, " ROTARY_ARGUMENTS ", " NORM_ARGUMENTS
+      ") -> (Tensor, Tensor)",
       BOTH(qk_norm_rotary_fwd) },
+    { "_qk_norm_fwd(Tensor q, Tensor? k, " NORM_ARGUMENTS ", str rounding) -> (Tensor, Tensor)",
+      BOTH(qk_norm_fwd) },
+    { "_qk_norm_inplace(Tensor(a!) q, Tensor(b!)? k, " NORM_ARGUMENTS ", str rounding) -> ()",
+      BOTH(qk_norm_inplace) },
     { "_apply_rotary(Tensor x1, Tensor x2, Tensor cos, Tensor sin, Tensor(a!) out1, Tensor(b!) "
       "out2, bool conj) -> ()",
       BOTH(apply_rotary) },

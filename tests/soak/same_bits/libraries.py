@@ -67,6 +67,7 @@ def ours() -> Library:
         "fused_add_layer_norm": layer.fused_add_layer_norm,
         "rotary": tokens(rope.rotary),
         "qk_norm_rotary": tokens(rope.qk_norm_rotary),
+        "qk_norm": rope.qk_norm,
     }
     for kind in ("silu", "gelu", "gelu_tanh"):
         calls[kind] = one(getattr(act, kind))

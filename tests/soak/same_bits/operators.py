@@ -49,8 +49,10 @@ class Operator:
         if self.family != "rotary":
             width = columns * (2 if self.packed else 1)
             return [random(rows, width) for _ in range(self.row_tensors)], parameters
-        queries_and_keys = [random(rows, heads, columns) for heads in HEADS]
-        return [*queries_and_keys, *(t.to(dtype) for t in tables(rows, columns, device))], parameters
+        result = [random(rows, heads, columns) for heads in HEADS]
+        if self.row_tensors > len(HEADS):
+            result += [t.to(dtype) for t in tables(rows, columns, device)]
+        return result, parameters
 
 
 def tables(rows: int, columns: int, device: str) -> tuple[Tensor, Tensor]:
@@ -114,8 +116,12 @@ def rotary(q, k, cos, sin):
     return q * cos + rotate_half(q) * sin, k * cos + rotate_half(k) * sin
 
 
+def qk_norm(q, k, q_weight, k_weight):
+    return *rms_norm(q, q_weight), *rms_norm(k, k_weight)
+
+
 def qk_norm_rotary(q, k, cos, sin, q_weight, k_weight):
-    return rotary(*rms_norm(q, q_weight), *rms_norm(k, k_weight), cos, sin)
+    return rotary(*qk_norm(q, k, q_weight, k_weight), cos, sin)
 
 
 NEARLY = (0.999, 0)  # float32's root may differ in its last place, and then so does the row
@@ -132,5 +138,6 @@ OPERATORS = (
     Operator("gelu_tanh_and_mul", "activation", gated(gelu_tanh), 1, packed=True, promised=NEARLY),
     Operator("rotary", "rotary", rotary, 4, promised=(1, 1)),
     Operator("qk_norm_rotary", "rotary", qk_norm_rotary, 4, 2, promised=NEARLY, differentiates=False),
+    Operator("qk_norm", "rotary", qk_norm, 2, 2, promised=NEARLY, differentiates=False),
 )
 FAMILIES = ("rmsnorm", "layernorm", "activation", "rotary")

@@ -18,6 +18,8 @@ __all__ = [
     "apply_rotary",
     "apply_rotary_transformers",
     "layers",
+    "qk_norm",
+    "qk_norm_",
     "qk_norm_rotary",
     "rotary",
     "rotary_",
@@ -152,13 +154,60 @@ def qk_norm_rotary(
     instead, when one is wanted.
     """
     tensors = (q, k, q_weight, k_weight, cos, sin)
-    _autograd.refuse("qk_norm_rotary", _autograd.NORM_FORMULA, *tensors)
+    _autograd.refuse("qk_norm_rotary", _autograd.NORM_ROTARY_FORMULA, *tensors)
     y, z = call(
         ops._qk_norm_rotary_fwd,
         *(q, k, cos, sin, rotary_dim, interleaved, unsqueeze_dim, rounding),
         *(q_weight, k_weight, eps, weight_offset),
     )
     return y, (None if k is None else z)
+
+
+def qk_norm(
+    q: Tensor,
+    k: Tensor | None,
+    q_weight: Tensor,
+    k_weight: Tensor | None,
+    eps: float = 1e-6,
+    *,
+    rounding: str = "hf",
+    weight_offset: float = 0.0,
+) -> tuple[Tensor, Tensor | None]:
+    """RMSNorm over the last dimension of each head of queries and keys (Zhang and Sennrich, 2019), in one launch.
+
+    y = q / sqrt(mean(q**2) + eps) * (weight_offset + q_weight), accumulated in float32.
+
+    q: [T, H, D], [B, S, H, D] or [B, H, S, D] float32, float16 or bfloat16, any strides: also a slice of a
+    packed projection, such as qkv[:, : H * D].view(T, H, D).
+    k: None, or like q but for one dimension, such as a number of heads of its own.
+    q_weight, k_weight: [D] in q's dtype or float32, both in the same; k_weight is None when k is.
+    rounding: "hf" rounds q's normalised value to q's dtype before the product, as Transformers does; "single"
+    rounds once, at the end.
+    weight_offset: 1.0 for Gemma.
+    Returns new tensors like q and k (None for None), which lie in memory as rotary's do. There is no gradient:
+    raises RuntimeError, with the formula to use instead, when one is wanted; ValueError as rotary does.
+    """
+    _autograd.refuse("qk_norm", _autograd.NORM_FORMULA, q, k, q_weight, k_weight)
+    y, z = call(ops._qk_norm_fwd, q, k, q_weight, k_weight, eps, weight_offset, rounding)
+    return y, (None if k is None else z)
+
+
+def qk_norm_(
+    q: Tensor,
+    k: Tensor | None,
+    q_weight: Tensor,
+    k_weight: Tensor | None,
+    eps: float = 1e-6,
+    *,
+    rounding: str = "hf",
+    weight_offset: float = 0.0,
+) -> tuple[Tensor, Tensor | None]:
+    """qk_norm in place: overwrites q and k, which may not share memory (they may be slices of one tensor), and
+    returns them. Nothing may require a gradient."""
+    refuse_gradients("qk_norm_", _autograd.NORM_FORMULA, q, k, q_weight, k_weight)
+    call(ops._qk_norm_inplace, q, k, q_weight, k_weight, eps, weight_offset, rounding)
+    torch.autograd.graph.increment_version(q if k is None else (q, k))
+    return q, k
 
 
 def apply_rotary(

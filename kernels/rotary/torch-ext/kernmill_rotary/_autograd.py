@@ -13,9 +13,8 @@ from ._ops import add_op_namespace_prefix as full_name
 from ._ops import call, ops, wants_gradient
 
 FORMULA = "q * cos + torch.cat((-q[..., n:], q[..., :n]), -1) * sin, n = q.shape[-1] // 2"
-NORM_FORMULA = (
-    "rotary(q * torch.rsqrt(q.float().pow(2).mean(-1, keepdim=True) + eps).to(q.dtype) * q_weight, ...)"
-)
+NORM_FORMULA = "(q * torch.rsqrt(q.float().pow(2).mean(-1, keepdim=True) + eps)).to(q.dtype) * q_weight"
+NORM_ROTARY_FORMULA = f"rotary({NORM_FORMULA}, ...)"
 
 
 def refuse(name: str, formula: str, *tensors: Tensor | None) -> None:
@@ -136,6 +135,12 @@ def _check_table(q: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int) -> Non
     )
 
 
+def _check_heads(q: Tensor) -> None:
+    torch._check(
+        q.dim() in (3, 4), lambda: f"argument 'q': expected three or four dimensions, got {list(q.shape)}"
+    )
+
+
 def _register_fakes() -> None:
     def fake(name):
         return torch.library.register_fake(full_name(name), allow_override=True)
@@ -176,6 +181,17 @@ def _register_fakes() -> None:
         ):
             _check_table(q, cos, sin, unsqueeze_dim)
             return _results(q, k)
+
+    for name in ("qk_norm", "_qk_norm_fwd"):
+
+        @fake(name)
+        def _(q, k, q_weight, k_weight, eps=1e-6, weight_offset=0.0, rounding="hf"):
+            _check_heads(q)
+            return _results(q, k)
+
+    @fake("_qk_norm_inplace")
+    def _(q, k, q_weight, k_weight, eps, weight_offset, rounding):
+        _check_heads(q)
 
     for name in ("rotary_embedding", "_rotary_embedding_fwd"):
 
@@ -232,19 +248,26 @@ def _register_autograd() -> None:
 
         return *_both(rotate, dq, dk if ctx.has_k else None), *(None,) * 5
 
-    def norm_setup(ctx, inputs, output):
-        if any(isinstance(t, Tensor) and t.requires_grad for t in inputs):  # grad mode is off in here
-            raise RuntimeError(f"qk_norm_rotary has no gradient here: use the formula {NORM_FORMULA}")
-
-    def norm_backward(ctx, dq, dk):
-        raise RuntimeError(f"qk_norm_rotary has no gradient: use the formula {NORM_FORMULA}")
-
     for name, function, context in (
         ("rotary", backward, setup),
         ("rotary_embedding", embedding_backward, embedding_setup),
-        ("qk_norm_rotary", norm_backward, norm_setup),
+        ("qk_norm_rotary", *_refusal("qk_norm_rotary", NORM_ROTARY_FORMULA)),
+        ("qk_norm", *_refusal("qk_norm", NORM_FORMULA)),
     ):
         torch.library.register_autograd(full_name(name), function, setup_context=context)
+
+
+def _refusal(name: str, formula: str):
+    """The backward and the setup of an operator without a gradient."""
+
+    def backward(ctx, *gradients):
+        raise RuntimeError(f"{name} has no gradient: use the formula {formula}")
+
+    def setup(ctx, inputs, output):
+        if any(isinstance(t, Tensor) and t.requires_grad for t in inputs):  # grad mode is off in here
+            raise RuntimeError(f"{name} has no gradient here: use the formula {formula}")
+
+    return backward, setup
 
 
 def _refuse_tables(name: str, *tables: Tensor) -> None:
@@ -289,9 +312,21 @@ def _register_vmap() -> None:
         out = op(q.flatten(0, 1), None if k is None else k.flatten(0, 1), positions, *rest)
         return tuple(split(y, n) for y in out), (0, 0)
 
+    def norm_rule(info, in_dims, *arguments):
+        n, (q, k, *rest) = info.batch_size, front(arguments, in_dims)
+        op = ops._qk_norm_fwd
+        if any(d is not None for d in in_dims[2:]) or q.numel() == 0:
+            return _one_by_one(op, n, in_dims, (q, k, *rest))
+        both = expanded(q, in_dims[0], n), expanded(k, in_dims[1], n)
+        out = op(*(x if x is None or x.dim() == 4 else x.flatten(0, 1) for x in both), *rest)
+        return tuple(
+            y.new_empty((n, 0)) if x is None else y.view(x.shape) for x, y in zip(both, out, strict=True)
+        ), (0, 0)
+
     for name in ("_rotary_fwd", "_qk_norm_rotary_fwd"):
         torch.library.register_vmap(full_name(name), rotary_rule(getattr(ops, name)))
     torch.library.register_vmap(full_name("_rotary_embedding_fwd"), embedding_rule)
+    torch.library.register_vmap(full_name("_qk_norm_fwd"), norm_rule)
 
 
 def _one_by_one(op, size, in_dims, front):
