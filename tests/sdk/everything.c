@@ -294,6 +294,39 @@ static int copied(km_call *c)
 }
 KM_KERNEL(copied)
 
+/* Zeros with the strides that are asked for. */
+static int strided(km_call *c)
+{
+    size_t ndim, count;
+    const int64_t *sizes = km_arg_ints(c, 1, &ndim), *strides = km_arg_ints(c, 2, &count);
+    const km_tensor *x = km_arg_tensor(c, 0);
+    km_tensor *y;
+
+    KM_EXPECT(c, 2, count == ndim, "a stride for each size");
+    y = km_empty_strided(c, (int64_t)ndim, sizes, strides, x->dtype, x);
+    return y && km_zero(c, y) == 0 ? km_return(c, 0, y) : KM_FAILED;
+}
+KM_KERNEL(strided)
+
+/* A copy whose dimensions lie in memory in the opposite order. */
+static int turned(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+    int64_t sizes[KM_DIMS_MAX] = { 0 }, dense[KM_DIMS_MAX], strides[KM_DIMS_MAX] = { 0 };
+    km_tensor *y;
+
+    KM_EXPECT(c, 0, x->ndim <= KM_DIMS_MAX, "at most %d dimensions", KM_DIMS_MAX);
+    for (int64_t d = 0; d < x->ndim; d++)
+        sizes[d] = x->sizes[x->ndim - 1 - d];
+    if (km_dense_strides(c, x->ndim, sizes, dense) < 0)
+        return KM_FAILED;
+    for (int64_t d = 0; d < x->ndim; d++)
+        strides[d] = dense[x->ndim - 1 - d];
+    y = km_empty_strided(c, x->ndim, x->sizes, strides, x->dtype, x);
+    return y && km_copy(c, y, x) == 0 ? km_return(c, 0, y) : KM_FAILED;
+}
+KM_KERNEL(turned)
+
 static int zeros(km_call *c)
 {
     km_tensor *y = km_empty_like(c, km_arg_tensor(c, 0));
@@ -409,6 +442,8 @@ static const km_op ops[] = {
     { "eight(Tensor x) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
       .cpu = &eight_kernel },
     { "copied(Tensor x, ScalarType d) -> Tensor", .cpu = &copied_kernel },
+    { "strided(Tensor x, int[] sizes, int[] strides) -> Tensor", .cpu = &strided_kernel },
+    { "turned(Tensor x) -> Tensor", .cpu = &turned_kernel },
     { "zeros(Tensor x) -> Tensor", .cpu = &zeros_kernel, .cuda = &zeros_kernel },
     { "zeros.overload(Tensor x, *, bool other) -> Tensor", .cpu = &zeros_overload_kernel },
     { "dense(Tensor(a) x) -> Tensor(a)", .cpu = &dense_kernel },

@@ -180,6 +180,15 @@ static int negative_size(km_call *c)
     return new_tensor(c, 2, sizes, KM_FLOAT32);
 }
 
+/* Memory whose first element would lie before it. */
+static int negative_stride(km_call *c)
+{
+    static const int64_t sizes[] = { 3, 10 }, strides[] = { -1, 1 };
+
+    return km_empty_strided(c, 2, sizes, strides, KM_FLOAT32, km_arg_tensor(c, 0)) ? both(c)
+                                                                                   : KM_FAILED;
+}
+
 static int huge(km_call *c)
 {
     static const int64_t sizes[] = { 1LL << 22, 1LL << 42, 1LL << 22 };
@@ -258,6 +267,7 @@ static const struct {
     WAY(many_dimensions),
     WAY(negative_dimensions),
     WAY(negative_size),
+    WAY(negative_stride),
     WAY(huge),
     WAY(many_tensors),
     WAY(copy_to_input),

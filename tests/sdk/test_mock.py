@@ -54,10 +54,10 @@ def test_failed_registration(drive):
     steps = {
         0: "1 mock: opening the namespace 'mock' failed",
         5: "6 mock: defining 'describe(Tensor x) -> Tensor' failed",
-        25: "26 mock: opening the kernels for 'CPU' failed",
-        26: "27 mock: registering the kernel of 'types' failed",
-        49: "50 mock: opening the kernels for 'CUDA' failed",
-        50: "51 mock: registering the kernel of 'zeros' failed",
+        27: "28 mock: opening the kernels for 'CPU' failed",
+        28: "29 mock: registering the kernel of 'types' failed",
+        53: "54 mock: opening the kernels for 'CUDA' failed",
+        54: "55 mock: registering the kernel of 'zeros' failed",
     }
     for step, text in steps.items():
         done = building.run(program, env=os.environ | {"MOCK_FAIL_AFTER": str(step)})

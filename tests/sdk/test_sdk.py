@@ -210,6 +210,25 @@ def test_new_tensors(ops):
     assert error(ops.dense, torch.zeros(2, 2, dtype=torch.complex64).t()) == f"km_sdk::dense: {unsupported}"
 
 
+# Elements beside a tensor's memory, or in another order than its kernel takes them for.
+def test_new_tensors_with_strides(ops):
+    for sizes, strides, elements in (
+        ([2, 3], [3, 1], 6),
+        ([2, 3], [1, 2], 6),
+        ([2, 3], [5, 1], 8),
+        ([4, 3], [0, 1], 3),
+        ([2, 0], [1, 7], 0),
+        ([], [], 1),
+    ):
+        y = ops.strided(X, sizes, strides)
+        assert list(y.shape) == sizes and list(y.stride()) == strides and not y.any()
+        assert y.dtype == X.dtype and y.untyped_storage().nbytes() == elements * X.element_size()
+    assert "allocating a tensor failed" in error(ops.strided, X, [2, 2], [2**62, 1])
+    for x in (torch.arange(24.0).reshape(2, 3, 4), X.bfloat16().t(), torch.ones(2, 0, 3), torch.tensor(1.0)):
+        y = ops.turned(x)
+        assert torch.equal(y, x) and y.permute(tuple(range(x.dim()))[::-1]).is_contiguous()
+
+
 # ---- arguments that are written ----
 
 
@@ -347,6 +366,7 @@ MISUSE = {
     "negative_dimensions": "a tensor of -1 dimensions; at most 32 are handled",
     "negative_size": "allocating a tensor failed: "
     "Trying to create tensor with negative dimension -3: [2, -3]",
+    "negative_stride": "a new tensor cannot have stride -1",
     "huge": "a tensor of more than 2^63 elements",
     "many_tensors": "more than 32 tensors in one call",
     "copy_to_input": "the kernel writes to a tensor that its schema does not declare (a!)",

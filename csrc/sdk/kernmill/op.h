@@ -62,6 +62,7 @@
 #define KM_ARGS_MAX         24   /* arguments of one operator */
 #define KM_RETURNS_MAX      8    /* results of one operator */
 #define KM_TENSORS_MAX      32   /* tensors of one call: arguments, results, copies */
+#define KM_DIMS_MAX         32   /* dimensions of a new tensor */
 #define KM_LIST_ITEMS_MAX   64   /* numbers in all list arguments of one call */
 #define KM_CALL_ERROR_BYTES 1024 /* the longest message, namespace and operator included */
 #define KM_FAILED           (-1)
@@ -162,6 +163,14 @@ KM_OUTLINED int km_arg_choice(km_call *c, int i, const char *yes, const char *no
 /* Contiguous, not initialised, on the device of `like`. */
 KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
                                 const km_tensor *like);
+/* The same with `strides` of the caller's, in elements: at least 0, for any order of the dimensions
+ * and for gaps between rows. Where they lead several indices to one element, that is shared. */
+KM_OUTLINED km_tensor *km_empty_strided(km_call *c, int64_t ndim, const int64_t *sizes,
+                                        const int64_t *strides, km_dtype dtype,
+                                        const km_tensor *like);
+/* Strides of a contiguous tensor into `strides`, which has room for one at least. 0 or KM_FAILED.
+ */
+KM_OUTLINED int km_dense_strides(km_call *c, int64_t ndim, const int64_t *sizes, int64_t *strides);
 /* Contiguous, not initialised, with the sizes, dtype and device of `like`. */
 static inline km_tensor *km_empty_like(km_call *c, const km_tensor *like);
 /* `t` itself when it is contiguous, else a contiguous copy. */

@@ -53,24 +53,18 @@ static bool shares_memory(const km_tensor *t)
  * Transformers hands over as [B, H, S, D] lies as [B, S, H, D]. */
 static km_tensor *empty_as_lies(km_call *c, const km_tensor *x)
 {
-    km_torch_tensor handle = NULL;
-    int64_t sizes[4], dense[KM_DIMS_MAX], strides[4];
+    static const int order[4] = { 0, 2, 1, 3 };
+    int64_t sizes[4], dense[4], strides[4];
 
     if (x->ndim != 4 || x->strides[1] >= x->strides[2])
         return km_empty_like(c, x);
     for (int d = 0; d < 4; d++)
-        sizes[d] = x->sizes[d == 1 ? 2 : d == 2 ? 1 : d];
-    if (!km_dense_strides(c, 4, sizes, dense))
+        sizes[d] = x->sizes[order[d]];
+    if (km_dense_strides(c, 4, sizes, dense) < 0)
         return NULL;
     for (int d = 0; d < 4; d++)
-        strides[d] = dense[d == 1 ? 2 : d == 2 ? 1 : d];
-    if (aoti_torch_empty_strided(4, x->sizes, strides, km_codes.torch_dtype[x->dtype],
-                                 x->device_type == KM_CUDA ? km_codes.cuda : km_codes.cpu,
-                                 x->device_index, &handle) != 0) {
-        km_torch_error(c, "allocating a tensor");
-        return NULL;
-    }
-    return km_adopt(c, handle, true);
+        strides[d] = dense[order[d]];
+    return km_empty_strided(c, 4, x->sizes, strides, x->dtype, x);
 }
 
 /* How the dimensions of an argument are to be read: -1 for one that it does not have. */

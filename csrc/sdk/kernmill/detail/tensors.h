@@ -6,42 +6,46 @@
 
 #include "kernmill/detail/call.h"
 
-#define KM_DIMS_MAX 32
+static inline int km_check_dims(km_call *c, int64_t ndim)
+{
+    if (ndim >= 0 && ndim <= KM_DIMS_MAX)
+        return 0;
+    return km_error(c, "a tensor of %lld dimensions; at most %d are handled", (long long)ndim,
+                    KM_DIMS_MAX);
+}
 
-/* Strides of a contiguous tensor. False, with the error recorded, when there can be none. */
-static inline bool km_dense_strides(km_call *c, int64_t ndim, const int64_t *sizes,
-                                    int64_t strides[KM_DIMS_MAX])
+KM_OUTLINED int km_dense_strides(km_call *c, int64_t ndim, const int64_t *sizes, int64_t *strides)
 {
     int64_t step = 1;
 
-    if (ndim < 0 || ndim > KM_DIMS_MAX) {
-        km_error(c, "a tensor of %lld dimensions; at most %d are handled", (long long)ndim,
-                 KM_DIMS_MAX);
-        return false;
-    }
+    if (km_check_dims(c, ndim) < 0)
+        return KM_FAILED;
     strides[0] = 1; /* also when there is none */
     for (int64_t i = ndim - 1; i >= 0; i--) {
         strides[i] = step;
-        if (__builtin_mul_overflow(step, sizes[i] > 1 ? sizes[i] : 1, &step)) {
-            km_error(c, "a tensor of more than 2^63 elements");
-            return false;
-        }
+        if (__builtin_mul_overflow(step, sizes[i] > 1 ? sizes[i] : 1, &step))
+            return km_error(c, "a tensor of more than 2^63 elements");
     }
-    return true;
+    return 0;
 }
 
-KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
-                                const km_tensor *like)
+KM_OUTLINED km_tensor *km_empty_strided(km_call *c, int64_t ndim, const int64_t *sizes,
+                                        const int64_t *strides, km_dtype dtype,
+                                        const km_tensor *like)
 {
     km_torch_tensor handle = NULL;
-    int64_t strides[KM_DIMS_MAX];
 
     if (dtype <= KM_DTYPE_UNKNOWN || dtype >= KM_DTYPE_COUNT) {
         km_error(c, "a new tensor cannot have %s", km_dtype_name(KM_DTYPE_UNKNOWN));
         return NULL;
     }
-    if (!km_dense_strides(c, ndim, sizes, strides))
+    if (km_check_dims(c, ndim) < 0)
         return NULL;
+    for (int64_t i = 0; i < ndim; i++)
+        if (strides[i] < 0) { /* torch would make memory that begins behind the first element */
+            km_error(c, "a new tensor cannot have stride %lld", (long long)strides[i]);
+            return NULL;
+        }
     if (aoti_torch_empty_strided(ndim, sizes, strides, km_codes.torch_dtype[dtype],
                                  like->device_type == KM_CUDA ? km_codes.cuda : km_codes.cpu,
                                  like->device_index, &handle) != 0) {
@@ -49,6 +53,16 @@ KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, 
         return NULL;
     }
     return km_adopt(c, handle, true);
+}
+
+KM_OUTLINED km_tensor *km_empty(km_call *c, int64_t ndim, const int64_t *sizes, km_dtype dtype,
+                                const km_tensor *like)
+{
+    int64_t strides[KM_DIMS_MAX];
+
+    if (km_dense_strides(c, ndim, sizes, strides) < 0)
+        return NULL;
+    return km_empty_strided(c, ndim, sizes, strides, dtype, like);
 }
 
 static inline km_tensor *km_empty_like(km_call *c, const km_tensor *like)
