@@ -67,6 +67,11 @@ def modules(classes) -> nn.ModuleDict:
             "bias": classes["RMSNorm"](WIDTH, 1e-6, bias=True),
             "once": classes["OnceRoundedNorm"](WIDTH, 1e-6),
             "wide": classes["WideLayerNorm"](WIDTH),
+            "wide none": classes["WideLayerNorm"](WIDTH, elementwise_affine=False),
+            "layer": nn.LayerNorm(WIDTH),
+            "layer scaled": nn.LayerNorm(WIDTH, bias=False),
+            "layer none": nn.LayerNorm(WIDTH, elementwise_affine=False),
+            "layer several": nn.LayerNorm((16, 64), elementwise_affine=False),
             "torch": nn.RMSNorm(WIDTH, 1e-6),
             "several": nn.RMSNorm((16, 64), 1e-6, elementwise_affine=False),
         }
@@ -97,6 +102,7 @@ def test_norms_of_other_libraries(device, whose, dtype, later):
     assert {name: why for name, _, why in report.kept} == {
         "bias": "it has a bias",
         "several": "its formula is another one",
+        "layer several": "it normalises over several dimensions",
     }
     assert "rounding='single'" in {name: what for name, _, what in report.replaced}["once"]
     if later is not None:
@@ -115,15 +121,31 @@ def test_norms_of_other_libraries(device, whose, dtype, later):
 
 
 # A kernel without a weight, too, is in the graph, and gives its gradient.
-def test_without_a_weight(device):
-    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), RMSNorm(WIDTH, 1e-6, elementwise_affine=False)).to(device)
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: RMSNorm(WIDTH, 1e-6, elementwise_affine=False), "rmsnorm.rms_norm, rounding='hf'"),
+        (lambda: nn.LayerNorm(WIDTH, elementwise_affine=False), "layernorm.layer_norm"),
+    ],
+    ids=["RMSNorm", "LayerNorm"],
+)
+def test_without_a_weight(device, make, what):
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), make()).to(device)
     x = torch.randn(4, WIDTH, device=device, requires_grad=True)
     want = torch.autograd.grad(model(x).square().sum() + model(x).sum(), x)[0]
     report = kernmill.transformers.use(model, compiled=True)
-    assert [what for _, _, what in report.replaced] == ["kernmill_rmsnorm.rms_norm, rounding='hf'"]
+    assert [row[2] for row in report.replaced] == [f"kernmill_{what}"]
     for call in (model, torch.compile(model, fullgraph=True)):
         got = torch.autograd.grad(call(x).square().sum() + call(x).sum(), x)[0]
         torch.testing.assert_close(got, want)
+
+
+# A layer norm that was kept for want of a weight, or taken where no kernel is.
+def test_a_layer_norm_without_a_weight_is_where_the_model_is():
+    model = nn.Sequential(nn.LayerNorm(WIDTH, elementwise_affine=False))
+    assert len(kernmill.transformers.use(model).replaced) == 1
+    model = nn.Sequential(nn.Linear(2, 2, device="meta"), nn.LayerNorm(WIDTH, elementwise_affine=False))
+    assert [why for *_, why in kernmill.transformers.use(model).kept] == ["the model is on meta"]
 
 
 # To look at a module is not to train it.

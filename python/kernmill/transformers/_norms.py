@@ -20,7 +20,7 @@ CONVENTIONS = (("hf", 0.0), ("single", 0.0), ("single", 1.0), ("hf", 1.0))
 
 
 def find_rms_norms(kernel: ModuleType, model: nn.Module) -> Iterator[Found]:
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = _device_of(model)
     for name, module in model.named_modules():
         if "norm" not in type(module).__name__.lower() or isinstance(module, nn.LayerNorm):
             continue
@@ -35,6 +35,11 @@ def find_rms_norms(kernel: ModuleType, model: nn.Module) -> Iterator[Found]:
         yield Found(name, module, what=what, forward=_rms_norm(kernel, module, *convention, mixed))
 
 
+def _device_of(model: nn.Module) -> torch.device:
+    """Where a module without a weight would be called."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def _epsilon(module: nn.Module) -> float | None:
     for attribute in ("variance_epsilon", "eps"):
         value = getattr(module, attribute, None)
@@ -44,7 +49,6 @@ def _epsilon(module: nn.Module) -> float | None:
 
 
 def _reason_to_keep_rms_norm(module: nn.Module, device: torch.device) -> str:
-    """`device` is where a module without a weight would be called."""
     weight = getattr(module, "weight", None)
     if is_replaced(module):
         return "its forward is replaced already"
@@ -56,9 +60,19 @@ def _reason_to_keep_rms_norm(module: nn.Module, device: torch.device) -> str:
         return "it has no weight of one dimension"
     if getattr(module, "bias", None) is not None:
         return "it has a bias"
+    return _reason_of(weight, device)
+
+
+def _reason_of(weight: Tensor | None, device: torch.device) -> str:
     if weight is None:
         return _probe.reason_of(torch.empty(0, device=device)).replace("its weight", "the model")
     return _probe.reason_of(weight)
+
+
+def _weight_of(module: nn.Module, device: torch.device) -> Tensor:
+    """A tensor like the weight of the module, also where it has none."""
+    weight = getattr(module, "weight", None)
+    return torch.zeros(_width(module), device=device) if weight is None else weight
 
 
 def _convention_of(
@@ -66,15 +80,10 @@ def _convention_of(
 ) -> tuple[tuple[str, float], bool] | None:
     """The rounding and weight offset with which the kernel gives what the module gives, and whether it does so
     for narrower values than the weight, too; or None."""
-    if getattr(module, "weight", None) is None:
-        weight, probe = torch.zeros(_width(module), device=device), _probe.with_random(module)
-    else:
-        weight, probe = module.weight, _probe.with_random(module, "weight")
-    x = _probe.random_like(weight, 16, weight.shape[0])
-    want, fitting = _probe.run(probe.forward, x), {}
+    weight, fitting = _weight_of(module, device), {}
     for convention in CONVENTIONS:
         ours = _rms_norm(kernel, module, *convention)
-        error = _probe.error(_probe.run(ours, probe, x), want)
+        error = _error(ours, module, weight)
         if error <= 1:
             fitting[convention] = (error, _mixed_error(ours, module, weight))
     if not fitting:
@@ -86,9 +95,14 @@ def _convention_of(
 def _mixed_error(ours: Callable, module: nn.Module, weight: Tensor) -> float:
     """The error of `ours` for bfloat16 values of the weight's size and float32 weights, if there are any. It is
     infinite for a module that promotes."""
+    return _error(ours, module, weight.bfloat16(), torch.float32)
+
+
+def _error(ours: Callable, module: nn.Module, like: Tensor, parameters: torch.dtype | None = None) -> float:
+    """The error of `ours` for values of the size and dtype of `like`; with parameters of another dtype."""
     names = [name for name in ("weight", "bias") if isinstance(getattr(module, name, None), Tensor)]
-    probe = _probe.with_random(module, *names, dtype=torch.float32)
-    x = _probe.random_like(weight.bfloat16(), 16, weight.shape[0])
+    probe = _probe.with_random(module, *names, dtype=parameters)
+    x = _probe.random_like(like, 16, like.shape[0])
     return _probe.error(_probe.run(ours, probe, x), _probe.run(probe.forward, x))
 
 
@@ -126,35 +140,28 @@ def _rms_norm(
 
 
 def find_layer_norms(kernel: ModuleType, model: nn.Module) -> Iterator[Found]:
+    device = _device_of(model)
     for name, module in model.named_modules():
         if not isinstance(module, nn.LayerNorm):
             continue
-        why = _reason_to_keep_layer_norm(module)
-        if not why and not _is_layer_norm(kernel, module):
-            why = "its formula is another one"
+        why = _reason_to_keep_layer_norm(module, device)
         if why:
             yield Found(name, module, why)
-        else:
-            mixed = _mixed_error(_layer_norm(kernel, module), module, module.weight) <= 2
-            forward = _layer_norm(kernel, module, mixed)
-            yield Found(name, module, what=f"{kernel.__name__}.layer_norm", forward=forward)
+            continue
+        weight, ours = _weight_of(module, device), _layer_norm(kernel, module)
+        if _error(ours, module, weight) > 2:
+            yield Found(name, module, "its formula is another one")
+            continue
+        forward = _layer_norm(kernel, module, _mixed_error(ours, module, weight) <= 2)
+        yield Found(name, module, what=f"{kernel.__name__}.layer_norm", forward=forward)
 
 
-def _reason_to_keep_layer_norm(module: nn.LayerNorm) -> str:
+def _reason_to_keep_layer_norm(module: nn.LayerNorm, device: torch.device) -> str:
     if is_replaced(module):
         return "its forward is replaced already"
     if len(module.normalized_shape) != 1:
         return "it normalises over several dimensions"
-    if module.weight is None:
-        return "it has no weight"
-    return _probe.reason_of(module.weight)
-
-
-def _is_layer_norm(kernel: ModuleType, module: nn.LayerNorm) -> bool:
-    names = ("weight",) if module.bias is None else ("weight", "bias")
-    probe = _probe.with_random(module, *names)
-    x = _probe.random_like(module.weight, 16, module.normalized_shape[0])
-    return _probe.error(_probe.run(_layer_norm(kernel, module), probe, x), _probe.run(probe.forward, x)) <= 2
+    return _reason_of(module.weight, device)
 
 
 def _layer_norm(kernel: ModuleType, module: nn.Module, mixed: bool = True) -> Callable:
