@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/callables.h"
+#include "bench/overwrite.h"
 #include "bench/schema.h"
 #include "bench/watch.h"
 #include "core/limits.h"
@@ -185,17 +186,35 @@ void km_prepared_release(const km_prepared *p, const km_torch *t)
         t->callables->release(p->callable);
 }
 
+/* Handles of all results, of their own. */
+static int take_results(const km_torch *t, const km_suite_call *call, km_torch_tensor *returned,
+                        const km_torch_tensor *inputs, km_torch_tensor *results, km_err *err)
+{
+    km_torch_tensor all[KM_RETURNS_MAX];
+    int rc = 0;
+
+    km_overwrites_results(t, call, returned, inputs, all);
+    if (!all[0])
+        rc = km_fail(err, KM_ECHILD, "%s: it has no result", call->name);
+    for (int i = 0; i < km_results_count(all) && rc == 0; i++)
+        if (t->aoti_torch_new_tensor_handle(all[i], &results[i]) != 0)
+            rc = km_fail(err, KM_ENOMEM, "%s: torch made no handle", call->name);
+    km_results_delete(t, returned);
+    return rc;
+}
+
 int km_call_once(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
                  const km_torch_tensor *inputs, bool widened, km_torch_tensor *results, km_err *err)
 {
+    km_torch_tensor returned[KM_RETURNS_MAX] = { NULL };
     km_prepared prepared;
     int rc = km_prepare(a, t, cell, call, inputs, widened, &prepared, err);
 
     if (rc < 0)
         return rc;
-    rc = km_prepared_call(&prepared, t, results, err);
+    rc = km_prepared_call(&prepared, t, returned, err);
     km_prepared_release(&prepared, t);
-    return rc;
+    return rc == 0 ? take_results(t, call, returned, inputs, results, err) : rc;
 }
 
 void km_results_delete(const km_torch *t, km_torch_tensor *results)

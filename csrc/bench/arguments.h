@@ -20,8 +20,8 @@ typedef struct {
 int km_prepare(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
                const km_torch_tensor *inputs, bool widened, km_prepared *out, km_err *err);
 
-/* Makes the call. `results` has room for KM_RETURNS_MAX handles, which are the caller's. Errors:
- * KM_ECHILD with torch's text. */
+/* Makes the call. `results` has room for KM_RETURNS_MAX handles of what it returns, which are the
+ * caller's. Errors: KM_ECHILD with torch's text. */
 int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *results,
                      km_err *err);
 
@@ -29,7 +29,8 @@ int km_prepared_call(const km_prepared *p, const km_torch *t, km_torch_tensor *r
  * could not be made ready, or is zero, holds nothing. */
 void km_prepared_release(const km_prepared *p, const km_torch *t);
 
-/* Prepares it, makes it once, and gives back what was prepared: for a call that is not timed.
+/* Prepares it, makes it once, and gives back what was prepared: for a call that is not timed. One
+ * that overwrites inputs writes to `inputs`, and all its results are there (bench/overwrite.h).
  * Errors: those of the two. */
 int km_call_once(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
                  const km_torch_tensor *inputs, bool widened, km_torch_tensor *results,

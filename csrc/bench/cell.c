@@ -9,6 +9,7 @@
 #include "bench/heldout.h"
 #include "bench/inputs.h"
 #include "bench/late.h"
+#include "bench/overwrite.h"
 #include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
@@ -31,10 +32,13 @@ struct run {
     km_err call_err; /* here, so that no call pays for clearing it */
     size_t *next;    /* [calls]: the set that it walks over next */
     km_cpu_sets sets;
-    uint64_t *hashes;         /* [sets][input_count] */
-    km_late *looks;           /* [sets]: at the results of one call */
-    km_prepared *prepared;    /* [calls][sets] */
-    km_torch_tensor *results; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
+    uint64_t *hashes;          /* [sets][input_count] */
+    km_late *looks;            /* [sets]: at the results of one call */
+    km_prepared *prepared;     /* [calls][sets] */
+    km_torch_tensor *returned; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
+    km_cpu_sets *copies;       /* [calls]: of what each overwrites */
+    size_t *fresh; /* [calls]: how many of its copies, from `next` on, are what the inputs are */
+    const km_torch_tensor **given; /* [calls]: what each is given, [sets][input_count] */
 };
 
 double km_now_us(void)
@@ -50,9 +54,27 @@ static km_torch_tensor *inputs_of(const struct run *r, size_t set)
     return &r->sets.tensors[set * r->cell->op->input_count];
 }
 
-static km_torch_tensor *results_of(const struct run *r, size_t call, size_t set)
+static km_torch_tensor *returned_by(const struct run *r, size_t call, size_t set)
 {
-    return &r->results[(call * r->out->sets + set) * KM_RETURNS_MAX];
+    return &r->returned[(call * r->out->sets + set) * KM_RETURNS_MAX];
+}
+
+static const km_torch_tensor *given_to(const struct run *r, size_t call, size_t set)
+{
+    return &r->given[call][set * r->cell->op->input_count];
+}
+
+/* All results of a call; `out` has room for KM_RETURNS_MAX. */
+static void results_of(const struct run *r, size_t call, size_t set, km_torch_tensor *out)
+{
+    km_overwrites_results(r->t, &r->cell->op->calls[call], returned_by(r, call, set),
+                          given_to(r, call, set), out);
+}
+
+/* Brings a call's copies of what it overwrites back to what the inputs are. */
+static void refresh(struct run *r, size_t call, size_t set)
+{
+    km_cpu_sets_refresh(r->t, &r->copies[call], &r->sets, set);
 }
 
 void km_set_state(km_arena *a, km_call_result *c, km_call_state state, const char *why)
@@ -114,23 +136,47 @@ static bool is_timed(const struct run *r, size_t call)
 /* One call on one set, whose results replace those that stood there. */
 static bool call_once(struct run *r, size_t call, size_t set)
 {
-    km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = results_of(r, call, set);
+    km_torch_tensor returned[KM_RETURNS_MAX] = { NULL }, *kept = returned_by(r, call, set);
 
-    if (km_prepared_call(&r->prepared[call * r->out->sets + set], r->t, fresh, &r->call_err) < 0) {
+    if (km_prepared_call(&r->prepared[call * r->out->sets + set], r->t, returned, &r->call_err) <
+        0) {
         set_state(r, call, KM_CALL_FAILED, r->call_err.message);
         return false;
     }
     km_results_delete(r->t, kept);
-    memcpy(kept, fresh, sizeof fresh);
+    memcpy(kept, returned, sizeof returned);
     return true;
+}
+
+/* Refreshes the copies that the next sample overwrites, half a walk before it does: what is copied
+ * now would still be in the cache. */
+static void look_ahead(struct run *r, size_t call)
+{
+    size_t sets = r->out->sets, wanted = sets / 2;
+
+    if (!r->copies[call].inputs)
+        return;
+    if (wanted < r->out->calls_a_sample)
+        wanted = r->out->calls_a_sample;
+    for (; r->fresh[call] < wanted; r->fresh[call]++)
+        refresh(r, call, (r->next[call] + r->fresh[call]) % sets);
+    r->fresh[call] -= r->out->calls_a_sample;
+}
+
+/* Whether the call's copies hold inputs that wait for the next samples, no results. */
+static bool is_fresh(const struct run *r, size_t call, size_t set)
+{
+    return (set + r->out->sets - r->next[call]) % r->out->sets < r->fresh[call];
 }
 
 /* The time of one call, the mean of calls_a_sample that walk on over the sets; negative when one
  * failed. */
 static double sample(struct run *r, size_t call)
 {
-    double start = km_now_us();
+    double start;
 
+    look_ahead(r, call);
+    start = km_now_us();
     for (size_t i = 0; i < r->out->calls_a_sample; i++) {
         if (!call_once(r, call, r->next[call]))
             return -1;
@@ -163,15 +209,30 @@ static void hash_inputs(struct run *r)
         r->hashes[i] = km_tensor_hash(r->t, r->sets.tensors[i]);
 }
 
+static int make_copies(struct run *r, size_t call, km_err *err)
+{
+    const km_suite_call *c = &r->cell->op->calls[call];
+
+    if (c->overwrites.count &&
+        km_cpu_sets_make(r->a, r->t, r->cell, c, r->out->sets, &r->copies[call], err) < 0)
+        return err->code;
+    r->given[call] = km_overwrites_given(r->a, r->cell->op, c, r->sets.tensors,
+                                         r->copies[call].tensors, r->out->sets);
+    return r->given[call] ? 0 : km_fail_nomem(err);
+}
+
 static int make_sets(struct run *r, km_err *err)
 {
     const km_suite_op *op = r->cell->op;
 
-    if (km_cpu_sets_make(r->a, r->t, r->cell, r->out->sets, &r->sets, err) < 0)
+    if (km_cpu_sets_make(r->a, r->t, r->cell, NULL, r->out->sets, &r->sets, err) < 0)
         return err->code;
+    for (size_t call = 0; call < op->call_count; call++)
+        if (make_copies(r, call, err) < 0)
+            return err->code;
     for (size_t set = 0; set < r->out->sets; set++)
         for (size_t call = 0; call < op->call_count; call++)
-            if (km_prepare_for(r->a, r->t, r->cell, &r->out->results[call], inputs_of(r, set),
+            if (km_prepare_for(r->a, r->t, r->cell, &r->out->results[call], given_to(r, call, set),
                                &r->prepared[call * r->out->sets + set], err) < 0)
                 return err->code;
     if (km_inputs_fill(r->t, r->cell, r->sets.tensors, r->out->sets, &r->random, err) < 0)
@@ -187,10 +248,14 @@ static int allocate(struct run *r, km_err *err)
 
     r->hashes = km_arena_array(r->a, inputs, sizeof *r->hashes);
     r->prepared = km_arena_array(r->a, op->call_count * sets, sizeof *r->prepared);
-    r->results = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->results);
+    r->returned = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->returned);
     r->next = km_arena_array(r->a, op->call_count, sizeof *r->next);
+    r->fresh = km_arena_array(r->a, op->call_count, sizeof *r->fresh);
+    r->copies = km_arena_array(r->a, op->call_count, sizeof *r->copies);
+    r->given = km_arena_array(r->a, op->call_count, sizeof *r->given);
     r->looks = km_arena_array(r->a, sets, sizeof *r->looks);
-    if (!r->looks || !r->hashes || !r->prepared || !r->results || !r->next)
+    if (!r->looks || !r->hashes || !r->prepared || !r->returned || !r->next || !r->fresh ||
+        !r->copies || !r->given)
         return km_fail_nomem(err);
     if (km_cell_begin(r->a, r->o, r->out, err) < 0)
         return err->code;
@@ -206,17 +271,28 @@ static int allocate(struct run *r, km_err *err)
 
 static void release(struct run *r)
 {
-    for (size_t i = 0; r->results && i < r->cell->op->call_count; i++)
+    for (size_t i = 0; r->returned && i < r->cell->op->call_count; i++)
         for (size_t set = 0; set < r->out->sets; set++)
-            km_results_delete(r->t, results_of(r, i, set));
+            km_results_delete(r->t, returned_by(r, i, set));
     for (size_t i = 0; r->prepared && i < r->cell->op->call_count * r->out->sets; i++)
         km_prepared_release(&r->prepared[i], r->t);
+    for (size_t i = 0; r->copies && i < r->cell->op->call_count; i++)
+        km_cpu_sets_release(r->t, &r->copies[i]);
     km_cpu_sets_release(r->t, &r->sets);
 }
 
 /* ---- timing ---- */
 
-/* How many calls make a sample long enough, by the slowest. */
+static bool overwrites_any(const km_suite_op *op)
+{
+    for (size_t i = 0; i < op->call_count; i++)
+        if (op->calls[i].overwrites.count)
+            return true;
+    return false;
+}
+
+/* How many calls make a sample long enough, by the slowest; a copy that is overwritten serves one.
+ */
 static void warm_up(struct run *r)
 {
     double slowest = 0;
@@ -228,6 +304,8 @@ static void warm_up(struct run *r)
     }
     if (slowest > 0 && slowest < SAMPLE_MIN_US)
         r->out->calls_a_sample = (size_t)(SAMPLE_MIN_US / slowest) + 1;
+    if (overwrites_any(r->cell->op) && r->out->calls_a_sample > r->out->sets)
+        r->out->calls_a_sample = r->out->sets;
 }
 
 static void time_round(struct run *r)
@@ -285,12 +363,13 @@ static void time_rounds(struct run *r)
 static void compare(struct run *r, size_t call, size_t set, const km_torch_tensor *want, int count)
 {
     km_call_result *c = &r->out->results[call];
-    const km_torch_tensor *got = results_of(r, call, set);
-    const km_torch_tensor *like = results_of(r, km_suite_reference_index(r->cell->op), set);
+    km_torch_tensor got[KM_RETURNS_MAX], like[KM_RETURNS_MAX];
     km_err err = KM_ERR_INIT;
     const char *mismatch;
     double error;
 
+    results_of(r, call, set, got);
+    results_of(r, km_suite_reference_index(r->cell->op), set, like);
     if (km_results_count(got) != count)
         set_state(r, call, KM_CALL_WRONG, "it returns another number of results");
     for (int i = 0; i < count && c->state == KM_CALL_RIGHT; i++) {
@@ -315,7 +394,7 @@ static int check_set(struct run *r, size_t set, km_torch_tensor *wide, km_err *e
             0)
         return err->code;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
-        if (is_timed(r, call))
+        if (is_timed(r, call) && !is_fresh(r, call, set))
             compare(r, call, set, want, km_results_count(want));
     km_results_delete(r->t, want);
     return 0;
@@ -338,14 +417,21 @@ static int check_results(struct run *r, km_err *err)
  * answer, or computes none, has nothing to show. */
 static int renew(struct run *r, km_err *err)
 {
+    km_torch_tensor results[KM_RETURNS_MAX];
+
     if (km_inputs_fill(r->t, r->cell, r->sets.tensors, r->out->sets, &r->random, err) < 0)
         return KM_ENOMEM;
     hash_inputs(r);
     km_cpu_sets_guard(&r->sets);
-    for (size_t call = 0; call < r->cell->op->call_count; call++)
-        for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++)
-            for (int i = 0; i < KM_RETURNS_MAX && results_of(r, call, set)[i]; i++)
-                km_poison(r->t, results_of(r, call, set)[i], NULL);
+    for (size_t call = 0; call < r->cell->op->call_count; call++) {
+        km_cpu_sets_guard(&r->copies[call]);
+        r->fresh[call] = 0;
+        for (size_t set = 0; set < r->out->sets && is_timed(r, call); set++) {
+            results_of(r, call, set, results);
+            for (int i = 0; i < km_results_count(results); i++)
+                km_poison(r->t, results[i], NULL);
+        }
+    }
     return 0;
 }
 
@@ -353,26 +439,36 @@ static int renew(struct run *r, km_err *err)
 static const char *changed_input(const struct run *r)
 {
     size_t n = r->cell->op->input_count;
+    bool whole = km_cpu_sets_are_whole(&r->sets);
 
     for (size_t i = 0; i < r->out->sets * n; i++)
         if (km_tensor_hash(r->t, r->sets.tensors[i]) != r->hashes[i])
             return r->cell->op->inputs[i % n].name;
-    return km_cpu_sets_are_whole(&r->sets) ? NULL : "memory beside an input";
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        whole = whole && km_cpu_sets_are_whole(&r->copies[call]);
+    return whole ? NULL : "memory beside an input";
 }
 
 /* Makes the call on each set, and looks whether its results are complete when it returns. */
 static void call_sets(struct run *r, size_t call)
 {
+    km_torch_tensor results[KM_RETURNS_MAX];
     size_t sets = 0;
 
-    for (; sets < r->out->sets && call_once(r, call, sets); sets++)
-        km_late_look(r->t, results_of(r, call, sets), &r->random, &r->looks[sets]);
+    r->fresh[call] = 0;
+    for (; sets < r->out->sets; sets++) {
+        refresh(r, call, sets);
+        if (!call_once(r, call, sets))
+            break;
+        results_of(r, call, sets, results);
+        km_late_look(r->t, results, &r->random, &r->looks[sets]);
+    }
     for (size_t set = 0; set < sets; set++) {
+        results_of(r, call, set, results);
         if (km_late_changed(&r->looks[set]))
             set_state(r, call, KM_CALL_CHEATS, "it writes its results after it has returned");
-        if (km_shares_memory(r->t, results_of(r, call, set), inputs_of(r, set),
-                             r->cell->op->input_count)) {
-            km_results_delete(r->t, results_of(r, call, set)); /* before it is poisoned */
+        if (km_shares_memory(r->t, results, inputs_of(r, set), r->cell->op->input_count)) {
+            km_results_delete(r->t, returned_by(r, call, set)); /* before it is poisoned */
             set_state(r, call, KM_CALL_FAILED, "it returns memory of an input");
         }
     }
@@ -427,11 +523,17 @@ static int audit(struct run *r, km_audit *audit, km_err *err)
     km_random_seed(&random, seed);
     if (km_inputs_fill(r->t, r->cell, inputs_of(r, 0), 1, &random, err) < 0)
         return KM_ENOMEM;
-    for (size_t call = 0; call < r->cell->op->call_count; call++)
-        if (is_timed(r, call) && call_once(r, call, 0) &&
-            km_audit_put(audit, r->t, r->cell->op->calls[call].name, results_of(r, call, 0), err) <
-                0)
+    for (size_t call = 0; call < r->cell->op->call_count; call++) {
+        km_torch_tensor results[KM_RETURNS_MAX];
+        if (!is_timed(r, call))
+            continue;
+        refresh(r, call, 0);
+        if (!call_once(r, call, 0))
+            continue;
+        results_of(r, call, 0, results);
+        if (km_audit_put(audit, r->t, r->cell->op->calls[call].name, results, err) < 0)
             return err->code;
+    }
     return 0;
 }
 

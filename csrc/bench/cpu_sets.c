@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench/inputs.h"
+#include "bench/overwrite.h"
 
 #include <kernmill/tensor.h>
 
@@ -14,16 +15,17 @@ static size_t lines_of(size_t bytes)
     return (bytes + KM_CPU_LINE_BYTES - 1) / KM_CPU_LINE_BYTES;
 }
 
-static int set_lines(const km_cell *cell, km_layout *layouts, size_t *sizes, size_t *lines,
-                     km_err *err)
+static int set_lines(const km_cell *cell, const km_cpu_sets *s, km_layout *layouts, size_t *sizes,
+                     size_t *lines, km_err *err)
 {
     *lines = 0;
-    for (size_t i = 0; i < cell->op->input_count; i++) {
+    for (size_t i = 0; i < s->inputs; i++) {
         km_layout *l = &layouts[i];
-        if (km_input_layout(cell, i, l, err) < 0)
+        size_t input = km_overwritten(s->call, i);
+        if (km_input_layout(cell, input, l, err) < 0)
             return err->code;
         sizes[i] = lines_of(km_layout_extent(l->ndim, l->sizes, l->strides) *
-                            km_dtype_bytes((km_dtype)km_input_dtype(cell, i, false)));
+                            km_dtype_bytes((km_dtype)km_input_dtype(cell, input, false)));
         *lines += GUARD_LINES + sizes[i];
     }
     return 0;
@@ -40,22 +42,22 @@ static int allocate(km_arena *a, km_cpu_sets *s, size_t lines, km_err *err)
     return 0;
 }
 
-int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count,
-                     km_cpu_sets *out, km_err *err)
+int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
+                     size_t count, km_cpu_sets *out, km_err *err)
 {
-    size_t n = cell->op->input_count, lines, at = GUARD_LINES;
+    size_t n = km_overwritten_count(cell->op, call), lines, at = GUARD_LINES;
     km_layout *layouts = km_arena_array(a, n + 1, sizeof *layouts);
     size_t *sizes = km_arena_array(a, n + 1, sizeof *sizes);
 
-    *out = (km_cpu_sets){ .count = count, .inputs = n };
+    *out = (km_cpu_sets){ .count = count, .inputs = n, .call = call };
     if (!layouts || !sizes)
         return km_fail_nomem(err);
-    if (set_lines(cell, layouts, sizes, &lines, err) < 0 ||
+    if (set_lines(cell, out, layouts, sizes, &lines, err) < 0 ||
         allocate(a, out, GUARD_LINES + count * lines, err) < 0)
         return err->code;
     for (size_t k = 0; k < count * n; k++) {
         size_t i = k % n;
-        if (km_torch_empty(t, &layouts[i], km_input_dtype(cell, i, false),
+        if (km_torch_empty(t, &layouts[i], km_input_dtype(cell, km_overwritten(call, i), false),
                            out->memory + at * KM_CPU_LINE_BYTES, &out->tensors[k], err) < 0)
             return err->code;
         for (size_t end = at + sizes[i]; at < end; at++)
@@ -64,6 +66,14 @@ int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t
     }
     km_cpu_sets_guard(out);
     return 0;
+}
+
+void km_cpu_sets_refresh(const km_torch *t, const km_cpu_sets *copies, const km_cpu_sets *of,
+                         size_t set)
+{
+    for (size_t i = 0; i < copies->inputs; i++)
+        km_input_copy(t, of->tensors[set * of->inputs + km_overwritten(copies->call, i)],
+                      copies->tensors[set * copies->inputs + i], NULL);
 }
 
 void km_cpu_sets_guard(km_cpu_sets *s)

@@ -1,5 +1,6 @@
 /* bench/cpu_sets.h: the sets of inputs of a cell on the CPU, in one region of memory: between any
- * two tensors, and at both ends, stands a guard of known bytes. (On a GPU: bench/sets.h.) */
+ * two tensors, and at both ends, stands a guard of known bytes; and in the same way the copies that
+ * a call is given of what it overwrites. (On a GPU: bench/sets.h.) */
 #ifndef KERNMILL_BENCH_CPU_SETS_H
 #define KERNMILL_BENCH_CPU_SETS_H
 
@@ -7,7 +8,9 @@
 #include "bench/torch_host.h"
 
 typedef struct {
-    size_t count, inputs;     /* sets; inputs a set */
+    size_t count, inputs; /* sets; inputs a set */
+    const km_suite_call
+        *call; /* that overwrites these inputs; NULL: they are all of the operator's */
     km_torch_tensor *tensors; /* [count][inputs], in the arena */
     unsigned char *memory;
     size_t bytes;
@@ -16,10 +19,14 @@ typedef struct {
 
 #define KM_CPU_LINE_BYTES 64u /* the alignment of torch's own tensors */
 
-/* Without values. Errors: KM_ENOMEM, those of km_input_layout. On error, too, it wants a release.
- */
-int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count,
-                     km_cpu_sets *out, km_err *err);
+/* All inputs, or with `call` what it overwrites, without values. Errors: KM_ENOMEM, those of
+ * km_input_layout. On error, too, it wants a release. */
+int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
+                     size_t count, km_cpu_sets *out, km_err *err);
+
+/* Brings one set of copies back to what the inputs, `of`, are. */
+void km_cpu_sets_refresh(const km_torch *t, const km_cpu_sets *copies, const km_cpu_sets *of,
+                         size_t set);
 
 /* Writes the guards anew. */
 void km_cpu_sets_guard(km_cpu_sets *s);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/inputs.h"
+#include "bench/overwrite.h"
 #include "bench/trace.h"
 #include "bench/verify.h"
 #include "core/limits.h"
@@ -27,7 +28,8 @@ static void drop(const km_torch *t, const km_cell *cell, struct tensors *s, bool
 static int call(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *which,
                 bool widened, struct tensors *s, km_err *err)
 {
-    int rc = km_call_once(a, t, cell, which, s->inputs, widened, s->results, err);
+    int rc = widened ? km_call_once(a, t, cell, which, s->inputs, true, s->results, err)
+                     : km_overwrites_call(a, t, cell, which, s->inputs, false, s->results, err);
 
     if (rc < 0)
         return rc;

@@ -59,8 +59,8 @@ int km_input_layout(const km_cell *cell, size_t i, km_layout *out, km_err *err)
     return 0;
 }
 
-static int make_one(const km_torch *t, const km_cell *cell, size_t i, bool widened,
-                    km_torch_tensor *out, km_err *err)
+int km_input_make(const km_torch *t, const km_cell *cell, size_t i, bool widened,
+                  km_torch_tensor *out, km_err *err)
 {
     km_layout layout;
 
@@ -73,7 +73,7 @@ int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torc
                    km_err *err)
 {
     for (size_t i = 0; i < cell->op->input_count; i++) {
-        int rc = make_one(t, cell, i, widened, &out[i], err);
+        int rc = km_input_make(t, cell, i, widened, &out[i], err);
         if (rc == 0)
             continue;
         while (i-- > 0)
@@ -189,6 +189,22 @@ static int widen_on_gpu(const km_gpu *g, const km_cell *cell, size_t i, void *to
         g,
         g->cuMemcpyDtoDAsync_v2(target, source, count * km_dtype_bytes((km_dtype)dtype), g->stream),
         "copying", err);
+}
+
+int km_input_copy(const km_torch *t, km_torch_tensor from, km_torch_tensor to, km_err *err)
+{
+    km_view source = km_view_of(t, from), target = km_view_of(t, to);
+    size_t bytes = km_view_bytes(&source);
+    const km_gpu *g = t->gpu;
+
+    if (g)
+        return km_gpu_check(g,
+                            g->cuMemcpyDtoDAsync_v2((uint64_t)(uintptr_t)target.data,
+                                                    (uint64_t)(uintptr_t)source.data, bytes,
+                                                    g->stream),
+                            "copying inputs", err);
+    memcpy(target.data, source.data, bytes);
+    return 0;
 }
 
 int km_inputs_widen(const km_torch *t, const km_cell *cell, const km_torch_tensor *from,

@@ -19,6 +19,14 @@ int km_input_dtype(const km_cell *cell, size_t i, bool widened);
 int km_inputs_make(const km_torch *t, const km_cell *cell, bool widened, km_torch_tensor *out,
                    km_err *err);
 
+/* One of them. */
+int km_input_make(const km_torch *t, const km_cell *cell, size_t i, bool widened,
+                  km_torch_tensor *out, km_err *err);
+
+/* The values of one tensor, gaps included, in another of its layout and dtype. On a GPU: on its
+ * stream. Errors: KM_ECHILD. */
+int km_input_copy(const km_torch *t, km_torch_tensor from, km_torch_tensor to, km_err *err);
+
 /* Values for `sets` sets of inputs from the inputs' distributions, rounded to their dtypes, the
  * gaps between rows included: what a call reads there by mistake must not be zero. Errors:
  * KM_ENOMEM, KM_ECHILD. */

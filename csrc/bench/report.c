@@ -70,8 +70,26 @@ static void add_score(json_t *call, const km_cell_result *r, const km_call_resul
                                   "score_without_floor", score(cold, peer, pins)));
 }
 
+static json_t *names_json(const char *const *names, size_t count)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(out, json_string(names[i]));
+    return out;
+}
+
+static size_t count_names(const char *const *names)
+{
+    size_t n = 0;
+
+    while (names[n])
+        n++;
+    return n;
+}
+
 /* What was called: an operator and the library that has it (none: torch), or a function of
- * Python's. */
+ * Python's, and which inputs it overwrites. */
 static void add_callee(json_t *call, const km_call_result *c)
 {
     const km_suite_call *s = c->call;
@@ -82,15 +100,9 @@ static void add_callee(json_t *call, const km_call_result *c)
         json_object_set_new(call, "library", json_string(km_path_base(s->library)));
     if (s->python)
         json_object_set_new(call, "python", json_string(km_path_base(s->python)));
-}
-
-static json_t *names_json(const char *const *names)
-{
-    json_t *out = json_array();
-
-    for (; *names; names++)
-        json_array_append_new(out, json_string(*names));
-    return out;
+    if (s->overwrites.count)
+        json_object_set_new(call, "overwrites",
+                            names_json(s->overwrites.items, s->overwrites.count));
 }
 
 static json_t *call_json(const km_cell_result *r, const km_call_result *c)
@@ -109,7 +121,7 @@ static json_t *call_json(const km_cell_result *r, const km_call_result *c)
     if (call && r->gpu)
         json_object_set_new(call, "kernels", json_integer((json_int_t)c->nodes));
     if (call && c->kernels)
-        json_object_set_new(call, "kernel_names", names_json(c->kernels));
+        json_object_set_new(call, "kernel_names", names_json(c->kernels, count_names(c->kernels)));
     if (call && r->gpu)
         json_object_set_new(call, "first_s", json_real(c->first_s));
     if (call && c->rule)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bench/overwrite.h"
 #include "core/limits.h"
 #include "core/str.h"
 
@@ -146,8 +147,8 @@ int km_schema_check_call(km_suite *s, const km_suite_op *op, km_suite_call *call
     struct km_signature *signature = km_arena_alloc(&s->arena, sizeof *signature);
     struct check c = { { &s->arena, s->path, "" }, op, call, err };
 
-    if (call->python)
-        return 0; /* Python checks its own arguments */
+    if (call->python) /* which checks its own arguments */
+        return km_overwrites_check(s, op, call, table, err);
     if (!signature)
         return km_fail_nomem(err);
     if (parse_schema(&c, km_toml_get(table, "schema"), signature) < 0)
@@ -159,7 +160,7 @@ int km_schema_check_call(km_suite *s, const km_suite_op *op, km_suite_call *call
         if (check_argument(&c, call->arguments->array.items[i], &signature->parameters[i]) < 0)
             return KM_EFORMAT;
     call->signature = signature;
-    return 0;
+    return km_overwrites_check(s, op, call, table, err);
 }
 
 static int check_reference(const km_fields *f, const km_suite_op *op, km_err *err)

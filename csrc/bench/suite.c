@@ -228,6 +228,8 @@ int km_suite_read_call(km_suite *s, const km_toml_entry *e, km_suite_call *call,
         { "schema", KM_FIELD_TEXT, offsetof(km_suite_call, schema), false },
         { "python", KM_FIELD_TEXT, offsetof(km_suite_call, python), false },
         { "arguments", KM_FIELD_ARRAY, 0, true },
+        { "overwrites", KM_FIELD_LIST, offsetof(km_suite_call, overwrites), false },
+        { "results", KM_FIELD_LIST, offsetof(km_suite_call, results), false },
         KM_FIELD_END,
     };
     km_fields f = { &s->arena, s->path, km_arena_printf(&s->arena, "the call '%s'", e->key) };

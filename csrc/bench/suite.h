@@ -36,6 +36,8 @@
  *
  * An operator that `bench --import` wrote has a table [op.NAME.trace] beside these: bench/trace.h.
  *
+ *     overwrites = ["x"]      # it writes into its input x, which is its result: bench/overwrite.h
+ *
  * A `library` with '/' counts from the suite's folder, too. A result must be contiguous, and of the
  * dtype that the reference returns for the same inputs.
  *
@@ -70,6 +72,9 @@ typedef struct {
     const char *python; /* "file.py:function", absolute, or "module:function"; NULL: an operator */
     const km_toml *arguments;             /* an array; one item a parameter of the schema */
     const struct km_signature *signature; /* the schema, taken apart */
+    km_list overwrites;                   /* inputs that it writes to (bench/overwrite.h) */
+    km_list results;                      /* those of them that are results */
+    size_t *overwritten, *resulting;      /* the same, by their places among the inputs */
 } km_suite_call;
 
 typedef struct {

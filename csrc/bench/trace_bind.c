@@ -121,6 +121,16 @@ static int check_python(const km_fields *f, const km_suite_op *op, const km_suit
     return 0;
 }
 
+/* By its schema; what it returns of its arguments is not counted beside them. */
+static size_t result_count(const km_suite_call *call)
+{
+    size_t n = call->results.count;
+
+    for (int i = 0; i < call->signature->result_count; i++)
+        n += !(call->signature->aliased >> i & 1 && call->overwrites.count);
+    return n;
+}
+
 static int take_calls(km_bindings *b, const km_trace_problem *p, const km_suite_op *op,
                       const km_toml *calls, km_suite_call *out, km_err *err)
 {
@@ -132,13 +142,13 @@ static int take_calls(km_bindings *b, const km_trace_problem *p, const km_suite_
             return km_fields_fail(&f, e->value, err,
                                   "'reference' is the name of the definition's own function");
         if (km_suite_read_call(&b->file, e, &out[i], err) < 0 ||
-            (out[i].python ? check_python(&f, op, &out[i], err)
-                           : km_schema_check_call(&b->file, op, &out[i], e->value, err)) < 0)
+            (out[i].python && check_python(&f, op, &out[i], err) < 0) ||
+            km_schema_check_call(&b->file, op, &out[i], e->value, err) < 0)
             return KM_EFORMAT;
-        if (!out[i].python && out[i].signature->result_count != (int)p->output_count)
+        if (!out[i].python && result_count(&out[i]) != p->output_count)
             return km_fields_fail(&f, km_toml_get(e->value, "schema"), err,
-                                  "'%s' returns %d results, '%s' %zu", e->key,
-                                  out[i].signature->result_count, p->name, p->output_count);
+                                  "'%s' returns %zu results, '%s' %zu", e->key,
+                                  result_count(&out[i]), p->name, p->output_count);
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "bench/cell_internal.h"
 #include "bench/inputs.h"
+#include "bench/overwrite.h"
 #include "bench/verify.h"
 #include "formats/json.h"
 
@@ -107,7 +108,7 @@ static int try_call(struct trial *p, const km_suite_call *which, km_rule_result 
     km_err why = KM_ERR_INIT;
     int rc = 0;
 
-    if (km_call_once(p->a, p->t, p->cell, which, p->inputs, false, results, &why) < 0) {
+    if (km_overwrites_call(p->a, p->t, p->cell, which, p->inputs, false, results, &why) < 0) {
         refuse(p, r, KM_RULE_FAILED, why.message);
         return 0;
     }
@@ -138,8 +139,8 @@ static int try_set(struct trial *p, km_random *random, km_cell_result *out, km_r
         rc = km_gpu_wait(p->t->gpu, err);
     if (rc < 0)
         return rc;
-    if (km_call_once(p->a, p->t, p->cell, reference, p->inputs, reference->python != NULL, p->want,
-                     &why) < 0) {
+    if (km_overwrites_call(p->a, p->t, p->cell, reference, p->inputs, reference->python != NULL,
+                           p->want, &why) < 0) {
         for (size_t i = 0; i < p->cell->op->call_count; i++)
             refuse(p, &rules[i], KM_RULE_UNTRIED, why.message);
         return 0;

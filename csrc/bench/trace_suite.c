@@ -270,6 +270,18 @@ static void add_call_head(km_str *s, const km_trace_operator *o, const char *cal
     km_str_add(s, "]\n");
 }
 
+static void add_names(km_str *s, const char *key, const km_list *names)
+{
+    if (!names->given)
+        return;
+    km_str_printf(s, "%s = [", key);
+    for (size_t i = 0; i < names->count; i++) {
+        km_str_add(s, i ? ", " : "");
+        km_toml_add_text(s, names->items[i]);
+    }
+    km_str_add(s, "]\n");
+}
+
 static void add_call(km_str *s, const km_trace_operator *o, const km_suite_call *call)
 {
     const char *const keys[] = { "library", "schema", "python" };
@@ -290,6 +302,8 @@ static void add_call(km_str *s, const km_trace_operator *o, const km_suite_call 
                      call->signature ? &call->signature->parameters[i] : NULL);
     }
     km_str_add(s, "]\n");
+    add_names(s, "overwrites", &call->overwrites);
+    add_names(s, "results", &call->results);
 }
 
 static void add_reference(km_str *s, const km_trace_operator *o)

@@ -95,7 +95,7 @@ def call(number: int, results: int, why: int, room: int) -> int:
     try:
         function, arguments, widened = prepared[number]
         out = function(*arguments)
-        out = [out] if torch.is_tensor(out) else out
+        out = [out] if torch.is_tensor(out) else out or []  # None: all its results are in what it overwrites
         if widened:
             out = [t.to(torch.float64).contiguous() for t in out]
         handles = [handle_of(t) for t in out]

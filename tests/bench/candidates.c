@@ -359,6 +359,68 @@ static int spills(km_call *c)
 }
 KM_KERNEL(spills)
 
+/* ---- in place: x becomes its negative ---- */
+
+static int negates(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+
+    negate(x->data, x->data, x->numel);
+    return 0;
+}
+KM_KERNEL(negates)
+
+/* Leaves it to an earlier call to have been right. */
+static int keeps(km_call *c)
+{
+    (void)c;
+    return 0;
+}
+KM_KERNEL(keeps)
+
+/* Writes the answer that it once computed for this memory. */
+static int repeats(km_call *c)
+{
+    static struct {
+        const void *x;
+        float y[4096];
+    } kept[2048];
+    const km_tensor *x = km_arg_tensor(c, 0);
+    int i = 0;
+
+    if (x->numel > 4096)
+        return KM_FAILED;
+    while (i < 2047 && kept[i].x && kept[i].x != x->data)
+        i++;
+    if (!kept[i].x) {
+        kept[i].x = x->data;
+        negate(x->data, kept[i].y, x->numel);
+    }
+    memcpy(x->data, kept[i].y, (size_t)x->numel * sizeof(float));
+    return 0;
+}
+KM_KERNEL(repeats)
+
+/* Overwrites w, too, which nobody allowed. */
+static int strays(km_call *c)
+{
+    const km_tensor *w = km_arg_tensor(c, 1);
+
+    negate(w->data, w->data, w->numel);
+    return negates(c);
+}
+KM_KERNEL(strays)
+
+/* Writes a word beside what it may overwrite. */
+static int overruns(km_call *c)
+{
+    const km_tensor *x = km_arg_tensor(c, 0);
+
+    ((float *)x->data)[x->numel + 16] = 0;
+    return negates(c);
+}
+KM_KERNEL(overruns)
+
 static int hangs(km_call *c)
 {
     for (;;)
@@ -431,6 +493,11 @@ static const km_op ops[] = {
     { "swaps(Tensor x) -> Tensor", .cpu = &swaps_kernel },
     { "defers(Tensor x) -> Tensor", .cpu = &defers_kernel },
     { "spills(Tensor x) -> Tensor", .cpu = &spills_kernel },
+    { "negates(Tensor(a!) x) -> ()", .cpu = &negates_kernel },
+    { "keeps(Tensor(a!) x) -> ()", .cpu = &keeps_kernel },
+    { "repeats(Tensor(a!) x) -> ()", .cpu = &repeats_kernel },
+    { "strays(Tensor(a!) x, Tensor w) -> ()", .cpu = &strays_kernel },
+    { "overruns(Tensor(a!) x) -> ()", .cpu = &overruns_kernel },
     { "hangs(Tensor x) -> Tensor", .cpu = &hangs_kernel },
     { "raises(Tensor x) -> Tensor", .cpu = &raises_kernel },
     { "crashes(Tensor x) -> Tensor", .cpu = &crashes_kernel },

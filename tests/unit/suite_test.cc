@@ -158,6 +158,54 @@ TEST(Suite, Mistakes)
         EXPECT_EQ(reading(c.from, c.to), c.says) << c.to;
 }
 
+// A call that overwrites its inputs names them, each once, and its schema says the same; its
+// results are all of them, or those that `results` names.
+TEST(Suite, Overwrites)
+{
+    const std::string call = "schema = \"aten::g(Tensor x, Tensor[] i) -> (Tensor, Tensor)\"\n"
+                             "arguments = [\"x\", [\"i\", \"i\"]]\n";
+    const std::string python = "python = \"m:f\"\narguments = [\"x\", [\"i\"]]\n";
+    const std::string plain = "schema = \"n::f(Tensor(a!) x) -> ()\"\narguments = [\"x\"]\n";
+    const std::string list =
+        "schema = \"n::f(Tensor(a!)[] x) -> ()\"\narguments = [[\"x\", \"i\"]]\n";
+    const struct {
+        std::string to;
+        const char *says;
+    } cases[] = {
+        { plain + "overwrites = [\"x\"]", "" },
+        { list + "overwrites = [\"i\", \"x\"]", "" },
+        { python + "overwrites = [\"i\"]\nresults = []", "" },
+        { python + "overwrites = [\"y\"]",
+          "18:15: 'torch' overwrites 'y': there is no such input; known: x, i" },
+        { python + "overwrites = [\"rows\"]",
+          "18:15: 'torch' overwrites 'rows': there is no such input; known: x, i" },
+        { python + "overwrites = [\"x\", \"x\"]", "18:20: 'overwrites' names 'x' twice" },
+        { python + "overwrites = [\"x\"]\nresults = [\"x\", \"x\"]",
+          "19:17: 'results' names 'x' twice" },
+        { plain + "overwrites = [\"x\", \"i\"]",
+          "18:20: 'torch' overwrites 'i', which is none of its arguments" },
+        { python + "overwrites = \"x\"", "18:14: 'overwrites' must be an array, not a string" },
+        { python + "overwrites = []", "18:14: 'overwrites' names no input" },
+        { python + "results = [\"x\"]",
+          "18:11: 'results' says which inputs of 'overwrites' are results, and there is no "
+          "'overwrites'" },
+        { python + "overwrites = [\"x\"]\nresults = [\"i\"]",
+          "19:12: 'i' is no result of 'torch': 'overwrites' does not name it" },
+        { call + "overwrites = [\"x\"]",
+          "18:15: 'torch' overwrites 'x', and its schema does not say so: expected "
+          "\"Tensor(a!)\"" },
+        { plain,
+          "17:14: 'torch', argument 'x': the schema writes to it, and 'overwrites' does not name "
+          "'x'" },
+        { list + "overwrites = [\"x\"]",
+          "17:14: 'torch', argument 'x': the schema writes to it, and 'overwrites' does not name "
+          "'i'" },
+    };
+
+    for (const auto &c : cases)
+        EXPECT_EQ(reading(call, c.to), c.says) << c.to;
+}
+
 // A suite that ends anywhere is an error or a suite, never a crash.
 TEST(Suite, CutAtEveryByte)
 {
