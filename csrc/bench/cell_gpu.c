@@ -10,7 +10,7 @@
 
 #include <kernmill/op.h>
 
-enum { STREAM_CALLS = 64, HOST_CALLS = 5, SETS_MIN = 8, SETS_BYTES_MIN = 1000000000 };
+enum { STREAM_CALLS = 64, HOST_CALLS = 5 };
 
 static km_call_result *result_of(km_gpu_cell *r, size_t call)
 {
@@ -19,8 +19,7 @@ static km_call_result *result_of(km_gpu_cell *r, size_t call)
 
 /* ---- set-up ---- */
 
-/* A kernel that fails ends all that the process can do on the GPU. */
-static int wait_for(km_gpu_cell *r, size_t call, km_err *err)
+int km_gpu_wait_for(km_gpu_cell *r, size_t call, km_err *err)
 {
     km_err why = KM_ERR_INIT;
 
@@ -29,109 +28,6 @@ static int wait_for(km_gpu_cell *r, size_t call, km_err *err)
         return 0;
     return km_fail(err, KM_ECHILD, "'%s': a kernel of its own failed: %s",
                    r->cell->op->calls[call].name, why.message);
-}
-
-/* One call before any set is made, alone on the GPU: how much memory it takes with its results, and
- * how much of that are results. What Python compiles, it compiles here. */
-static int probe_call(km_gpu_cell *r, size_t call, const km_torch_tensor *inputs, double *takes,
-                      double *returns, km_err *err)
-{
-    km_torch_tensor results[KM_RETURNS_MAX] = { NULL };
-    km_call_result *c = result_of(r, call);
-    size_t before = 0, after = 0, total;
-    km_prepared prepared;
-    km_err why = KM_ERR_INIT;
-    double start = km_now_us();
-    int rc;
-
-    if (km_prepare_for(r->a, r->t, r->cell, c, inputs, &prepared, err) < 0)
-        return err->code;
-    if (!km_takes_part(c))
-        return 0;
-    r->g->cuMemGetInfo_v2(&before, &total);
-    if (km_prepared_call(&prepared, r->t, results, &why) < 0)
-        km_set_state(r->a, c, KM_CALL_FAILED, why.message);
-    rc = wait_for(r, call, err);
-    km_prepared_release(&prepared, r->t);
-    c->first_s = (km_now_us() - start) / 1e6;
-    r->g->cuMemGetInfo_v2(&after, &total);
-    *takes = before > after ? (double)(before - after) : 0;
-    for (int i = 0; i < KM_RETURNS_MAX && results[i]; i++) {
-        km_view v = km_view_of(r->t, results[i]);
-        *returns += (double)km_view_bytes(&v);
-        r->t->aoti_torch_delete_tensor_object(results[i]);
-    }
-    km_torch_trim(r->t);
-    return rc;
-}
-
-/* What checking a set takes: memory that is wanted while graphs are still to be replayed. */
-static int probe_reference(km_gpu_cell *r, const km_torch_tensor *inputs, double *takes,
-                           km_err *err)
-{
-    km_gpu_reference reference = { 0 };
-    size_t before = 0, after = 0, total;
-    int rc;
-
-    r->g->cuMemGetInfo_v2(&before, &total);
-    rc = km_gpu_refer(r, r->a, inputs, &reference, err);
-    if (rc == 0)
-        rc = km_gpu_wait(r->g, err);
-    r->g->cuMemGetInfo_v2(&after, &total);
-    *takes = before > after ? (double)(before - after) : 0;
-    km_gpu_refer_release(r, &reference);
-    km_torch_trim(r->t);
-    return rc;
-}
-
-/* The memory that all calls take beside the sets, and a set of all. */
-static int probe(km_gpu_cell *r, double *fixed, double *each, km_err *err)
-{
-    km_torch_tensor *inputs = km_arena_array(r->a, r->cell->op->input_count + 1,
-                                             sizeof(km_torch_tensor));
-    int rc = inputs ? km_inputs_make(r->t, r->cell, false, inputs, err) : km_fail_nomem(err);
-
-    if (rc < 0)
-        return rc;
-    *each = 2 * r->out->bytes; /* inputs and their sources at most, the copy */
-    rc = km_inputs_fill(r->t, r->cell, inputs, 1, &r->random, err);
-    if (rc == 0)
-        rc = probe_reference(r, inputs, fixed, err);
-    *fixed += 6.0 * (double)r->g->l2_bytes;
-    for (size_t i = 0; i < r->cell->op->call_count && rc == 0; i++) {
-        double takes = 0, returns = 0;
-        rc = probe_call(r, i, inputs, &takes, &returns, err);
-        *fixed += KM_WALK_COUNT * (takes > returns ? takes : returns);
-        *each += 2 * returns; /* of the cold walk and of the chain */
-    }
-    km_inputs_delete(r->t, r->cell, inputs);
-    km_torch_trim(r->t);
-    return rc;
-}
-
-/* As many as exceed four times the cache and make a replay long against its start. All that is made
- * of them must fit: when torch runs out of memory it gives back what no tensor holds, graphs or
- * not. */
-static int choose_sets(km_gpu_cell *r, km_err *err)
-{
-    double wanted = 4.0 * (double)r->g->l2_bytes, fixed = 0, each = 0, most;
-    double bytes = r->out->bytes > 1 ? r->out->bytes : 1;
-    size_t free_bytes = 0, total;
-
-    if (probe(r, &fixed, &each, err) < 0)
-        return err->code;
-    r->g->cuMemGetInfo_v2(&free_bytes, &total);
-    most = (0.9 * (double)free_bytes - fixed) / each;
-    if (most < 2)
-        return km_fail(err, KM_EENV,
-                       "the GPU has %zu MB free; two sets of inputs and all results take %.0f MB",
-                       free_bytes >> 20, (fixed + 2 * each) / 0x1p20);
-    wanted = (wanted > SETS_BYTES_MIN ? wanted : SETS_BYTES_MIN) / bytes + 1;
-    wanted = wanted < SETS_MIN ? SETS_MIN : wanted;
-    wanted = wanted > most ? most : wanted;
-    wanted = wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : wanted;
-    r->out->sets = (size_t)wanted;
-    return 0;
 }
 
 static int allocate_results(km_gpu_cell *r, km_err *err)
@@ -144,48 +40,71 @@ static int allocate(km_gpu_cell *r, km_err *err)
 {
     size_t calls = r->cell->op->call_count;
 
-    r->prepared = km_arena_array(r->a, calls * r->out->sets, sizeof *r->prepared);
     r->walkers = km_arena_array(r->a, calls, sizeof *r->walkers);
     r->again_us = km_arena_array(r->a, calls * KM_BENCH_ROUNDS_MAX, sizeof *r->again_us);
-    if (!r->prepared || !r->walkers || !r->again_us)
+    if (!r->walkers || !r->again_us)
         return km_fail_nomem(err);
+    return 0;
+}
+
+static int prepare_walk(km_gpu_cell *r, size_t call, km_walk *w, km_err *err)
+{
+    w->prepared = km_arena_array(r->a, w->sets, sizeof *w->prepared);
+    if (!w->prepared)
+        return km_fail_nomem(err);
+    for (size_t set = 0; set < w->sets; set++)
+        if (km_prepare_for(r->a, r->t, r->cell, result_of(r, call), &w->given[set * r->sets.inputs],
+                           &w->prepared[set], err) < 0)
+            return err->code;
+    return 0;
+}
+
+/* The first walk has all sets; where nothing is overwritten, the others are given the same. */
+static int prepare_call(km_gpu_cell *r, size_t call, km_err *err)
+{
+    km_walker *w = &r->walkers[call];
+    km_walk *walks = w->walks;
+
+    if (km_walker_make(r->a, r->t, &r->sets, &r->cell->op->calls[call], w, err) < 0 ||
+        (km_takes_part(result_of(r, call)) && km_walker_make_copies(r->a, w, err) < 0))
+        return err->code;
+    for (km_walk_kind k = 0; k < KM_WALK_COUNT; k++) {
+        if (k > 0 && walks[k].given == walks[0].given)
+            walks[k].prepared = walks[0].prepared;
+        else if (prepare_walk(r, call, &walks[k], err) < 0)
+            return err->code;
+    }
     return 0;
 }
 
 static int prepare(km_gpu_cell *r, km_err *err)
 {
-    const km_suite_op *op = r->cell->op;
-    size_t sets = r->out->sets;
-
-    if (km_sets_make(r->a, r->t, r->cell, sets, &r->sets, err) < 0 ||
+    if (km_sets_make(r->a, r->t, r->cell, r->out->sets, &r->sets, err) < 0 ||
         km_gpu_renew(r, true, err) < 0)
         return err->code;
-    for (size_t call = 0; call < op->call_count; call++) {
-        km_prepared *prepared = &r->prepared[call * sets];
-        for (size_t set = 0; set < sets; set++)
-            if (km_prepare_for(r->a, r->t, r->cell, result_of(r, call),
-                               &r->sets.tensors[set * r->sets.inputs], &prepared[set], err) < 0)
-                return err->code;
-        if (km_walker_make(r->a, r->t, &r->sets, prepared, &r->walkers[call], err) < 0)
+    for (size_t call = 0; call < r->cell->op->call_count; call++)
+        if (prepare_call(r, call, err) < 0)
             return err->code;
-    }
     return 0;
 }
 
 /* The first calls: on each stream that it will be captured on, so that torch has memory there. */
 static int try_call(km_gpu_cell *r, size_t call, km_err *err)
 {
+    km_torch_tensor results[KM_RETURNS_MAX];
     km_err why = KM_ERR_INIT;
 
     for (km_walk_kind kind = 0; kind < KM_WALK_COUNT; kind++) {
+        if (km_walker_refresh(&r->walkers[call], kind, 0, 1, err) < 0)
+            return err->code;
         if (km_walker_call(&r->walkers[call], kind, 0, &why) < 0) {
             km_set_state(r->a, result_of(r, call), KM_CALL_FAILED, why.message);
             return 0;
         }
-        if (wait_for(r, call, err) < 0)
+        if (km_gpu_wait_for(r, call, err) < 0)
             return err->code;
-        if (km_shares_memory(r->t, km_walker_results(&r->walkers[call], kind, 0), r->sets.tensors,
-                             r->sets.inputs)) {
+        km_walker_results(&r->walkers[call], kind, 0, results);
+        if (km_shares_memory(r->t, results, r->sets.tensors, r->sets.inputs)) {
             km_set_state(r->a, result_of(r, call), KM_CALL_FAILED, "it returns memory of an input");
             return 0;
         }
@@ -205,7 +124,7 @@ static int capture_call(km_gpu_cell *r, size_t call, km_err *err)
         if (km_walker_capture(r->a, &r->walkers[call], kind, &why) < 0) {
             c->note = km_arena_printf(r->a, "no graph of it: %.*s", (int)strcspn(why.message, "\n"),
                                       why.message);
-            return wait_for(r, call, err);
+            return km_gpu_wait_for(r, call, err);
         }
         if (graph->problem)
             km_set_state(r->a, c, KM_CALL_CHEATS, graph->problem);
@@ -281,13 +200,26 @@ static int time_cold(km_gpu_cell *r, const km_graph *graph, km_cu_stream stream,
     return 0;
 }
 
-/* Per call, after a replay that is not counted. */
-static int time_warm(km_gpu_cell *r, const km_walk *w, double *us, km_err *err)
+/* The same of a call's walk. */
+static int time_walk(km_gpu_cell *r, const km_walker *w, km_walk_kind kind, double *us, km_err *err)
 {
-    if (km_graph_replay(r->g, &w->graph, w->stream, err) < 0 ||
-        km_graph_time(r->g, &w->graph, w->stream, us, err) < 0)
+    const km_walk *walk = &w->walks[kind];
+
+    if (km_walker_refresh(w, kind, 0, walk->sets, err) < 0)
         return err->code;
-    *us /= (double)w->graph.calls;
+    return time_cold(r, &walk->graph, walk->stream, us, err);
+}
+
+/* Per call, after a replay that is not counted. */
+static int time_warm(km_gpu_cell *r, km_walker *w, km_walk_kind kind, double *us, km_err *err)
+{
+    km_walk *walk = &w->walks[kind];
+
+    walk->drifted = kind == KM_WALK_HOT && walk->copies.count;
+    if (km_walker_replay(w, kind, err) < 0 || km_walker_refresh(w, kind, 0, walk->sets, err) < 0 ||
+        km_graph_time(r->g, &walk->graph, walk->stream, us, err) < 0)
+        return err->code;
+    *us /= (double)walk->graph.calls;
     return 0;
 }
 
@@ -298,7 +230,8 @@ static int time_stream(km_gpu_cell *r, km_walker *w, double *us, km_err *err)
     size_t n = r->sets.count < STREAM_CALLS ? r->sets.count : STREAM_CALLS;
     float ms = 0;
 
-    if (km_yardsticks_settle(g, &r->yardsticks, stream, err) < 0 ||
+    if (km_walker_refresh(w, KM_WALK_LOOSE, 0, n, err) < 0 ||
+        km_yardsticks_settle(g, &r->yardsticks, stream, err) < 0 ||
         km_gpu_check(g, g->cuEventRecord(g->start, stream), "timing", err) < 0)
         return err->code;
     for (size_t set = 0; set < n; set++)
@@ -318,12 +251,12 @@ static int time_host(km_gpu_cell *r, km_walker *w, double *host_us, double *late
     double host[HOST_CALLS], latency[HOST_CALLS];
 
     for (size_t i = 0; i < HOST_CALLS; i++) {
-        size_t sets = w->walks[KM_WALK_LOOSE].sets;
+        size_t set = (r->out->rounds * HOST_CALLS + i) % w->walks[KM_WALK_LOOSE].sets;
         double start;
-        if (km_gpu_wait(r->g, err) < 0)
+        if (km_walker_refresh(w, KM_WALK_LOOSE, set, 1, err) < 0 || km_gpu_wait(r->g, err) < 0)
             return err->code;
         start = km_now_us();
-        if (km_walker_call(w, KM_WALK_LOOSE, (r->out->rounds * HOST_CALLS + i) % sets, err) < 0)
+        if (km_walker_call(w, KM_WALK_LOOSE, set, err) < 0)
             return err->code;
         host[i] = km_now_us() - start;
         r->g->cuStreamSynchronize(w->walks[KM_WALK_LOOSE].stream);
@@ -342,16 +275,15 @@ static int take_sample(km_gpu_cell *r, size_t call, km_column_kind kind, km_err 
     km_walker *w = &r->walkers[call];
     km_column *columns = result_of(r, call)->columns;
     double *us = &columns[kind].samples_us[r->out->rounds];
-    const km_walk *chained = &w->walks[KM_WALK_CHAINED];
 
     km_watch_call(r->cell->op->calls[call].name);
     switch (kind) {
     case KM_COLUMN_SETS64:
-        return time_warm(r, &w->walks[KM_WALK_SETS64], us, err);
+        return time_warm(r, w, KM_WALK_SETS64, us, err);
     case KM_COLUMN_HOT:
-        return time_warm(r, &w->walks[KM_WALK_HOT], us, err);
+        return time_warm(r, w, KM_WALK_HOT, us, err);
     case KM_COLUMN_CHAINED: /* the writers are taken off when the round is complete */
-        return time_cold(r, &chained->graph, chained->stream, us, err);
+        return time_walk(r, w, KM_WALK_CHAINED, us, err);
     case KM_COLUMN_STREAM:
         return time_stream(r, w, us, err);
     case KM_COLUMN_HOST:
@@ -380,13 +312,13 @@ static int time_first(km_gpu_cell *r, km_err *err)
     km_random_shuffle(&r->random, order, n);
     for (size_t k = 0; k < n; k++) {
         size_t i = order[k];
-        const km_walk *w = i < calls ? &r->walkers[i].walks[KM_WALK_COLD] : NULL;
         int rc;
-        km_watch_call(w ? r->cell->op->calls[i].name : NULL);
-        rc = w ? time_cold(r, &w->graph, w->stream,
-                           &result_of(r, i)->columns[KM_COLUMN_COLD].samples_us[r->out->rounds],
-                           err)
-               : time_yard(r, i - calls, err);
+        km_watch_call(i < calls ? r->cell->op->calls[i].name : NULL);
+        rc = i < calls
+                 ? time_walk(r, &r->walkers[i], KM_WALK_COLD,
+                             &result_of(r, i)->columns[KM_COLUMN_COLD].samples_us[r->out->rounds],
+                             err)
+                 : time_yard(r, i - calls, err);
         if (rc < 0)
             return rc;
     }
@@ -412,13 +344,11 @@ static int time_others(km_gpu_cell *r, km_err *err)
 /* Cold samples of values that each call has seen. */
 static int time_again(km_gpu_cell *r, km_err *err)
 {
-    for (size_t i = 0; i < r->cell->op->call_count; i++) {
-        const km_walk *w = &r->walkers[i].walks[KM_WALK_COLD];
+    for (size_t i = 0; i < r->cell->op->call_count; i++)
         if (result_of(r, i)->columns[KM_COLUMN_COLD].samples_us &&
-            time_cold(r, &w->graph, w->stream,
+            time_walk(r, &r->walkers[i], KM_WALK_COLD,
                       &r->again_us[i * KM_BENCH_ROUNDS_MAX + r->out->rounds], err) < 0)
             return err->code;
-    }
     return 0;
 }
 
@@ -520,7 +450,7 @@ static int measure(km_gpu_cell *r, km_err *err)
 {
     size_t calls = r->cell->op->call_count;
 
-    if (allocate_results(r, err) < 0 || choose_sets(r, err) < 0 || allocate(r, err) < 0 ||
+    if (allocate_results(r, err) < 0 || km_gpu_choose_sets(r, err) < 0 || allocate(r, err) < 0 ||
         prepare(r, err) < 0)
         return err->code;
     for (size_t i = 0; i < calls; i++)
@@ -562,8 +492,6 @@ int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
     for (size_t i = 0; r.walkers && i < cell->op->call_count; i++)
         if (r.walkers[i].t)
             km_walker_release(&r.walkers[i]);
-    for (size_t i = 0; r.prepared && i < cell->op->call_count * r.out->sets; i++)
-        km_prepared_release(&r.prepared[i], t);
     km_yardsticks_release(r.g, &r.yardsticks);
     km_sets_release(t, &r.sets);
     km_torch_trim(t);

@@ -36,13 +36,20 @@ typedef struct {
     km_random random;
     km_sets sets;
     uint64_t input_hashes[KM_GPU_INPUTS_MAX];
-    km_prepared *prepared; /* [calls][sets] */
-    km_walker *walkers;    /* [calls] */
+    km_walker *walkers; /* [calls] */
     km_yardsticks yardsticks;
     km_nvml nvml;
     km_audit *audit;
     double *again_us; /* [calls][KM_BENCH_ROUNDS_MAX]: cold samples of values that were seen */
 } km_gpu_cell;
+
+/* Waits until the call's kernels are done. Errors: KM_ECHILD with its name: a kernel that fails
+ * ends all that the process can do on the GPU. */
+int km_gpu_wait_for(km_gpu_cell *r, size_t call, km_err *err);
+
+/* Fills out->sets: as many as exceed four times the cache and make a replay long against its start,
+ * and fit. Each call is made once, and fills its first_s. Errors: KM_EENV, KM_ECHILD, KM_ENOMEM. */
+int km_gpu_choose_sets(km_gpu_cell *r, km_err *err);
 
 int km_cell_measure_gpu(km_arena *a, const km_torch *t, const km_cell *cell,
                         const km_bench_options *o, km_audit *audit, km_cell_result *out,

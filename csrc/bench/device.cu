@@ -272,6 +272,18 @@ extern "C" __global__ void km_empty(int early)
     wait_for_predecessor();
 }
 
+// Brings copies back to what they are of: `blocks` blocks a set, sets one after another.
+extern "C" __global__ void km_refresh(uint4 *to, const uint4 *from, u64 count, u64 to_step,
+                                      u64 from_step, u32 blocks)
+{
+    u32 set = blockIdx.x / blocks;
+    to += set * to_step;
+    from += set * from_step;
+    for (u64 i = blockIdx.x % blocks * (u64)blockDim.x + threadIdx.x; i < count;
+         i += blocks * (u64)blockDim.x)
+        to[i] = from[i];
+}
+
 // The predecessor of a call in a chain: writes all of its inputs.
 struct parts {
     uint4 *to[8];

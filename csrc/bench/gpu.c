@@ -12,10 +12,10 @@
 
 #define SCRATCH_BYTES (KM_SCRATCH_WORDS * sizeof(uint64_t))
 
-static const char *const function_names[KM_DEVICE_COUNT] = { "km_fill",    "km_widen", "km_squares",
-                                                             "km_compare", "km_hash",  "km_copy1",
-                                                             "km_copy2",   "km_copy4", "km_empty",
-                                                             "km_write" };
+static const char *const function_names[KM_DEVICE_COUNT] = {
+    "km_fill",  "km_widen", "km_squares", "km_compare", "km_hash",   "km_copy1",
+    "km_copy2", "km_copy4", "km_empty",   "km_write",   "km_refresh"
+};
 
 bool km_gpu_exists(void)
 {

@@ -21,6 +21,7 @@ typedef enum {
     KM_DEVICE_COPY4,
     KM_DEVICE_EMPTY,
     KM_DEVICE_WRITE,
+    KM_DEVICE_REFRESH,
     KM_DEVICE_COUNT
 } km_device_function;
 

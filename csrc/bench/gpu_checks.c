@@ -53,11 +53,12 @@ static int compare(km_gpu_cell *r, const km_gpu_reference *w, size_t call, km_wa
                    size_t set, km_err *err)
 {
     km_call_result *c = &r->out->results[call];
-    const km_torch_tensor *got = km_walker_results(&r->walkers[call], kind, set);
-    const km_torch_tensor *like = km_walker_results(
-        &r->walkers[km_suite_reference_index(r->cell->op)], KM_WALK_LOOSE, 0);
+    const km_walk *walk = &r->walkers[call].walks[kind];
+    km_torch_tensor got[KM_RETURNS_MAX], like[KM_RETURNS_MAX];
 
-    if (!got[0] || (kind != KM_WALK_LOOSE && !r->walkers[call].walks[kind].graph.exec))
+    km_walker_results(&r->walkers[call], kind, set, got);
+    km_walker_results(&r->walkers[km_suite_reference_index(r->cell->op)], KM_WALK_LOOSE, 0, like);
+    if (!got[0] || walk->drifted || (kind != KM_WALK_LOOSE && !walk->graph.exec))
         return 0;
     if (km_results_count(got) != w->count) {
         km_set_state(r->a, c, KM_CALL_WRONG, "it returns another number of results");
@@ -145,6 +146,17 @@ int km_gpu_renew(km_gpu_cell *r, bool same_sources, km_err *err)
     return km_sets_hash(r->g, &r->sets, r->input_hashes, err);
 }
 
+/* Whether the memory beside the copies of what a call overwrites is as it was. */
+static int check_copies(km_gpu_cell *r, size_t call, bool *whole, km_err *err)
+{
+    for (km_walk_kind kind = 0; kind < KM_WALK_COUNT && *whole; kind++) {
+        const km_sets *copies = &r->walkers[call].walks[kind].copies;
+        if (copies->count && km_sets_check_guards(r->g, copies, whole, err) < 0)
+            return err->code;
+    }
+    return 0;
+}
+
 int km_gpu_check_inputs(km_gpu_cell *r, size_t call, const char *during, km_err *err)
 {
     uint64_t now[KM_GPU_INPUTS_MAX];
@@ -155,6 +167,10 @@ int km_gpu_check_inputs(km_gpu_cell *r, size_t call, const char *during, km_err 
     if (km_gpu_wait(r->g, err) < 0 || km_sets_hash(r->g, &r->sets, now, err) < 0 ||
         km_sets_check_guards(r->g, &r->sets, &whole, err) < 0)
         return err->code;
+    for (size_t i = 0; i < r->cell->op->call_count && whole; i++)
+        if ((call == KM_ANY_CALL || call == i) && km_takes_part(&r->out->results[i]) &&
+            check_copies(r, i, &whole, err) < 0)
+            return err->code;
     for (size_t i = 0; i < r->sets.inputs; i++)
         if (now[i] != r->input_hashes[i])
             changed = r->cell->op->inputs[i].name;
@@ -174,11 +190,25 @@ int km_gpu_check_inputs(km_gpu_cell *r, size_t call, const char *during, km_err 
 
 static int replay(km_gpu_cell *r, size_t call, km_walk_kind kind, km_err *err)
 {
-    const km_walk *w = &r->walkers[call].walks[kind];
-
-    if (!km_takes_part(&r->out->results[call]) || !w->graph.exec)
+    if (!km_takes_part(&r->out->results[call]) || !r->walkers[call].walks[kind].graph.exec)
         return 0;
-    return km_graph_replay(r->g, &w->graph, w->stream, err);
+    return km_walker_replay(&r->walkers[call], kind, err);
+}
+
+/* Of a hot walk that overwrites, one call: the others would find what it left. */
+static int replay_comparable(km_gpu_cell *r, size_t call, km_walk_kind kind, km_err *err)
+{
+    km_walk *walk = &r->walkers[call].walks[kind];
+    size_t one;
+
+    if (kind != KM_WALK_HOT || !walk->copies.count || walk->graph.problem)
+        return replay(r, call, kind, err);
+    one = (size_t)km_random_below(&r->random, walk->graph.calls);
+    walk->drifted = false;
+    if (km_graph_only(r->g, &walk->graph, one, err) < 0 || replay(r, call, kind, err) < 0 ||
+        km_gpu_wait(r->g, err) < 0)
+        return err->code;
+    return km_graph_only(r->g, &walk->graph, SIZE_MAX, err);
 }
 
 static int poison_and_replay(km_gpu_cell *r, km_walk_kind kind, uint64_t seed, km_err *err)
@@ -186,7 +216,7 @@ static int poison_and_replay(km_gpu_cell *r, km_walk_kind kind, uint64_t seed, k
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         if (r->walkers[call].walks[kind].graph.exec &&
             (km_walker_poison(&r->walkers[call], kind, seed, err) < 0 ||
-             replay(r, call, kind, err) < 0 || km_gpu_wait(r->g, err) < 0))
+             replay_comparable(r, call, kind, err) < 0 || km_gpu_wait(r->g, err) < 0))
             return err->code;
     return 0;
 }
@@ -208,19 +238,19 @@ static int check_renewed(km_gpu_cell *r, uint64_t seed, km_err *err)
 /* Of the results of the sets that every walk keeps but the hot one. */
 static int hash_of(km_gpu_cell *r, size_t call, km_walk_kind kind, uint64_t *out, km_err *err)
 {
-    const km_walk *w = &r->walkers[call].walks[kind];
     size_t sets = r->walkers[call].walks[KM_WALK_LOOSE].sets;
 
     if (km_gpu_clear_scratch(r->g, err) < 0)
         return err->code;
-    for (size_t k = 0; k < sets * KM_RETURNS_MAX; k++) {
-        km_view v;
-        if (!w->results[k])
-            continue;
-        v = km_view_of(r->t, w->results[k]);
-        if (km_view_is_dense(&v) &&
-            km_gpu_hash(r->g, (uint64_t)(uintptr_t)v.data, km_view_bytes(&v), 0, err) < 0)
-            return err->code;
+    for (size_t set = 0; set < sets; set++) {
+        km_torch_tensor results[KM_RETURNS_MAX];
+        km_walker_results(&r->walkers[call], kind, set, results);
+        for (int i = 0; i < km_results_count(results); i++) {
+            km_view v = km_view_of(r->t, results[i]);
+            if (km_view_is_dense(&v) &&
+                km_gpu_hash(r->g, (uint64_t)(uintptr_t)v.data, km_view_bytes(&v), 0, err) < 0)
+                return err->code;
+        }
     }
     return km_gpu_read_scratch(r->g, out, 1, err);
 }
@@ -229,10 +259,20 @@ static int hash_of(km_gpu_cell *r, size_t call, km_walk_kind kind, uint64_t *out
 static int call_alone(km_gpu_cell *r, size_t call, km_err *err)
 {
     for (size_t set = 0; set < r->walkers[call].walks[KM_WALK_LOOSE].sets; set++)
-        if (km_walker_call(&r->walkers[call], KM_WALK_LOOSE, set, err) < 0 ||
+        if (km_walker_refresh(&r->walkers[call], KM_WALK_LOOSE, set, 1, err) < 0 ||
+            km_walker_call(&r->walkers[call], KM_WALK_LOOSE, set, err) < 0 ||
             km_gpu_wait(r->g, err) < 0)
             return err->code;
     return 0;
+}
+
+/* As a chain's writer does: it does not write those inputs of which a call has copies. */
+static int write_inputs(km_gpu_cell *r, km_err *err)
+{
+    for (size_t set = 0; set < r->sets.count; set++)
+        if (km_sets_write(r->g, &r->sets, NULL, set, r->g->stream, err) < 0)
+            return err->code;
+    return km_gpu_wait(r->g, err);
 }
 
 /* In a chain, values that were not there a moment before: against the reference, and bit for bit
@@ -247,7 +287,8 @@ static int check_chain(km_gpu_cell *r, size_t call, km_err *err)
         return 0;
     if (km_gpu_renew(r, false, err) < 0 ||
         km_walker_poison(&r->walkers[call], KM_WALK_CHAINED, 0, err) < 0 ||
-        replay(r, call, KM_WALK_CHAINED, err) < 0 || km_gpu_wait(r->g, err) < 0)
+        replay(r, call, KM_WALK_CHAINED, err) < 0 || km_gpu_wait(r->g, err) < 0 ||
+        write_inputs(r, err) < 0)
         return err->code;
     for (size_t set = 0; set < r->sets.count; set++)
         if (check_set(r, 1u << KM_WALK_CHAINED, call, set, err) < 0)
@@ -294,8 +335,10 @@ static int step(km_gpu_cell *r, size_t call, size_t set, km_err *err)
     bool own = true, other = false, right = false;
 
     if (km_walker_poison(w, KM_WALK_COLD, km_random_bits(&r->random) | 1, err) < 0 ||
-        km_graph_only(r->g, &walk->graph, set, err) < 0 || replay(r, call, KM_WALK_COLD, err) < 0 ||
-        km_gpu_wait(r->g, err) < 0 || is_right(r, call, set, &own, err) < 0)
+        km_walker_refresh(w, KM_WALK_COLD, set, 1, err) < 0 ||
+        km_graph_only(r->g, &walk->graph, set, err) < 0 ||
+        km_graph_replay(r->g, &walk->graph, walk->stream, err) < 0 || km_gpu_wait(r->g, err) < 0 ||
+        is_right(r, call, set, &own, err) < 0)
         return err->code;
     for (size_t i = 0; i < 3; i++) {
         if (others[i] == set)
@@ -320,7 +363,8 @@ static int check_stream(km_gpu_cell *r, size_t call, km_err *err)
     const km_walk *walk = &w->walks[KM_WALK_LOOSE];
     uint64_t early = 0, late = 0;
 
-    if (km_gpu_renew(r, true, err) < 0)
+    if (km_gpu_renew(r, true, err) < 0 ||
+        km_walker_refresh(w, KM_WALK_LOOSE, 0, walk->sets, err) < 0)
         return err->code;
     for (size_t set = 0; set < walk->sets; set++)
         if (km_walker_call(w, KM_WALK_LOOSE, set, err) < 0)
@@ -403,15 +447,16 @@ static int audit_call(km_gpu_cell *r, size_t call, km_err *err)
 {
     km_walker *w = &r->walkers[call];
     km_walk_kind kind = w->walks[KM_WALK_COLD].graph.exec ? KM_WALK_COLD : KM_WALK_LOOSE;
+    km_torch_tensor results[KM_RETURNS_MAX];
 
     if (!km_takes_part(&r->out->results[call]))
         return 0;
-    if (km_walker_poison(w, kind, 0, err) < 0 ||
+    if (km_walker_poison(w, kind, 0, err) < 0 || km_walker_refresh(w, kind, 0, 1, err) < 0 ||
         (kind == KM_WALK_COLD ? replay(r, call, kind, err) : km_walker_call(w, kind, 0, err)) < 0 ||
         km_gpu_wait(r->g, err) < 0)
         return err->code;
-    return km_audit_put(r->audit, r->t, r->cell->op->calls[call].name,
-                        km_walker_results(w, kind, 0), err);
+    km_walker_results(w, kind, 0, results);
+    return km_audit_put(r->audit, r->t, r->cell->op->calls[call].name, results, err);
 }
 
 int km_gpu_audit(km_gpu_cell *r, km_err *err)

@@ -4,6 +4,7 @@
 
 #include "bench/gpu_values.h"
 #include "bench/inputs.h"
+#include "bench/overwrite.h"
 
 #include <kernmill/tensor.h>
 
@@ -28,10 +29,12 @@ static int measure_inputs(km_sets *s, km_err *err)
         return km_fail(err, KM_ELIMIT, "an operator has %zu inputs; on a GPU at most %d", s->inputs,
                        KM_GPU_INPUTS_MAX);
     for (size_t i = 0; i < s->inputs; i++) {
-        if (km_input_layout(s->cell, i, &l, err) < 0)
+        size_t input = km_overwritten(s->call, i);
+        if (km_input_layout(s->cell, input, &l, err) < 0)
             return err->code;
         s->elements[i] = km_layout_extent(l.ndim, l.sizes, l.strides);
-        s->bytes[i] = s->elements[i] * km_dtype_bytes((km_dtype)km_input_dtype(s->cell, i, false));
+        s->bytes[i] = s->elements[i] *
+                      km_dtype_bytes((km_dtype)km_input_dtype(s->cell, input, false));
     }
     return 0;
 }
@@ -49,10 +52,13 @@ static uint64_t set_bytes(const km_sets *s)
 static int allocate(const km_gpu *g, km_sets *s, km_err *err)
 {
     uint64_t bytes = s->count * set_bytes(s) + GUARD_BYTES;
+    int failed = g->cuMemAlloc_v2(&s->memory, bytes);
 
-    if (g->cuMemAlloc_v2(&s->memory, bytes) != 0 || g->cuMemAlloc_v2(&s->source_memory, bytes) != 0)
+    if (!failed && !s->call)
+        failed = g->cuMemAlloc_v2(&s->source_memory, bytes);
+    if (failed)
         return km_fail(err, KM_EENV, "the GPU has no %llu MB for inputs",
-                       (unsigned long long)(2 * bytes >> 20));
+                       (unsigned long long)((s->call ? 1 : 2) * bytes >> 20));
     return km_gpu_check(g, g->cuMemsetD8Async(s->memory, GUARD_PATTERN, bytes, g->stream),
                         "writing guards", err);
 }
@@ -64,13 +70,14 @@ static int place(const km_torch *t, km_sets *s, km_err *err)
     for (size_t set = 0; set < s->count; set++)
         for (size_t i = 0; i < s->inputs; i++) {
             km_layout l;
-            size_t k = at(s, set, i);
+            size_t k = at(s, set, i), input = km_overwritten(s->call, i);
             offset += GUARD_BYTES;
             s->addresses[k] = s->memory + offset;
-            s->sources[k] = s->source_memory + offset;
+            if (!s->call)
+                s->sources[k] = s->source_memory + offset;
             offset += round_up(s->bytes[i], GUARD_BYTES);
-            if (km_input_layout(s->cell, i, &l, err) < 0 ||
-                km_torch_empty(t, &l, km_input_dtype(s->cell, i, false),
+            if (km_input_layout(s->cell, input, &l, err) < 0 ||
+                km_torch_empty(t, &l, km_input_dtype(s->cell, input, false),
                                (void *)(uintptr_t)s->addresses[k], &s->tensors[k], err) < 0)
                 return err->code;
         }
@@ -94,21 +101,59 @@ static int hash_guards(const km_gpu *g, const km_sets *s, uint64_t *sum, km_err 
     return km_gpu_read_scratch(g, sum, 1, err);
 }
 
+static int reserve(km_arena *a, km_sets *s, km_err *err)
+{
+    size_t n = s->count * s->inputs + 1;
+
+    s->tensors = km_arena_array(a, n, sizeof *s->tensors);
+    s->addresses = km_arena_array(a, n, sizeof *s->addresses);
+    s->sources = km_arena_array(a, n, sizeof *s->sources);
+    return s->tensors && s->addresses && s->sources ? 0 : km_fail_nomem(err);
+}
+
 int km_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, size_t count, km_sets *out,
                  km_err *err)
 {
-    size_t n;
-
     *out = (km_sets){ .cell = cell, .count = count, .inputs = cell->op->input_count };
-    n = count * out->inputs + 1;
-    out->tensors = km_arena_array(a, n, sizeof *out->tensors);
-    out->addresses = km_arena_array(a, n, sizeof *out->addresses);
-    out->sources = km_arena_array(a, n, sizeof *out->sources);
-    if (!out->tensors || !out->addresses || !out->sources)
-        return km_fail_nomem(err);
-    if (measure_inputs(out, err) < 0 || allocate(t->gpu, out, err) < 0 || place(t, out, err) < 0)
+    if (reserve(a, out, err) < 0 || measure_inputs(out, err) < 0 ||
+        allocate(t->gpu, out, err) < 0 || place(t, out, err) < 0)
         return err->code;
     return hash_guards(t->gpu, out, &out->guards, err);
+}
+
+int km_sets_make_copies(km_arena *a, const km_torch *t, const km_sets *of,
+                        const km_suite_call *call, size_t count, km_sets *out, km_err *err)
+{
+    *out = (km_sets){ .cell = of->cell, .call = call, .count = count };
+    out->inputs = call->overwrites.count;
+    if (reserve(a, out, err) < 0 || measure_inputs(out, err) < 0)
+        return err->code;
+    for (size_t set = 0; set < count; set++)
+        for (size_t i = 0; i < out->inputs; i++)
+            out->sources[at(out, set, i)] = of->addresses[at(of, set, call->overwritten[i])];
+    if (allocate(t->gpu, out, err) < 0 || place(t, out, err) < 0)
+        return err->code;
+    return hash_guards(t->gpu, out, &out->guards, err);
+}
+
+int km_sets_refresh(const km_gpu *g, const km_sets *copies, size_t first, size_t count,
+                    km_cu_stream stream, km_err *err)
+{
+    for (size_t i = 0; i < copies->inputs && count; i++) {
+        size_t k = at(copies, first, i), last = at(copies, first + count - 1, i);
+        uint64_t to = copies->addresses[k], from = copies->sources[k],
+                 steps = count > 1 ? count - 1 : 1;
+        uint64_t to_step = (copies->addresses[last] - to) / steps / 16;
+        uint64_t from_step = (copies->sources[last] - from) / steps / 16;
+        uint64_t n = round_up(copies->bytes[i], 16) / 16;
+        uint32_t blocks = (uint32_t)(n < 256 * 1024 ? (n + 255) / 256 : 1024);
+        km_gpu_launch l = { .block = 256, .stream = stream };
+        void *arguments[] = { &to, &from, &n, &to_step, &from_step, &blocks };
+        l.grid = blocks * (unsigned)count;
+        if (n && km_gpu_run(g, KM_DEVICE_REFRESH, &l, arguments, err) < 0)
+            return err->code;
+    }
+    return 0;
 }
 
 int km_sets_fill(const km_gpu *g, const km_sets *s, uint64_t seed, uint64_t source_seed,
@@ -145,7 +190,8 @@ int km_sets_check_guards(const km_gpu *g, const km_sets *s, bool *whole, km_err 
     return rc;
 }
 
-int km_sets_write(const km_gpu *g, const km_sets *s, size_t set, km_cu_stream stream, km_err *err)
+int km_sets_write(const km_gpu *g, const km_sets *s, const km_sets *copies, size_t set,
+                  km_cu_stream stream, km_err *err)
 {
     struct {
         uint64_t to[KM_GPU_INPUTS_MAX], from[KM_GPU_INPUTS_MAX], count[KM_GPU_INPUTS_MAX];
@@ -160,6 +206,8 @@ int km_sets_write(const km_gpu *g, const km_sets *s, size_t set, km_cu_stream st
         parts.count[i] = round_up(s->bytes[i], 16) / 16;
         most = parts.count[i] > most ? parts.count[i] : most;
     }
+    for (size_t i = 0; copies && i < copies->inputs; i++)
+        parts.to[copies->call->overwritten[i]] = copies->addresses[at(copies, set, i)];
     l.grid = (unsigned)((most + 255) / 256 < 65536 ? (most + 255) / 256 : 65536);
     return km_gpu_run(g, KM_DEVICE_WRITE, &l, arguments, err);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bench/gpu_values.h"
+#include "bench/overwrite.h"
 #include "bench/verify.h"
 
 #include <kernmill/tensor.h>
@@ -18,15 +19,30 @@ static size_t kept_sets(const km_sets *s, km_walk_kind kind)
     return s->count;
 }
 
-int km_walker_make(km_arena *a, const km_torch *t, const km_sets *sets, const km_prepared *prepared,
+int km_walker_make_copies(km_arena *a, km_walker *w, km_err *err)
+{
+    for (km_walk_kind k = 0; k < KM_WALK_COUNT && w->call->overwrites.count; k++) {
+        km_walk *walk = &w->walks[k];
+        if (km_sets_make_copies(a, w->t, w->sets, w->call, walk->sets, &walk->copies, err) < 0)
+            return err->code;
+        walk->given = km_overwrites_given(a, w->sets->cell->op, w->call, w->sets->tensors,
+                                          walk->copies.tensors, walk->sets);
+        if (!walk->given)
+            return km_fail_nomem(err);
+    }
+    return 0;
+}
+
+int km_walker_make(km_arena *a, const km_torch *t, const km_sets *sets, const km_suite_call *call,
                    km_walker *out, km_err *err)
 {
-    *out = (km_walker){ .t = t, .sets = sets, .prepared = prepared };
+    *out = (km_walker){ .t = t, .sets = sets, .call = call };
     for (km_walk_kind k = 0; k < KM_WALK_COUNT; k++) {
         km_walk *w = &out->walks[k];
         w->sets = kept_sets(sets, k);
-        w->results = km_arena_array(a, w->sets * KM_RETURNS_MAX + 1, sizeof *w->results);
-        if (!w->results)
+        w->given = sets->tensors;
+        w->returned = km_arena_array(a, w->sets * KM_RETURNS_MAX + 1, sizeof *w->returned);
+        if (!w->returned)
             return km_fail_nomem(err);
         if (km_gpu_check(t->gpu, t->gpu->cuStreamCreate(&w->stream, KM_CU_STREAM_NON_BLOCKING),
                          "making a stream", err) < 0)
@@ -35,23 +51,48 @@ int km_walker_make(km_arena *a, const km_torch *t, const km_sets *sets, const km
     return 0;
 }
 
-km_torch_tensor *km_walker_results(const km_walker *w, km_walk_kind kind, size_t set)
+static km_torch_tensor *returned_by(const km_walker *w, km_walk_kind kind, size_t set)
 {
-    return &w->walks[kind].results[set % w->walks[kind].sets * KM_RETURNS_MAX];
+    return &w->walks[kind].returned[set % w->walks[kind].sets * KM_RETURNS_MAX];
+}
+
+void km_walker_results(const km_walker *w, km_walk_kind kind, size_t set, km_torch_tensor *out)
+{
+    const km_walk *walk = &w->walks[kind];
+
+    km_overwrites_results(w->t, w->call, returned_by(w, kind, set),
+                          &walk->given[set % walk->sets * w->sets->inputs], out);
+}
+
+int km_walker_refresh(const km_walker *w, km_walk_kind kind, size_t first, size_t count,
+                      km_err *err)
+{
+    const km_walk *walk = &w->walks[kind];
+
+    return km_sets_refresh(w->t->gpu, &walk->copies, first, count, walk->stream, err);
+}
+
+int km_walker_replay(const km_walker *w, km_walk_kind kind, km_err *err)
+{
+    const km_walk *walk = &w->walks[kind];
+
+    if (km_walker_refresh(w, kind, 0, walk->sets, err) < 0)
+        return err->code;
+    return km_graph_replay(w->t->gpu, &walk->graph, walk->stream, err);
 }
 
 /* One call on the current stream. Of a hot walk the results before are given back first: each call
  * then finds the same memory. */
 static int call_on(km_walker *w, km_walk_kind kind, size_t set, km_err *err)
 {
-    km_torch_tensor fresh[KM_RETURNS_MAX] = { NULL }, *kept = km_walker_results(w, kind, set);
+    km_torch_tensor returned[KM_RETURNS_MAX] = { NULL }, *kept = returned_by(w, kind, set);
 
     if (kind == KM_WALK_HOT)
         km_results_delete(w->t, kept);
-    if (km_prepared_call(&w->prepared[set], w->t, fresh, err) < 0)
+    if (km_prepared_call(&w->walks[kind].prepared[set], w->t, returned, err) < 0)
         return err->code;
     km_results_delete(w->t, kept);
-    memcpy(kept, fresh, sizeof fresh);
+    memcpy(kept, returned, sizeof returned);
     return 0;
 }
 
@@ -83,10 +124,11 @@ struct step {
 static int enqueue(void *context, size_t i, km_err *err)
 {
     const struct step *s = context;
+    const km_walk *walk = &s->w->walks[s->kind];
     size_t set = s->kind == KM_WALK_HOT ? 0 : i;
 
     if (s->kind == KM_WALK_CHAINED &&
-        km_sets_write(s->w->t->gpu, s->w->sets, set, s->w->walks[s->kind].stream, err) < 0)
+        km_sets_write(s->w->t->gpu, s->w->sets, &walk->copies, set, walk->stream, err) < 0)
         return err->code;
     return call_on(s->w, s->kind, set, err);
 }
@@ -116,36 +158,52 @@ static int disguise(const km_gpu *g, const km_view *v, uint64_t seed, km_err *er
                        err);
 }
 
+static int poison(const km_gpu *g, const km_torch *t, km_torch_tensor result, uint64_t seed,
+                  km_err *err)
+{
+    km_view v = km_view_of(t, result);
+
+    if (!km_view_is_dense(&v))
+        return 0; /* km_verify refuses it */
+    if (seed)
+        return disguise(g, &v, seed, err);
+    return km_gpu_check(
+        g, g->cuMemsetD8Async((uint64_t)(uintptr_t)v.data, 0xff, km_view_bytes(&v), g->stream),
+        "poisoning results", err);
+}
+
 int km_walker_poison(const km_walker *w, km_walk_kind kind, uint64_t seed, km_err *err)
 {
     const km_gpu *g = w->t->gpu;
 
-    for (size_t k = 0; k < w->walks[kind].sets * KM_RETURNS_MAX; k++) {
-        km_torch_tensor result = w->walks[kind].results[k];
-        km_view v;
-        if (!result)
-            continue;
-        v = km_view_of(w->t, result);
-        if (!km_view_is_dense(&v))
-            continue; /* km_verify refuses it */
-        if (seed ? disguise(g, &v, seed + k, err) < 0
-                 : km_gpu_check(g,
-                                g->cuMemsetD8Async((uint64_t)(uintptr_t)v.data, 0xff,
-                                                   km_view_bytes(&v), g->stream),
-                                "poisoning results", err) < 0)
-            return err->code;
+    for (size_t set = 0; set < w->walks[kind].sets; set++) {
+        km_torch_tensor results[KM_RETURNS_MAX];
+        km_walker_results(w, kind, set, results);
+        for (int i = 0; i < km_results_count(results); i++)
+            if (poison(g, w->t, results[i], seed ? seed + set * KM_RETURNS_MAX + (size_t)i : 0,
+                       err) < 0)
+                return err->code;
     }
     return km_gpu_wait(g, err);
 }
 
+static void release_prepared(const km_walker *w, const km_walk *walk)
+{
+    for (size_t set = 0; walk->prepared && set < walk->sets; set++)
+        km_prepared_release(&walk->prepared[set], w->t);
+}
+
 void km_walker_release(km_walker *w)
 {
-    for (int k = 0; k < KM_WALK_COUNT; k++) {
+    for (km_walk_kind k = 0; k < KM_WALK_COUNT; k++) {
         km_walk *walk = &w->walks[k];
         km_graph_release(w->t->gpu, &walk->graph);
-        for (size_t i = 0; walk->results && i < walk->sets; i++)
-            km_results_delete(w->t, &walk->results[i * KM_RETURNS_MAX]);
+        for (size_t i = 0; walk->returned && i < walk->sets; i++)
+            km_results_delete(w->t, returned_by(w, k, i));
+        if (k == 0 || walk->prepared != w->walks[0].prepared)
+            release_prepared(w, walk);
         if (walk->stream)
             w->t->gpu->cuStreamDestroy_v2(walk->stream);
+        km_sets_release(w->t, &walk->copies);
     }
 }

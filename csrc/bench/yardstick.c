@@ -78,7 +78,7 @@ static int enqueue_writer(void *context, size_t i, km_err *err)
 {
     const struct copy *c = context;
 
-    return km_sets_write(c->g, c->sets, i, c->y->stream, err);
+    return km_sets_write(c->g, c->sets, NULL, i, c->y->stream, err);
 }
 
 /* Inputs that are small beside the largest are read by every block: weights. */
