@@ -139,15 +139,17 @@ int km_sets_make_copies(km_arena *a, const km_torch *t, const km_sets *of,
 int km_sets_refresh(const km_gpu *g, const km_sets *copies, size_t first, size_t count,
                     km_cu_stream stream, km_err *err)
 {
+    const uint64_t blocks_max = 1024, block = 256;
+
     for (size_t i = 0; i < copies->inputs && count; i++) {
         size_t k = at(copies, first, i), last = at(copies, first + count - 1, i);
         uint64_t to = copies->addresses[k], from = copies->sources[k],
                  steps = count > 1 ? count - 1 : 1;
         uint64_t to_step = (copies->addresses[last] - to) / steps / 16;
         uint64_t from_step = (copies->sources[last] - from) / steps / 16;
-        uint64_t n = round_up(copies->bytes[i], 16) / 16;
-        uint32_t blocks = (uint32_t)(n < 256 * 1024 ? (n + 255) / 256 : 1024);
-        km_gpu_launch l = { .block = 256, .stream = stream };
+        uint64_t n = round_up(copies->bytes[i], 16) / 16, wanted = (n + block - 1) / block;
+        uint32_t blocks = (uint32_t)(wanted < blocks_max ? wanted : blocks_max);
+        km_gpu_launch l = { .block = (unsigned)block, .stream = stream };
         void *arguments[] = { &to, &from, &n, &to_step, &from_step, &blocks };
         l.grid = blocks * (unsigned)count;
         if (n && km_gpu_run(g, KM_DEVICE_REFRESH, &l, arguments, err) < 0)

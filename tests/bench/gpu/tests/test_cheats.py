@@ -23,6 +23,7 @@ reference = "torch"
 tolerance = 1
 [op.neg.inputs]
 x = { shape = ["rows", "columns"] }
+w = { shape = ["columns"] }
 [op.neg.calls.torch]
 schema = "aten::neg(Tensor self) -> Tensor"
 arguments = ["x"]
@@ -52,6 +53,16 @@ CAUGHT = {
     "persists": ("cheats", "a part of the cache aside"),
 }
 
+# The same in place: what is overwritten is the call's own, is new before each replay, and is all that it may write to.
+CAUGHT_IN_PLACE = {
+    "keeps": ("wrong", "beyond the tolerance"),  # leaves it to an earlier call to have been right
+    "overraces": ("wrong", "in a chain"),
+    "overruns": ("changed its inputs", "memory beside an input"),
+    "recalls": ("cheats", "faster with values that it has seen"),
+    "repeats": ("cheats", "different numbers of kernels"),
+    "strays": ("changed its inputs", "w"),
+}
+
 
 def library():
     spec = importlib.util.find_spec("kernmill_cheats")
@@ -63,15 +74,21 @@ def library():
     return next(here.glob("lib*.so"))
 
 
+def lines(name):
+    schema, more = "(Tensor x) -> Tensor", 'arguments = ["x"]\n'
+    if name == "strays":
+        schema, more = "(Tensor(a!) x, Tensor w) -> ()", 'arguments = ["x", "w"]\noverwrites = ["x"]\n'
+    elif name == "overwrites" or name in CAUGHT_IN_PLACE:
+        schema, more = "(Tensor(a!) x) -> ()", more + 'overwrites = ["x"]\n'
+    return (
+        f'[op.neg.calls.{name}]\nlibrary = "{library()}"\nschema = "kernmill_cheats::{name}{schema}"\n{more}'
+    )
+
+
 def bench(path, *names):
     """The calls of the one cell, by name, and the exit code."""
-    calls = "".join(
-        f'[op.neg.calls.{name}]\nlibrary = "{library()}"\n'
-        f'schema = "kernmill_cheats::{name}(Tensor x) -> Tensor"\narguments = ["x"]\n'
-        for name in names
-    )
     suite = path / "suite.toml"
-    suite.write_text(SUITE + calls)
+    suite.write_text(SUITE + "".join(map(lines, names)))
     program = os.environ.get("KERNMILL", "kernmill")
     done = subprocess.run(
         [program, "bench", suite, "--json", "--device", "cuda", "--budget", "0.5"],
@@ -86,7 +103,7 @@ def bench(path, *names):
 
 @needs_gpu
 def test_honest_operators_are_not_accused(tmp_path):
-    calls, code = bench(tmp_path, "honest", "early", "twice")
+    calls, code = bench(tmp_path, "honest", "early", "twice", "overwrites")
     assert {name: (c["state"], c["why"]) for name, c in calls.items()} == dict.fromkeys(
         calls, ("right", None)
     )
@@ -111,10 +128,10 @@ def test_whose_work_it_is(tmp_path, name, said):
 
 
 @needs_gpu
-@pytest.mark.parametrize("name", CAUGHT)
+@pytest.mark.parametrize("name", [*CAUGHT, *CAUGHT_IN_PLACE])
 def test_is_caught(tmp_path, name):
     calls, code = bench(tmp_path, name)
-    state, why = CAUGHT[name]
+    state, why = (CAUGHT | CAUGHT_IN_PLACE)[name]
     assert (calls[name]["state"], why in calls[name]["why"]) == (state, True), calls[name]["why"]
     assert code == 1
     if state != "changed its inputs":  # then nobody's time is believed

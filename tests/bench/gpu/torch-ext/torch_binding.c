@@ -46,6 +46,36 @@ static int run(km_call *c, km_cheat *cheat)
     KM_KERNEL(name)
 CHEATS(DEFINE)
 
+/* What they do in place: x becomes its negative, or should. */
+#define IN_PLACE(X)                                                                                \
+    X(overwrites, early)                                                                           \
+    X(keeps, nothing)                                                                              \
+    X(overraces, races)                                                                            \
+    X(overruns, spills)                                                                            \
+    X(recalls, remembers)                                                                          \
+    X(repeats, replays)
+
+#define DEFINE_IN_PLACE(name, cheat)                                                               \
+    static int name(km_call *c)                                                                    \
+    {                                                                                              \
+        km_tensor x = *km_arg_tensor(c, 0);                                                        \
+                                                                                                   \
+        KM_EXPECT(c, 0, x.dtype == KM_FLOAT32 && km_is_contiguous(&x),                             \
+                  "a contiguous float32 tensor");                                                  \
+        return cheat##_cuda(c, &x, &x);                                                            \
+    }                                                                                              \
+    KM_KERNEL(name)
+IN_PLACE(DEFINE_IN_PLACE)
+
+/* Overwrites w, too, which nobody allowed. */
+static int strays(km_call *c)
+{
+    km_tensor w = *km_arg_tensor(c, 1);
+
+    return zeroes_cuda(c, &w, &w) < 0 ? KM_FAILED : overwrites(c);
+}
+KM_KERNEL(strays)
+
 /* Honest, and as long as it is told. */
 static int spins(km_call *c)
 {
@@ -60,8 +90,11 @@ static int spins(km_call *c)
 }
 KM_KERNEL(spins)
 
-#define ROW(name) { #name "(Tensor x) -> Tensor", .cuda = &name##_kernel },
+#define ROW(name)                 { #name "(Tensor x) -> Tensor", .cuda = &name##_kernel },
+#define ROW_IN_PLACE(name, cheat) { #name "(Tensor(a!) x) -> ()", .cuda = &name##_kernel },
 static const km_op ops[] = {
-    CHEATS(ROW){ "spins(Tensor x, int cycles) -> Tensor", .cuda = &spins_kernel },
+    CHEATS(ROW)
+        IN_PLACE(ROW_IN_PLACE){ "strays(Tensor(a!) x, Tensor w) -> ()", .cuda = &strays_kernel },
+    { "spins(Tensor x, int cycles) -> Tensor", .cuda = &spins_kernel },
 };
 KM_OPS(ops)
