@@ -17,6 +17,20 @@ def rms_norm_single(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
 
 
+def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The norm of the sum, and the sum, as a decoder layer has them."""
+    added = x + residual
+    return rms_norm(added, weight, eps), added
+
+
+def fused_add_rms_norm_single(
+    x: Tensor, residual: Tensor, weight: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """The norm rounded once, at the end."""
+    added = x + residual
+    return rms_norm_single(added, weight, eps), added
+
+
 def rms_norm_chain(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """In x's dtype throughout: the baseline of many published tables. Rounds at every step."""
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
@@ -99,6 +113,7 @@ silu_mul_compiled = torch.compile(silu_mul, dynamic=False)
 gelu_tanh_mul_compiled = torch.compile(gelu_tanh_mul, dynamic=False)
 rotary_compiled = torch.compile(rotary, dynamic=False)
 rms_norm_compiled = torch.compile(rms_norm_single, dynamic=False)
+fused_add_rms_norm_compiled = torch.compile(fused_add_rms_norm_single, dynamic=False)
 torch._dynamo.config.cache_size_limit = 1024  # a compilation for each shape, as a model of that shape has it
 
 

@@ -8,6 +8,10 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return rmsnorm_fwd(x, weight, eps=eps)[0]
 
 
+def fused_add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    return rmsnorm_fwd(x, weight, residual=residual, eps=eps)[:2]
+
+
 def rms_norm_backward(dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
     return rmsnorm_bwd(x, weight, dy, rstd)[:2]
 

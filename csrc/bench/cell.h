@@ -4,6 +4,10 @@
  * small cell may stay in it, and the record has both numbers), which are walked in turn. In each
  * round every call is timed once in every column (bench/judge.h), in random order.
  *
+ * Calls that overwrite inputs are given copies of their own, new before each sample
+ * (bench/overwrite.h). On the CPU that is done half a walk ahead, since what is copied is in the
+ * cache; what the last half of a walk left is compared.
+ *
  * On the CPU torch's threads are bound to their cores (OMP_PROC_BIND), and a sample is the time of
  * one call, argument handling, allocation of results and their release included, as a C caller has
  * it. On a GPU inputs get new values before each round, the cache is emptied before each cold

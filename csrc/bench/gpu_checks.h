@@ -5,7 +5,10 @@
  * other than those of a call alone (a read before the predecessor's writes); a call that computes
  * results of other calls, or none when it runs alone; work that goes on when the call's stream is
  * done; memory that stays allocated; a part of the cache set aside; and a size the call was not
- * told before. */
+ * told before.
+ *
+ * What a call overwrites is held to the same: its copies are poisoned, and then brought back to the
+ * inputs' values for those calls alone that are to be made. */
 #ifndef KERNMILL_BENCH_GPU_CHECKS_H
 #define KERNMILL_BENCH_GPU_CHECKS_H
 

@@ -95,9 +95,13 @@ TEST(Suite, OurOwn)
     km_err err = KM_ERR_INIT;
     km_suite s;
 
-    EXPECT_EQ(km_suite_read(&s, KM_SOURCE_DIR "/kernels/rmsnorm/benchmarks/suite.toml", &err), 0)
-        << err.place << ": " << err.message;
-    km_suite_release(&s);
+    for (const char *path :
+         { "/kernels/rmsnorm/benchmarks/suite.toml", "/benchmarks/suites/rmsnorm.toml",
+           "/benchmarks/suites/layers.toml", "/benchmarks/suites/cpu.toml" }) {
+        const std::string suite = std::string(KM_SOURCE_DIR) + path;
+        EXPECT_EQ(km_suite_read(&s, suite.c_str(), &err), 0) << err.place << ": " << err.message;
+        km_suite_release(&s);
+    }
     EXPECT_EQ(km_suite_read(&s, KM_SOURCE_DIR "/kernels/none.toml", &err), KM_ENOENT);
 }
 
