@@ -8,9 +8,10 @@
  *     schema = "kernmill_rmsnorm::rms_norm(Tensor x, Tensor? weight, float eps) -> Tensor"
  *     arguments = ["hidden_states", "weight", 1e-5]
  *
- * An input that is a number of Python's is named, too, where the schema wants a number: each
- * workload has its value. A call of Python's names a module, since a file would count from the
- * suite.
+ * `overwrites` and `results` (bench/overwrite.h) name the definition's inputs, too, and count among
+ * its outputs. An input that is a number of Python's is named, too, where the schema wants a
+ * number: each workload has its value. A call of Python's names a module, since a file would count
+ * from the suite.
  */
 #ifndef KERNMILL_BENCH_TRACE_BIND_H
 #define KERNMILL_BENCH_TRACE_BIND_H

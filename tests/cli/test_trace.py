@@ -253,6 +253,9 @@ def changes(x):
     x.zero_()
     return y
 
+def in_place(x):
+    x.add_(x)
+
 def shape(x):
     return (2 * x)[:1].clone()
 
@@ -282,6 +285,11 @@ def test_states_as_statuses(bench, tmp_path, sol):
     (tmp_path / "candidates_of_test.py").write_text(CANDIDATES)
     names = ["honest", "changes", "shape", "dtype", "nan", "raises"]
     where = {n: {"python": f"candidates_of_test:{n}", "arguments": ["x"]} for n in names}
+    where["in_place"] = {
+        "python": "candidates_of_test:in_place",
+        "arguments": ["x"],
+        "overwrites": ["x"],
+    }
     where["absent"] = {"python": "no_such_module:f", "arguments": ["x"]}
     bind = write_bindings(tmp_path / "bind.toml", bindings={sha256(DOUBLE): where})
     if sol:
@@ -294,6 +302,7 @@ def test_states_as_statuses(bench, tmp_path, sol):
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert {line["solution"]: line["evaluation"]["status"] for line in lines} == {
         "honest": "PASSED",
+        "in_place": "PASSED",
         "changes": "REWARD_HACK" if sol else "RUNTIME_ERROR",
         "shape": "INCORRECT_SHAPE",
         "dtype": "INCORRECT_DTYPE",
