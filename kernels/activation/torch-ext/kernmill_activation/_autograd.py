@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from ._ops import Function, call, ops, refuse_gradients, wants_gradient
 from ._ops import add_op_namespace_prefix as full_name
-from ._ops import call, ops, refuse_gradients, wants_gradient
 
 FORMULAS = {
     "silu": "torch.nn.functional.silu(x)",
@@ -72,9 +72,7 @@ def _act_mul_packed_backward(dy, x, kind, rounding, gate_last):
 # ---- the public functions' path ----
 
 
-class _Act(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _Act(Function):
     @staticmethod
     def forward(x, kind):
         return call(ops._act_fwd, x, kind)
@@ -89,9 +87,7 @@ class _Act(torch.autograd.Function):
         return _act_backward(dy, *ctx.saved_tensors, ctx.kind), None
 
 
-class _ActMul(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _ActMul(Function):
     @staticmethod
     def forward(gate, up, kind, rounding):
         return call(ops._act_mul_fwd, gate, up, kind, rounding)
@@ -106,9 +102,7 @@ class _ActMul(torch.autograd.Function):
         return *_act_mul_backward(dy, *ctx.saved_tensors, ctx.kind, ctx.rounding), None, None
 
 
-class _ActMulPacked(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _ActMulPacked(Function):
     @staticmethod
     def forward(x, kind, rounding, gate_last):
         return call(ops._act_mul_packed_fwd, x, kind, rounding, gate_last)

@@ -9,8 +9,8 @@ torch's operators.
 import torch
 from torch import Tensor
 
+from ._ops import Function, call, ops, wants_gradient
 from ._ops import add_op_namespace_prefix as full_name
-from ._ops import call, ops, wants_gradient
 
 FORMULA = "(x - x.float().mean(-1, keepdim=True)) * torch.rsqrt(x.float().var(-1, False, keepdim=True) + eps) * weight + bias"
 
@@ -67,9 +67,7 @@ def _backward(
 # ---- the public functions' path ----
 
 
-class _LayerNorm(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _LayerNorm(Function):
     @staticmethod
     def forward(x, weight, bias, eps):
         return call(ops._layer_norm_fwd_stats, x, weight, bias, eps)
@@ -93,9 +91,7 @@ class _LayerNorm(torch.autograd.Function):
         )
 
 
-class _FusedAddLayerNorm(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _FusedAddLayerNorm(Function):
     @staticmethod
     def forward(x, residual, weight, bias, eps, residual_rounding):
         return call(ops._fused_add_layer_norm_fwd_stats, x, residual, weight, bias, eps, residual_rounding)

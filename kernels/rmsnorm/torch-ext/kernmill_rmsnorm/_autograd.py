@@ -9,8 +9,8 @@ torch's operators.
 import torch
 from torch import Tensor
 
+from ._ops import Function, call, ops, wants_gradient
 from ._ops import add_op_namespace_prefix as full_name
-from ._ops import call, ops, wants_gradient
 
 FORMULA = "x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + eps) * weight"
 
@@ -66,9 +66,7 @@ def _backward(
 # ---- the public functions' path ----
 
 
-class _RmsNorm(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _RmsNorm(Function):
     @staticmethod
     def forward(x, weight, eps, rounding, weight_offset):
         return call(ops._rms_norm_fwd_rstd, x, weight, eps, rounding, weight_offset)
@@ -92,9 +90,7 @@ class _RmsNorm(torch.autograd.Function):
         return dx, dweight, None, None, None
 
 
-class _FusedAddRmsNorm(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _FusedAddRmsNorm(Function):
     @staticmethod
     def forward(x, residual, weight, eps, rounding, weight_offset, residual_rounding):
         return call(

@@ -9,8 +9,8 @@ registered here.
 import torch
 from torch import Tensor
 
+from ._ops import Function, call, ops, wants_gradient
 from ._ops import add_op_namespace_prefix as full_name
-from ._ops import call, ops, wants_gradient
 
 FORMULA = "q * cos + torch.cat((-q[..., n:], q[..., :n]), -1) * sin, n = q.shape[-1] // 2"
 NORM_FORMULA = "(q * torch.rsqrt(q.float().pow(2).mean(-1, keepdim=True) + eps)).to(q.dtype) * q_weight"
@@ -43,9 +43,7 @@ def _both(rotate, dq: Tensor | None, dk: Tensor | None) -> tuple[Tensor | None, 
 # ---- the public functions' path ----
 
 
-class _Rotary(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _Rotary(Function):
     @staticmethod
     def forward(q, k, cos, sin, rotary_dim, interleaved, unsqueeze_dim, rounding, conj):
         return call(ops._rotary_fwd, q, k, cos, sin, rotary_dim, interleaved, unsqueeze_dim, rounding, conj)
@@ -70,9 +68,7 @@ class _Rotary(torch.autograd.Function):
         return *_both(rotate, dq, dk if ctx.has_k else None), *(None,) * 7
 
 
-class _RotaryEmbedding(torch.autograd.Function):
-    generate_vmap_rule = True
-
+class _RotaryEmbedding(Function):
     @staticmethod
     def forward(q, k, positions, cos_sin_cache, head_size, interleaved, conj):
         return call(ops._rotary_embedding_fwd, q, k, positions, cos_sin_cache, head_size, interleaved, conj)
