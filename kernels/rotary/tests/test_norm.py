@@ -68,6 +68,12 @@ def test_words_of_rms_norm(kernel, device, dtype, columns, rounding, offset):
             equal_words(got, rms_norm(x, w, 1e-5, **how))
 
 
+def limit(dtype, rounding: str) -> float:
+    """Of an error, in places. "hf" rounds twice, and a result just above a power of two has places twice as wide as
+    what it should be just below."""
+    return 6 if dtype == torch.float32 else 2 if rounding == "hf" else 0.51
+
+
 @pytest.mark.parametrize("rounding", ["hf", "single"])
 @pytest.mark.parametrize("weight_dtype", [None, torch.float32])
 @pytest.mark.parametrize("columns", SIZES)
@@ -82,7 +88,7 @@ def test_against_float64(kernel, worst, device, dtype, columns, weight_dtype, ro
                 want = n * (w.double() + offset)
                 error = ((got.double() - want).abs() / ulp(want, dtype)).max().item()
                 worst(f"qk_norm {rounding} {device} {str(dtype)[6:]}, ulp", error)
-                assert error <= (6 if dtype == torch.float32 else 1.6 if rounding == "hf" else 0.51), name
+                assert error <= limit(dtype, rounding), name
 
 
 @pytest.mark.parametrize("columns", SIZES)
