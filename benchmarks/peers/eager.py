@@ -53,6 +53,13 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
 
 
+def fused_add_layer_norm(
+    x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    added = x + residual
+    return F.layer_norm(added, (x.shape[-1],), weight, bias, eps), added
+
+
 def layer_norm_formula(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Operator by operator, in float32 within."""
     h = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -109,6 +116,7 @@ silu_mul_backward_compiled = torch.compile(silu_mul_backward, dynamic=False)
 gelu_tanh_mul_backward_compiled = torch.compile(gelu_tanh_mul_backward, dynamic=False)
 qk_norm_rotary_compiled = torch.compile(qk_norm_rotary, dynamic=False)
 layer_norm_compiled = torch.compile(layer_norm, dynamic=False)
+fused_add_layer_norm_compiled = torch.compile(fused_add_layer_norm, dynamic=False)
 silu_mul_compiled = torch.compile(silu_mul, dynamic=False)
 gelu_tanh_mul_compiled = torch.compile(gelu_tanh_mul, dynamic=False)
 rotary_compiled = torch.compile(rotary, dynamic=False)

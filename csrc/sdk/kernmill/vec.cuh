@@ -144,19 +144,17 @@ __device__ __forceinline__ uint4 load_16(const void *p)
     return v;
 }
 
-__device__ __forceinline__ void store_16(void *p, uint4 v)
+/* `streaming`: nobody reads it soon, and it leaves the caches first. */
+__device__ __forceinline__ void store_16(void *p, uint4 v, bool streaming = false)
 {
-    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y), "r"(v.z),
-                 "r"(v.w)
-                 : "memory");
-}
-
-/* A store of what nobody reads soon: it leaves the caches first. */
-__device__ __forceinline__ void stream_16(void *p, uint4 v)
-{
-    asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y),
-                 "r"(v.z), "r"(v.w)
-                 : "memory");
+    if (streaming)
+        asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y),
+                     "r"(v.z), "r"(v.w)
+                     : "memory");
+    else
+        asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(v.x), "r"(v.y),
+                     "r"(v.z), "r"(v.w)
+                     : "memory");
 }
 
 template <class T> __device__ __forceinline__ T load_one(const T *p)
@@ -207,14 +205,11 @@ __device__ __forceinline__ void store(T *p, const float (&in)[N], bool streaming
         from_float(in[0], *p);
     } else {
 #pragma unroll
-        for (int i = 0; i < N; i += 4 * E) {
-            const uint4 v = make_uint4(pack(in + i, T{}), pack(in + i + E, T{}),
-                                       pack(in + i + 2 * E, T{}), pack(in + i + 3 * E, T{}));
-            if (streaming)
-                stream_16(p + i, v);
-            else
-                store_16(p + i, v);
-        }
+        for (int i = 0; i < N; i += 4 * E)
+            store_16(p + i,
+                     make_uint4(pack(in + i, T{}), pack(in + i + E, T{}), pack(in + i + 2 * E, T{}),
+                                pack(in + i + 3 * E, T{})),
+                     streaming);
     }
 }
 
@@ -248,12 +243,7 @@ template <class T> struct __align__(16) packed {
 
     __device__ __forceinline__ void store(T *p, bool streaming) const
     {
-        const uint4 v = make_uint4(w[0], w[1], w[2], w[3]);
-
-        if (streaming)
-            stream_16(p, v);
-        else
-            store_16(p, v);
+        store_16(p, make_uint4(w[0], w[1], w[2], w[3]), streaming);
     }
 
     /* Two elements from an even one. */

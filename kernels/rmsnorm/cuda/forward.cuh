@@ -17,12 +17,16 @@ __device__ __forceinline__ void begin(const rms_norm_forward_args &a, long long 
         let_successor_start();
     if (threadIdx.x == 0) {
         const long long first = blockIdx.x * block_rows, left = a.rows - first;
+        const long long begin = first * a.columns, bytes = (left < block_rows ? left : block_rows) *
+                                                           a.columns * (long long)sizeof(T);
         if (a.weight && a.aligned && blockIdx.x == 0)
             prefetch_l2(a.weight,
                         a.columns * (long long)(a.float_weight ? sizeof(float) : sizeof(T)));
-        if (a.prefetch_rows && left > 0)
-            prefetch_l2((const T *)a.x + first * a.columns,
-                        (left < block_rows ? left : block_rows) * a.columns * (long long)sizeof(T));
+        if (a.prefetch_rows && left > 0) {
+            prefetch_l2((const T *)a.x + begin, bytes);
+            if (a.residual && a.residual_stride == a.columns)
+                prefetch_l2((const T *)a.residual + begin, bytes);
+        }
     }
     wait_for_predecessor();
 }

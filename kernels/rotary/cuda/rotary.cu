@@ -86,10 +86,7 @@ template <class T, class TABLE, bool PAIRS> struct vectors {
         const uint4 v = load_16(h.from + at);
 
         let_successor_start();
-        if (a.streaming)
-            stream_16(h.to + at, v);
-        else
-            store_16(h.to + at, v);
+        store_16(h.to + at, v, a.streaming);
     }
 };
 
