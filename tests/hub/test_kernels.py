@@ -1,0 +1,75 @@
+"""The `kernels` package against the test hub: what it finds, loads, locks and refuses."""
+
+import json
+
+OP = """
+import torch
+from kernels import get_kernel
+torch.manual_seed(0)
+x, weight = torch.randn(5, 64), torch.rand(64)
+def check(module):
+    wanted = torch.nn.functional.rms_norm(x.double(), (64,), weight.double(), 1e-6)
+    assert (module.rms_norm(x, weight).double() - wanted).abs().max() < 1e-5
+"""
+
+
+def test_a_kernel_is_loaded_and_called(hub, client, kernel):
+    """Cold: by the version branch, only the CPU variant's files. Warm: three requests, none for a file."""
+    hub.add_folder("acme/rms", kernel, "v1")
+    told = client.python(
+        OP + "module = get_kernel('acme/rms', version=1); check(module); print(module.__file__)"
+    ).stdout
+    assert told.startswith(str(client.cache)) and "-cpu-" in told
+    assert not [entry for entry in hub.seen("GET", "/resolve/") if "-cpu-" not in entry.target]
+    agent = hub.seen("GET", "/refs")[0].headers["user-agent"]
+    assert agent.startswith("kernels/0.17.2; hf_hub/2.4.0;"), (
+        "other clients than those this hub was made from"
+    )
+    hub.log.clear()
+    client.python(OP + "check(get_kernel('acme/rms', version=1))")
+    assert [entry.target.split("?")[0].split("/")[-1] for entry in hub.log] == ["overview", "refs", "build"]
+
+
+def test_publishers_that_nobody_trusts_are_refused(hub, client, kernel):
+    hub.add_folder("acme/rms", kernel, "v1")
+    hub.trusted.clear()
+    load = "from kernels import get_kernel\nget_kernel('acme/rms', version=1)"
+    raised, allowed = client.errors(load, load.replace("version=1", "version=1, trust_remote_code=True"))
+    assert raised.startswith("ValueError") and "not from a trusted publisher" in raised
+    assert allowed == "none"
+
+
+def test_versions_are_branches(hub, client, kernel):
+    hub.add_folder("acme/rms", kernel, "v1")
+    hub.add_folder("acme/rms", kernel, "v2")
+    hub.add("acme/rms", {"README.md": b"# not a version\n"}, "vnext")
+    missing, found = client.errors(
+        "import kernels\nkernels.has_kernel('acme/rms', version=3)",
+        "assert kernels.has_kernel('acme/rms', version=2)",
+    )
+    assert missing.startswith("ValueError: Version 3 not found, available versions: 1, 2")
+    assert found == "none"
+    listed = client.kernels("versions", "acme/rms").stdout
+    assert "Version 1" in listed and "Version 2" in listed and "-cpu-" in listed
+    assert hub.seen("GET", "/tree/refs%2Fheads%2Fv2/build")
+
+
+def test_lock_download_and_load(hub, client, kernel, tmp_path):
+    """The lock holds the branch's commit. The listing that the download leaves behind keeps the locked load
+    from working; without it the load works, and asks nobody (verified-clients.md 6)."""
+    commit = hub.add_folder("acme/rms", kernel, "v1").oid
+    (tmp_path / "pyproject.toml").write_text('[tool.kernels.dependencies]\n"acme/rms" = 1\n')
+    client.kernels("lock", tmp_path)
+    lock = json.loads((tmp_path / "kernels.lock").read_text())
+    assert lock == [{"dependency": {"repo-id": "acme/rms", "version": 1}, "lock": {"commit": commit}}]
+    hub.add("acme/rms", {"later.txt": b"later"}, "v1")
+    load = f"from kernels import load_kernel\nmodule = load_kernel('acme/rms', lockfile={str(tmp_path / 'kernels.lock')!r})\n"
+    download = f"import sys\nfrom kernels.cli import main\nsys.argv = ['kernels', 'download', {str(tmp_path)!r}]\nmain()"
+    downloaded, loaded = client.errors(download, load)
+    assert downloaded == "none" and loaded.startswith("FileNotFoundError")
+    repo = client.cache / "kernels--acme--rms"
+    assert [path.name for path in (repo / "snapshots").iterdir()] == [commit]
+    hub.log.clear()
+    (repo / "trees" / f"{commit}.json").unlink()
+    client.python(OP + load + "check(module)")
+    assert hub.log == []
