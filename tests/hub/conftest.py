@@ -1,31 +1,26 @@
-"""`hub`: a running test hub. `client`: real Python clients in processes of their own, in a fresh HF_HOME.
+"""Fixtures: `hub` is a running test hub, `client` a real Python client in a fresh HF_HOME. For example
 
-def test_it(hub, client):
-    hub.add("acme/relu", {"build/x/a.bin": b"..."}, branch="v1")
-    hub.fault(Cut(after_bytes=10), path="/objects/")
-    path = client.python("print(hf_hub_download('acme/relu', 'a', repo_type='kernel'))").stdout
-    assert hub.seen("GET", origin="stranger") == []
+    def test_a_cut_file_is_fetched_again(hub, client):
+        hub.add("acme/relu", {"a.txt": b"text"}, branch="v1")
+        hub.fault(Cut(after_bytes=2), path="/resolve/")
+        told = client.python("print(hf_hub_download('acme/relu', 'a.txt', repo_type='kernel', revision='v1'))")
+        assert pathlib.Path(told.stdout.strip()).read_bytes() == b"text"
+        assert len(hub.seen("GET", "/resolve/")) == 2
+
+More of a client is in clients.py, of the hub in server.py, of what can go wrong in faults.py.
 """
 
 import contextlib
-import json
 import os
 import pathlib
-import subprocess
-import sys
-import textwrap
 
+import fault_cases
 import pytest
 import tls
+from clients import Client
 from server import WRITER, Hub
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PRELUDE = """
-import json, os, pathlib
-from huggingface_hub import *
-from huggingface_hub.errors import *
-api = HfApi()
-"""
 
 
 @pytest.fixture
@@ -47,69 +42,6 @@ def tls_hub(tmp_path):
             return running
 
         yield start
-
-
-class Client:
-    """The clients' environment: the hub, a token, a fresh home, no proxy, nothing of the caller's."""
-
-    def __init__(self, home: pathlib.Path, endpoint: str, token: str | None = WRITER):
-        self.home = home
-        kept = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TMPDIR")}
-        self.environment = {
-            **kept,
-            "HOME": str(home),
-            "HF_HOME": str(home / "hf"),
-            "HF_ENDPOINT": endpoint,
-            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "NO_PROXY": "127.0.0.1,localhost",
-            **({"HF_TOKEN": token} if token else {}),
-        }
-
-    @property
-    def cache(self) -> pathlib.Path:
-        return self.home / "hf" / "hub"
-
-    def run(
-        self, *command, timeout: float = 50, check: bool = True, **environment
-    ) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [str(word) for word in command],
-            env={**self.environment, **environment},
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
-
-    def start(self, code: str, **environment) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + code],
-            env={**self.environment, **environment},
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def python(self, code: str, **options) -> subprocess.CompletedProcess:
-        return self.run(sys.executable, "-c", PRELUDE + code, **options)
-
-    def hf(self, *words, **options) -> subprocess.CompletedProcess:
-        return self.run(pathlib.Path(sys.executable).with_name("hf"), *words, **options)
-
-    def kernels(self, *words, **options) -> subprocess.CompletedProcess:
-        return self.run(pathlib.Path(sys.executable).with_name("kernels"), *words, **options)
-
-    def errors(self, *codes: str, **options) -> list[str]:
-        """The exception that each piece of code must raise, as `Name: text`; all in one process."""
-        tried = "raised = []\n"
-        for code in codes:
-            tried += f"try:\n{textwrap.indent(code, '    ')}\n    raised.append('none')\n"
-            tried += "except Exception as error:\n    raised.append(f'{type(error).__name__}: {error}')\n"
-        return json.loads(self.python(tried + "print(json.dumps(raised))", **options).stdout.splitlines()[-1])
 
 
 @pytest.fixture
@@ -135,3 +67,16 @@ def kernel() -> pathlib.Path:
     path = pathlib.Path(os.environ.get("KERNMILL_HUB", ROOT / "dist/kernmill-rmsnorm"))
     assert (path / "build").is_dir(), f"{path} is not there: kernmill pack kernels/rmsnorm"
     return path
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    with fault_cases.playing(tmp_path_factory.mktemp("faults")) as begun:
+        yield begun
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _faults_begin_first(request):
+    """Beside all other tests, for most of their time is the clients' own pauses."""
+    if any("results" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("results")

@@ -2,6 +2,9 @@
 
 import json
 
+from faults import Meanwhile
+
+CLI = "import sys\nfrom kernels.cli import main\nsys.argv = ['kernels', {}]\nmain()"  # what `kernels` itself runs
 OP = """
 import torch
 from kernels import get_kernel
@@ -43,32 +46,34 @@ def test_versions_are_branches(hub, client, kernel):
     hub.add_folder("acme/rms", kernel, "v1")
     hub.add_folder("acme/rms", kernel, "v2")
     hub.add("acme/rms", {"README.md": b"# not a version\n"}, "vnext")
-    missing, found = client.errors(
+    missing, found, listed = client.errors(
         "import kernels\nkernels.has_kernel('acme/rms', version=3)",
         "assert kernels.has_kernel('acme/rms', version=2)",
+        CLI.format("'versions', 'acme/rms'"),
     )
     assert missing.startswith("ValueError: Version 3 not found, available versions: 1, 2")
-    assert found == "none"
-    listed = client.kernels("versions", "acme/rms").stdout
-    assert "Version 1" in listed and "Version 2" in listed and "-cpu-" in listed
-    assert hub.seen("GET", "/tree/refs%2Fheads%2Fv2/build")
+    assert (found, listed) == ("none", "none")
+    asked = {entry.target.split("/")[6] for entry in hub.seen("GET", "/tree/refs%2Fheads")}
+    assert asked == {"refs%2Fheads%2Fv1", "refs%2Fheads%2Fv2"}
 
 
 def test_lock_download_and_load(hub, client, kernel, tmp_path):
-    """The lock holds the branch's commit. The listing that the download leaves behind keeps the locked load
-    from working; without it the load works, and asks nobody (verified-clients.md 6)."""
+    """The lock holds, though the branch moves on. The listing that the download leaves behind keeps the locked
+    load from working; without it the load works, and asks nobody (verified-clients.md 6)."""
     commit = hub.add_folder("acme/rms", kernel, "v1").oid
     (tmp_path / "pyproject.toml").write_text('[tool.kernels.dependencies]\n"acme/rms" = 1\n')
-    client.kernels("lock", tmp_path)
+    path = str(tmp_path)
+    load = f"import kernels\nmodule = kernels.load_kernel('acme/rms', lockfile={path + '/kernels.lock'!r})\n"
+    moved = hub.fault(
+        Meanwhile(lambda: hub.add("acme/rms", {"a.txt": b"a"}, "v1")), path=f"/tree/{commit}/build", nth=2
+    )
+    told = client.errors(CLI.format(f"'lock', {path!r}"), CLI.format(f"'download', {path!r}"), load)
+    assert told[:2] == ["none", "none"] and told[2].startswith("FileNotFoundError")
+    assert moved.hits == 1 and hub.store.repos["kernel", "acme/rms"].commit_of("v1").oid != commit
     lock = json.loads((tmp_path / "kernels.lock").read_text())
     assert lock == [{"dependency": {"repo-id": "acme/rms", "version": 1}, "lock": {"commit": commit}}]
-    hub.add("acme/rms", {"later.txt": b"later"}, "v1")
-    load = f"from kernels import load_kernel\nmodule = load_kernel('acme/rms', lockfile={str(tmp_path / 'kernels.lock')!r})\n"
-    download = f"import sys\nfrom kernels.cli import main\nsys.argv = ['kernels', 'download', {str(tmp_path)!r}]\nmain()"
-    downloaded, loaded = client.errors(download, load)
-    assert downloaded == "none" and loaded.startswith("FileNotFoundError")
     repo = client.cache / "kernels--acme--rms"
-    assert [path.name for path in (repo / "snapshots").iterdir()] == [commit]
+    assert [folder.name for folder in (repo / "snapshots").iterdir()] == [commit]
     hub.log.clear()
     (repo / "trees" / f"{commit}.json").unlink()
     client.python(OP + load + "check(module)")
