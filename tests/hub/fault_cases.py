@@ -1,14 +1,14 @@
-"""Cases for test_faults.py: each fault of the test hub has the effect on the real client that verified-clients.md 5 tells of: otherwise
-it would prove nothing about ours. All run at once, since most of their time is the client's own pauses."""
+"""What test_what_goes_wrong.py asks: the faults, the client's code that meets them, and what comes of it.
+Cases run beside each other and beside all other tests, since most of their time is the client's own pauses.
+"""
 
 import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import json
+import pathlib
 import re
-import textwrap
-import time
 
 from clients import Client
 from faults import (
@@ -30,16 +30,20 @@ GET = "path = hf_hub_download(REPO, 'small.txt', repo_type='kernel')"
 BIG = "path = hf_hub_download(REPO, 'big.bin', repo_type='kernel')"
 ALL = "path = snapshot_download(REPO, repo_type='kernel') + '/small.txt'"
 ADD = "api.upload_file(path_or_fileobj=b'new', path_in_repo='new.txt', repo_id=REPO, repo_type='kernel')"
-PUT = ADD.replace("new.txt", "new.bin")
-FOLDER = "pathlib.Path('up').mkdir()\npathlib.Path('up/new.txt').write_text('new')\n"
-FOLDER += "api.upload_folder(folder_path='up', repo_id=REPO, repo_type='kernel')"
-OUTCOME = """
-try:
-{code}
-    outcome = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else "done"
-except Exception as error:
-    outcome = f"{{type(error).__name__}}: {{error}}"
-print(json.dumps(outcome))
+PUT = ADD.replace("b'new'", "REPO.encode()").replace("new.txt", "new.bin")
+FOLDER = "pathlib.Path(REPO).mkdir(parents=True)\npathlib.Path(REPO, 'new.txt').write_text('new')\n"
+FOLDER += "api.upload_folder(folder_path=REPO, repo_id=REPO, repo_type='kernel')"
+PLAY = """
+import hashlib, time
+for REPO, code in CASES:
+    names, start = {**globals(), "path": None}, time.monotonic()
+    try:
+        exec(code, names)
+        path = names["path"]
+        told = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() if path else "done"
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+    print(json.dumps([told, time.monotonic() - start]), flush=True)
 """
 
 
@@ -61,10 +65,12 @@ class Case:
 
 @dataclasses.dataclass
 class Result:
-    text: str
-    seconds: float
-    log: list
+    digests: list[str]  # of the true files
     rules: list
+    path: str  # the requests of this case
+    text: str = ""
+    seconds: float = 0
+    log: list = dataclasses.field(default_factory=list)
 
 
 def case(
@@ -123,42 +129,56 @@ CASES = [
 ]  # fmt: skip
 
 
-def content(name: str) -> dict[str, bytes]:
-    """A kernel's files, unlike any other case's, since an object's address names no repository."""
-    seed = hashlib.sha256(name.encode()).digest()
-    small = seed * 32
-    return {"small.txt": small, "big.bin": small * (12 * MIB // len(small))}
+def lanes() -> list[list[Case]]:
+    """What runs one after the other in one process: of one environment, and the long ones alone."""
+    groups: dict[str, list[Case]] = {}
+    for wanted in CASES:
+        alone = wanted.name if wanted.least_s > 10 else ""
+        groups.setdefault(f"{alone}{wanted.uploads}{wanted.environment}", []).append(wanted)
+    split = [group[start::4] for group in groups.values() for start in range(4)]
+    return sorted(filter(None, split), key=lambda lane: -max(wanted.least_s for wanted in lane))
 
 
-def play(hubs: dict[str, Hub], folder, wanted: Case) -> Result:
-    hub, repo, files = hubs[wanted.uploads], f"acme/{wanted.name}", content(wanted.name)
+def prepare(hub: Hub, wanted: Case) -> Result:
+    """A kernel unlike any other case's, since an object's address names no repository."""
+    repo, small = f"acme/{wanted.name}", hashlib.sha256(wanted.name.encode()).digest() * 32
+    files = {"small.txt": small}
+    if "big.bin" in wanted.code:
+        files["big.bin"] = small * (12 * MIB // len(small))
     hub.add(repo, files)
-    paths = {"repo": repo, "big": f"/objects/{hashlib.sha256(files['big.bin']).hexdigest()}"}
+    digests = [hashlib.sha256(data).hexdigest() for data in files.values()]
+    paths = {"repo": repo, "big": f"/objects/{digests[-1]}"}
     rules = [
         hub.fault(fault, **{**address, "path": address["path"].format(**paths)})
         for fault, address in wanted.faults
     ]
-    home = folder / wanted.name
+    return Result(digests, rules, f"{repo}[^-a-z]|{repo}$|{paths['big']}")
+
+
+def play(hub: Hub, home: pathlib.Path, lane: list[Case]) -> dict[str, Result]:
     home.mkdir()
-    code = f"import hashlib\nREPO, path = {repo!r}, None" + OUTCOME.format(
-        code=textwrap.indent(wanted.code, "    ")
-    )
-    start = time.monotonic()
-    done = Client(home, hub.url).python(code, **wanted.environment)
-    seconds = time.monotonic() - start
-    told = json.loads(done.stdout.splitlines()[-1])
-    if re.fullmatch("[0-9a-f]{64}", told):
-        told = "whole" if told in [hashlib.sha256(data).hexdigest() for data in files.values()] else "wrong"
-    return Result(told, seconds, hub.seen(path=f"{repo}[^-a-z]|{repo}$|{paths['big']}"), rules)
+    results = {wanted.name: prepare(hub, wanted) for wanted in lane}
+    cases = [(f"acme/{wanted.name}", wanted.code) for wanted in lane]
+    done = Client(home, hub.url).python(f"CASES = {cases!r}{PLAY}", **lane[0].environment)
+    for result, line in zip(results.values(), done.stdout.splitlines()[-len(lane) :], strict=True):
+        told, result.seconds = json.loads(line)
+        result.log = hub.seen(path=result.path)
+        if re.fullmatch("[0-9a-f]{64}", told):
+            told = "whole" if told in result.digests else "wrong"
+        result.text = told
+    return results
 
 
 @contextlib.contextmanager
-def playing(folder):
-    """All cases, begun at once: most of their time is the client's own pauses."""
+def playing(folder: pathlib.Path):
+    """All lanes, begun at once: most of their time is the client's own pauses."""
     with Hub(folder / "hub") as regular, Hub(folder / "hub-lfs") as lfs:
         lfs.uploads = "lfs"
         hubs = {"regular": regular, "lfs": lfs}
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            order = sorted(CASES, key=lambda wanted: -wanted.most_s)
-            yield {wanted.name: pool.submit(play, hubs, folder, wanted) for wanted in order}
+            futures = {}
+            for number, lane in enumerate(lanes()):
+                future = pool.submit(play, hubs[lane[0].uploads], folder / str(number), lane)
+                futures.update({wanted.name: future for wanted in lane})
+            yield lambda name: futures[name].result(timeout=60)[name]
         assert regular.broken == lfs.broken == []

@@ -3,7 +3,9 @@
 
 Three origins, each a port of its own: the hub; `objects`, where large files' bytes are read and written;
 `stranger`, which nothing leads to but faults, and whose log shows what a client takes along.
-What is served, and why so, stands at each route. By hand:
+What is served stands at each route, with the section that it comes from: hub-http.md and
+verified-clients.md are our notes on what clients ask and accept (huggingface_hub 2.4.0, kernels 0.17.2).
+The public hub itself was never asked. By hand:
 
     python tests/hub/server.py --port 8080 --root DIR [--add acme/name=FOLDER@v1]
 """

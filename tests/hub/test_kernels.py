@@ -2,7 +2,7 @@
 
 import json
 
-from faults import Meanwhile
+from faults import Meanwhile, Slow
 
 CLI = "import sys\nfrom kernels.cli import main\nsys.argv = ['kernels', {}]\nmain()"  # what `kernels` itself runs
 OP = """
@@ -31,6 +31,21 @@ def test_a_kernel_is_loaded_and_called(hub, client, kernel):
     hub.log.clear()
     client.python(OP + "check(get_kernel('acme/rms', version=1))")
     assert [entry.target.split("?")[0].split("/")[-1] for entry in hub.log] == ["overview", "refs", "build"]
+
+
+def test_both_clients_on_one_cache_at_once(hub, client, kernel):
+    """Whoever comes second to a file waits for the lock of the first, and fetches nothing."""
+    commit = hub.add_folder("acme/rms", kernel, "v1")
+    (sha256,) = (blob.sha256 for path, blob in commit.files.items() if "-cpu-" in path and blob.large)
+    hub.fault(Slow(4), path=sha256)
+    started = [
+        client.start(OP + "check(get_kernel('acme/rms', version=1))"),
+        client.start("snapshot_download('acme/rms', repo_type='kernel', revision='v1')"),
+    ]
+    told = [process.communicate(timeout=40) for process in started]
+    assert [process.returncode for process in started] == [0, 0], told
+    assert len(hub.seen("HEAD", r"-cpu-.*\.so")) == 2, "one was done before the other began"
+    assert len(hub.seen("GET", sha256)) == 1
 
 
 def test_publishers_that_nobody_trusts_are_refused(hub, client, kernel):

@@ -5,7 +5,9 @@ import base64
 import http.client
 import io
 import json
+import pathlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +15,11 @@ import urllib.parse
 import zlib
 
 import pytest
-from conftest import ROOT
 from exchange import Body
 from faults import Cut, Slow, Status, gzip_zeros
 from server import READER, WRITER, Hub
 
+SERVER = pathlib.Path(__file__).with_name("server.py")
 CONTENT = bytes(range(256)) * 4
 
 
@@ -122,6 +124,19 @@ def test_what_is_not_there_says_which(hub):
         assert headers["X-Repo-Commit"] == (made if code == "EntryNotFound" else None)
 
 
+def test_kernels_are_found_page_by_page(hub):
+    """No Python client lists kernels; ours does (hub-http.md 5.1)."""
+    for name in ("norm-a", "norm-b", "norm-c", "rope"):
+        hub.add(f"acme/{name}", {"a.txt": b"a"}, private=name == "norm-b")
+    path, found = "/api/kernels?search=Norm&limit=1", []
+    while path:
+        _, headers, body = ask(hub.url, "GET", path)
+        found += [item["id"] for item in json.loads(body)]
+        link = re.fullmatch('<(.*)>; rel="next"', headers["Link"] or "")
+        path = link and link[1].removeprefix(hub.url)
+    assert found == ["acme/norm-a", "acme/norm-c"]
+
+
 @pytest.mark.parametrize(
     ("operation", "status"),
     [
@@ -168,6 +183,21 @@ def test_a_chunked_body_and_another_request_behind_it(hub):
         connection.request("POST", "/api/none", b"GET / HTTP/1.1\r\n\r\n" * 10)
         answer = connection.getresponse()
         assert answer.status == 404 and answer.read()
+
+
+def test_a_body_that_waits_to_be_asked_for(hub):
+    """libcurl does so above a megabyte, and loses a second where nobody answers (hub-http.md 2.8)."""
+    hub.add("acme/wire", {"a.txt": b"a"})
+    parts = urllib.parse.urlsplit(hub.url)
+    body = b'{"key": "header", "value": {"summary": "s"}}\n' + json.dumps(file("b")).encode()
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /api/kernels/acme/wire/commit/main HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+            b"Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n" % (WRITER.encode(), len(body))
+        )
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_that_ends_early_is_an_error():
@@ -221,7 +251,7 @@ def test_by_hand(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.txt").write_bytes(CONTENT)
-    command = [sys.executable, ROOT / "tests/hub/server.py", "--port", "0", "--root", tmp_path / "hub"]
+    command = [sys.executable, SERVER, "--port", "0", "--root", tmp_path / "hub"]
     log = tmp_path / "log"
     command += ["--add", f"acme/wire={folder}@v1", "--log", log]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
