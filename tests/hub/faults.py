@@ -197,9 +197,7 @@ class Rule:
         if self.origin and request.origin != self.origin:
             return False
         self.seen += 1
-        struck = self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
-        self.hits += struck
-        return struck
+        return self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
 
 
 class Rules:
@@ -218,6 +216,10 @@ class Rules:
             self._rules.clear()
 
     def strike(self, request) -> Fault | None:
+        """The fault for this request, of the first rule that has one; every rule counts what it matches."""
         with self._lock:
-            struck = [rule.fault for rule in self._rules if rule.strikes(request)]
-        return struck[0] if struck else None
+            striking = [rule for rule in self._rules if rule.strikes(request)]
+            if not striking:
+                return None
+            striking[0].hits += 1
+            return striking[0].fault

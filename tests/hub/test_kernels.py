@@ -1,8 +1,9 @@
 """The `kernels` package against the test hub: what it finds, loads, locks and refuses."""
 
 import json
+import time
 
-from faults import Meanwhile, Slow
+from faults import Meanwhile
 
 CLI = "import sys\nfrom kernels.cli import main\nsys.argv = ['kernels', {}]\nmain()"  # what `kernels` itself runs
 OP = """
@@ -37,12 +38,20 @@ def test_both_clients_on_one_cache_at_once(hub, client, kernel):
     """Whoever comes second to a file waits for the lock of the first, and fetches nothing."""
     commit = hub.add_folder("acme/rms", kernel, "v1")
     (sha256,) = (blob.sha256 for path, blob in commit.files.items() if "-cpu-" in path and blob.large)
-    hub.fault(Slow(4), path=sha256)
+
+    def both_have_asked():
+        deadline = time.monotonic() + 30
+        while len(hub.seen("HEAD", r"-cpu-.*\.so")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)  # for the second to come to the lock
+
+    hub.fault(Meanwhile(both_have_asked), path=sha256)
+    patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
     started = [
-        client.start(OP + "check(get_kernel('acme/rms', version=1))"),
-        client.start("snapshot_download('acme/rms', repo_type='kernel', revision='v1')"),
+        client.start(OP + "check(get_kernel('acme/rms', version=1))", **patient),
+        client.start("snapshot_download('acme/rms', repo_type='kernel', revision='v1')", **patient),
     ]
-    told = [process.communicate(timeout=40) for process in started]
+    told = [process.communicate(timeout=45) for process in started]
     assert [process.returncode for process in started] == [0, 0], told
     assert len(hub.seen("HEAD", r"-cpu-.*\.so")) == 2, "one was done before the other began"
     assert len(hub.seen("GET", sha256)) == 1
