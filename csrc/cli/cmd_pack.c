@@ -3,13 +3,15 @@
 
 #include "cli/build_options.h"
 #include "core/file.h"
+#include "core/path.h"
+#include "pkg/index.h"
 #include "pkg/pack.h"
 #include "pkg/stage.h"
 #include "pkg/wheel.h"
 
 typedef struct {
     km_build_fields build;
-    const char *out, *records;
+    const char *out, *records, *index;
     bool wheel_only, editable;
 } pack_fields;
 
@@ -17,26 +19,46 @@ static const km_opt options[] = {
     KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
     KM_OPT_TEXT("records", 'r', "PATH", pack_fields, records,
                 "the card's figures (default: benchmarks/results)"),
+    KM_OPT_TEXT("index", 0, "DIR", pack_fields, index,
+                "also put the wheel into a static index: DIR/simple, or of a slim one DIR/sm90"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
     KM_OPT_FLAG("editable", 'e', pack_fields, editable, "a wheel that points at the sources"),
     KM_BUILD_OPTION_ROWS(pack_fields),
     KM_OPT_END,
 };
 
+/* Of the index that the wheel belongs into; *page is NULL when none was named. */
+static int put_into_index(km_arena *a, const km_plan *p, const pack_fields *f, const char *wheel,
+                          const char **page, km_err *err)
+{
+    const char *local, *dir;
+
+    *page = NULL;
+    if (!f->index)
+        return 0;
+    local = km_wheel_local(a, p);
+    dir = local ? km_path_join(a, f->index, *local ? local : "simple") : NULL;
+    return dir ? km_index_add(a, dir, wheel, page, err) : km_fail_nomem(err);
+}
+
 static int write_wheel(const km_plan *p, pack_fields *f, const char *out, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    const char *path;
+    const char *path, *page;
     int rc = km_dir_make(out, err);
 
     if (rc == 0 && f->editable)
         rc = km_stage_editable(p, err);
     if (rc == 0)
         rc = km_wheel_write(&a, p, out, f->editable, &path, err);
+    if (rc == 0)
+        rc = put_into_index(&a, p, f, path, &page, err);
     if (rc == 0 && f->build.common.json)
-        rc = km_print_json(json_pack("{s:i,s:s}", "schema", KM_JSON_SCHEMA, "wheel", path), err);
+        rc = km_print_json(
+            json_pack("{s:i,s:s,s:s*}", "schema", KM_JSON_SCHEMA, "wheel", path, "index", page),
+            err);
     else if (rc == 0)
-        printf("%s\n", path);
+        printf("%s\n%s%s", path, page ? page : "", page ? "\n" : "");
     km_arena_release(&a);
     return rc;
 }
@@ -44,6 +66,7 @@ static int write_wheel(const km_plan *p, pack_fields *f, const char *out, km_err
 static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *err)
 {
     km_pack_result r;
+    const char *page = NULL;
     int rc = km_pack(p, out, f->records, &r, err);
 
     for (size_t i = 0; i < r.findings.count; i++)
@@ -53,14 +76,16 @@ static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *
         km_term_note(&f->build.common.term,
                      "the card says that nothing was measured: '%s' has %zu cells of other builds",
                      f->records, r.cells.others);
+    if (rc == 0)
+        rc = put_into_index(&r.arena, p, f, r.wheel, &page, err);
     if (rc == 0 && f->build.common.json)
-        rc = km_print_json(json_pack("{s:i,s:s,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "wheel",
-                                     r.wheel, "hub", r.hub_dir, "card", r.card, "build",
-                                     km_cli_describe(p)),
+        rc = km_print_json(json_pack("{s:i,s:s,s:s,s:s,s:o,s:s*}", "schema", KM_JSON_SCHEMA,
+                                     "wheel", r.wheel, "hub", r.hub_dir, "card", r.card, "build",
+                                     km_cli_describe(p), "index", page),
                            err);
     else if (rc == 0)
-        printf("%s  (%lld bytes)\n%s\n%s\n", r.wheel, km_file_size(r.wheel, NULL), r.hub_dir,
-               r.card);
+        printf("%s  (%lld bytes)\n%s\n%s\n%s%s", r.wheel, km_file_size(r.wheel, NULL), r.hub_dir,
+               r.card, page ? page : "", page ? "\n" : "");
     km_pack_result_release(&r);
     return rc;
 }
@@ -92,7 +117,11 @@ const km_command km_cmd_pack = {
         "PATH is the repository or its build.toml; without one, the working folder. The card "
         "states\n"
         "what the records of `kernmill bench` say of the very library that is packed, with the\n"
-        "plots that `kernmill report` left beside them.",
+        "plots that `kernmill report` left beside them. With --arch or --cpu the wheel is slim: "
+        "its\n"
+        "version ends in +sm90 or +cpu, and it belongs into an index of its own, which pip is "
+        "told\n"
+        "by --extra-index-url; beside the fat one pip would take it on every machine.",
     .options = options,
     .fields_size = sizeof(pack_fields),
     .run = run,

@@ -23,9 +23,23 @@ struct wheel {
     const char *dist_info;
 };
 
+const char *km_wheel_local(km_arena *a, const km_plan *p)
+{
+    const char *text = "";
+
+    if (p->m->backends[KM_BACKEND_CUDA] && p->wheel_flavor == KM_FLAVOR_CPU)
+        return "cpu";
+    if (!p->o.archs || p->wheel_flavor == KM_FLAVOR_CPU)
+        return "";
+    for (size_t i = 0; text && i < p->archs.count; i++)
+        if (i == 0 || p->archs.items[i].sm != p->archs.items[i - 1].sm)
+            text = km_arena_printf(a, "%s%ssm%u", text, *text ? "." : "", p->archs.items[i].sm);
+    return text;
+}
+
 static const char *version_of(km_arena *a, const km_plan *p, km_err *err)
 {
-    bool slim = p->m->backends[KM_BACKEND_CUDA] && p->wheel_flavor == KM_FLAVOR_CPU;
+    const char *local = km_wheel_local(a, p), *version;
 
     if (!p->m->card.wheel_version) {
         km_fail_at(err, KM_EFORMAT, p->m->path, 1, 1, "the wheel has no version");
@@ -33,7 +47,12 @@ static const char *version_of(km_arena *a, const km_plan *p, km_err *err)
                 (long long)p->m->version);
         return NULL;
     }
-    return km_arena_printf(a, "%s%s", p->m->card.wheel_version, slim ? "+cpu" : "");
+    version = local
+                  ? km_arena_printf(a, "%s%s%s", p->m->card.wheel_version, *local ? "+" : "", local)
+                  : NULL;
+    if (!version)
+        km_fail_nomem(err);
+    return version;
 }
 
 int km_wheel_name(km_arena *a, const km_plan *p, const char **out, km_err *err)
@@ -41,7 +60,7 @@ int km_wheel_name(km_arena *a, const km_plan *p, const char **out, km_err *err)
     const char *version = version_of(a, p, err);
 
     if (!version)
-        return KM_EFORMAT;
+        return err->code;
     *out = km_arena_printf(a, "%s-%s-%s.whl", p->m->import_name, version, TAG);
     return *out ? 0 : km_fail_nomem(err);
 }
@@ -114,6 +133,73 @@ static const char *without_front_matter(const char *card)
     return end ? end + strlen("\n---\n") : card;
 }
 
+static bool is_licence(const char *name)
+{
+    static const char *const prefixes[] = { "LICENSE", "LICENCE", "COPYING", "NOTICE" };
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (km_starts_with(name, prefixes[i]))
+            return true;
+    return false;
+}
+
+/* Those of one folder, of which `out` keeps the names. */
+static int list_licences(km_arena *a, const char *dir, km_names *out, km_err *err)
+{
+    size_t kept = 0;
+
+    if (km_dir_list(a, dir, out, err) < 0)
+        return err->code;
+    for (size_t i = 0; i < out->count; i++) {
+        const char *path = km_path_join(a, dir, out->names[i]);
+        if (!path)
+            return km_fail_nomem(err);
+        if (is_licence(out->names[i]) && km_file_exists(path))
+            out->names[kept++] = out->names[i];
+    }
+    out->count = kept;
+    return 0;
+}
+
+/* The folder that has licence files: the repository's, or the nearest above it up to that of git.
+ */
+static int find_licences(km_arena *a, const char *dir, const char **where, km_names *names,
+                         km_err *err)
+{
+    for (char *at = NULL;; at = km_path_dir(a, *where)) {
+        const char *git;
+        *where = at ? at : dir;
+        git = km_path_join(a, *where, ".git");
+        if (!git)
+            return km_fail_nomem(err);
+        if (list_licences(a, *where, names, err) < 0)
+            return err->code;
+        if (names->count || km_dir_exists(git) || km_file_exists(git) || strlen(*where) <= 1)
+            return 0;
+    }
+}
+
+static int add_licences(struct wheel *w, km_str *metadata, km_err *err)
+{
+    const char *where;
+    km_names names;
+    int rc = find_licences(w->a, w->p->m->dir, &where, &names, err);
+
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        const char *path = km_path_join(w->a, where, names.names[i]);
+        const char *member = km_arena_printf(w->a, "%s/licenses/%s", w->dist_info, names.names[i]);
+        size_t size;
+        char *data;
+        if (!path || !member)
+            return km_fail_nomem(err);
+        km_str_printf(metadata, "License-File: %s\n", names.names[i]);
+        rc = km_file_read(w->a, path, KM_FILE_BYTES_MAX, &data, &size, err);
+        if (rc == 0)
+            rc = add_member(w, member, data, size, 0644, err);
+    }
+    return rc;
+}
+
 static int add_metadata(struct wheel *w, km_err *err)
 {
     const km_manifest *m = w->p->m;
@@ -124,6 +210,7 @@ static int add_metadata(struct wheel *w, km_err *err)
     if (m->card.summary)
         km_str_printf(&text, "Summary: %s\n", m->card.summary);
     km_str_printf(&text, "License-Expression: %s\n", m->license);
+    rc = add_licences(w, &text, err);
     if (m->source)
         km_str_printf(&text, "Project-URL: Source, %s\n", m->source);
     km_str_printf(&text, "Requires-Python: %s\n",
@@ -132,7 +219,8 @@ static int add_metadata(struct wheel *w, km_err *err)
     for (size_t i = 0; i < m->card.requires.count; i++)
         km_str_printf(&text, "Requires-Dist: %s\n", m->card.requires.items[i]);
     km_str_add(&text, "Description-Content-Type: text/markdown\n\n");
-    rc = km_card_text(w->p, &card, err);
+    if (rc == 0)
+        rc = km_card_text(w->p, &card, err);
     if (rc == 0)
         km_str_add(&text, without_front_matter(card.data));
     if (rc == 0)
@@ -183,11 +271,11 @@ int km_wheel_write(km_arena *a, const km_plan *p, const char *dir, bool editable
                    km_err *err)
 {
     struct wheel w = { .a = a, .p = p, .record = KM_STR_INIT };
-    const char *name;
+    const char *name = NULL;
     int rc;
 
     if (km_wheel_name(a, p, &name, err) < 0)
-        return KM_EFORMAT;
+        return err->code;
     w.version = version_of(a, p, err);
     w.dist_info = km_arena_printf(a, "%s-%s.dist-info", p->m->import_name, w.version);
     *path = km_path_join(a, dir, name);
