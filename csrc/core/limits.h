@@ -41,6 +41,9 @@
 #define KM_ARCHS_MAX           32
 #define KM_INCLUDES_MAX        4096
 #define KM_FINDINGS_MAX        1000
+#define KM_GPUS_MAX            64
+#define KM_CANDIDATES_MAX      4096 /* variants or wheels that are judged together */
+#define KM_REASONS_MAX         64   /* of each */
 
 /* bench */
 #define KM_EXPR_DEPTH_MAX   64

@@ -120,8 +120,10 @@ int km_variant_parse(const char *name, km_variant *out, km_err *err)
                            known[i].prefix);
         rest += digits + 1;
         if (known[i].kind == KM_VARIANT_TORCH &&
-            (km_starts_with(rest, "cxx11-") || km_starts_with(rest, "cxx98-")))
+            (km_starts_with(rest, "cxx11-") || km_starts_with(rest, "cxx98-"))) {
+            out->cxx = (unsigned)atoi(rest + strlen("cxx"));
             rest += strlen("cxx11-");
+        }
         return parse_arch(name, rest, out, err);
     }
     return km_fail(err, KM_EFORMAT, "'%s' is no variant: it starts with neither torch nor tvm-ffi",

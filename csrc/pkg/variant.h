@@ -29,6 +29,7 @@ typedef enum {
 typedef struct {
     km_variant_kind kind;
     unsigned major, minor; /* of torch, or of tvm-ffi */
+    unsigned cxx;          /* 11 or 98, of a name with the C++ ABI in it; 0 otherwise */
     char compute[16]; /* "cpu", "cu126", "rocm71", ...; of a noarch one "cuda", "universal", ... */
     unsigned cuda_major, cuda_minor; /* 12 and 6 of "cu126"; 0 otherwise */
     char cpu[16], os[16];            /* "x86_64", "linux"; "" of a noarch one */
