@@ -159,6 +159,7 @@ static int gather_wheel(struct gathering *g, const char *dir, const char *name, 
 static int gather_wheels(struct gathering *g, const char *dir, km_err *err)
 {
     km_names names, inner;
+    bool flat;
     int rc = km_dir_list(&g->e->arena, dir, &names, err);
 
     g->count = 0;
@@ -166,7 +167,8 @@ static int gather_wheels(struct gathering *g, const char *dir, km_err *err)
         rc = start(g, KM_CANDIDATES_MAX, err);
     for (size_t i = 0; rc == 0 && i < names.count && g->count < KM_CANDIDATES_MAX; i++)
         rc = gather_wheel(g, dir, names.names[i], err);
-    for (size_t i = 0; rc == 0 && !g->count && i < names.count; i++) {
+    flat = g->count > 0;
+    for (size_t i = 0; rc == 0 && !flat && i < names.count; i++) {
         const char *path = km_path_join(&g->e->arena, dir, names.names[i]);
         if (!path || !km_dir_exists(path) || km_dir_list(&g->e->arena, path, &inner, NULL) < 0)
             continue;

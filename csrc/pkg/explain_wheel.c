@@ -37,29 +37,35 @@ static bool split_name(km_arena *a, const char *file, struct wheel *w)
 
 /* ---- tags ---- */
 
-/* pip's order of a Python and ABI tag; 0: not for this Python. */
-static int rank_python(const km_system *s, const char *python, const char *abi)
-{
-    unsigned minor = 0;
-    bool exact;
-    char own[32];
+#define TIER_ANY 100 /* wheels for any platform come after all others */
 
-    if (strcmp(python, "py3") == 0)
-        return strcmp(abi, "none") == 0;
-    if (strlen(python) < 3 || python[2] != '3')
+/* pip's order of a Python and ABI tag, as its library `packaging` lists them: cp311-cp311,
+ * cp311-abi3, cp311-none, cp310-abi3, ..., py311-none, py3-none, py310-none, ...; and for any
+ * platform cp311-none, py311-none, py3-none, py310-none, ... 0: not for this Python. */
+static int tier_of(const km_system *s, const char *python, const char *abi, bool any)
+{
+    int minor = strlen(python) > 3 && python[2] == '3' ? atoi(python + 3) : -1;
+    int own = s->python.count ? (int)s->python.part[1] : minor;
+    int base = any ? TIER_ANY : 50;
+    char exact[32];
+
+    if (strcmp(abi, "none") == 0) {
+        if (km_starts_with(python, "cp"))
+            return minor != own || minor < 0 ? 0 : any ? TIER_ANY : 3;
+        if (strcmp(python, "py3") == 0)
+            return base + 2;
+        if (!km_starts_with(python, "py") || minor < 0 || minor > own)
+            return 0;
+        return minor == own ? base + 1 : base + 2 + own - minor;
+    }
+    if (!km_starts_with(python, "cp") || minor < 0 || any)
         return 0;
-    minor = (unsigned)atoi(python + 3);
-    if (km_starts_with(python, "py"))
-        return strcmp(abi, "none") == 0 && (!s->python.count || minor <= s->python.part[1]);
-    if (!km_starts_with(python, "cp"))
+    snprintf(exact, sizeof exact, "%s%s", python, s->free_threaded ? "t" : "");
+    if (strcmp(abi, exact) == 0)
+        return minor == own;
+    if (strcmp(abi, "abi3") != 0 || s->free_threaded || minor > own)
         return 0;
-    exact = !s->python.count || minor == s->python.part[1];
-    snprintf(own, sizeof own, "%s%s", python, s->free_threaded ? "t" : "");
-    if (strcmp(abi, own) == 0)
-        return exact ? 4 : 0;
-    if (strcmp(abi, "abi3") == 0)
-        return !s->free_threaded && (!s->python.count || minor <= s->python.part[1]) ? 3 : 0;
-    return strcmp(abi, "none") == 0 && exact ? 2 : 0;
+    return minor == own ? 2 : 3 + own - minor;
 }
 
 /* The glibc 2.<minor> of a platform tag; 0: it is no manylinux. */
@@ -108,27 +114,36 @@ static int rank_platform(const km_system *s, const char *platform)
     return s->glibc.count && minor > s->glibc.part[1] ? -1 : (int)minor + 2;
 }
 
-/* The best of a part's alternatives, which have dots between them. */
-static int best_python(struct judge *j, const struct wheel *w)
-{
-    int best = 0;
+/* The best of a wheel's tags: each part may name alternatives, with dots between them. */
+struct best {
+    int order;    /* of the whole tag: smaller is preferred; 0: none is for this machine */
+    bool python;  /* one is for this Python, the platform aside */
+    int platform; /* the best rank of a platform; -1: none is for this one */
+};
 
-    for (char *p = km_arena_strdup(j->a, w->python), *python; (python = strsep(&p, ".")) != NULL;)
-        for (char *q = km_arena_strdup(j->a, w->abi), *abi; (abi = strsep(&q, ".")) != NULL;) {
-            int rank = rank_python(j->s, python, abi);
-            best = rank > best ? rank : best;
-        }
-    return best;
+static void weigh(struct judge *j, const char *python, const char *abi, const struct wheel *w,
+                  struct best *out)
+{
+    char *rest = km_arena_strdup(j->a, w->platform), *platform;
+
+    while ((platform = strsep(&rest, ".")) != NULL) {
+        int rank = rank_platform(j->s, platform);
+        int tier = tier_of(j->s, python, abi, rank == 0), order = tier * 1000 + 500 - rank;
+        out->python |= tier > 0 || tier_of(j->s, python, abi, false) > 0;
+        out->platform = rank > out->platform ? rank : out->platform;
+        if (tier > 0 && rank >= 0 && (!out->order || order < out->order))
+            out->order = order;
+    }
 }
 
-static int best_platform(struct judge *j, const struct wheel *w)
+static struct best weigh_all(struct judge *j, const struct wheel *w)
 {
-    int best = -1;
+    struct best best = { 0, false, -1 };
+    char *p = km_arena_strdup(j->a, w->python), *python, *q, *abi;
 
-    for (char *p = km_arena_strdup(j->a, w->platform), *one; (one = strsep(&p, ".")) != NULL;) {
-        int rank = rank_platform(j->s, one);
-        best = rank > best ? rank : best;
-    }
+    while ((python = strsep(&p, ".")) != NULL)
+        for (q = km_arena_strdup(j->a, w->abi); (abi = strsep(&q, ".")) != NULL;)
+            weigh(j, python, abi, w, &best);
     return best;
 }
 
@@ -143,12 +158,12 @@ static const char *platform_here(struct judge *j)
 
 static void judge_tags(struct judge *j, const struct wheel *w)
 {
-    int python = best_python(j, w), platform = best_platform(j, w);
+    struct best best = weigh_all(j, w);
     bool place = strcmp(os_of(w->platform), j->s->os) == 0 &&
                  strcmp(cpu_of(w->platform), j->s->cpu) == 0;
     const char *here = km_version_text(j->a, &j->s->python);
 
-    if (python) {
+    if (best.python) {
         km_judge_say(j, KM_REASON_FOR, "python", "the tag %s-%s is for Python %s", w->python,
                      w->abi, j->s->python.count ? here : "3");
     } else {
@@ -159,7 +174,7 @@ static void judge_tags(struct judge *j, const struct wheel *w)
         else
             km_judge_impossible(j);
     }
-    if (platform >= 0) {
+    if (best.platform >= 0) {
         km_judge_say(j, KM_REASON_FOR, "platform", "the tag %s is for %s", w->platform,
                      platform_here(j));
     } else if (place && glibc_of(w->platform)) {
@@ -171,7 +186,12 @@ static void judge_tags(struct judge *j, const struct wheel *w)
                      platform_here(j));
         km_judge_impossible(j);
     }
-    j->c->key[7] = -(python * 1000 + platform);
+    if (best.python && best.platform >= 0 && !best.order) {
+        km_judge_say(j, KM_REASON_AGAINST, "tag", "pip knows no tag %s-%s-%s", w->python, w->abi,
+                     w->platform);
+        km_judge_impossible(j);
+    }
+    j->c->key[7] = best.order;
 }
 
 /* ---- versions ---- */

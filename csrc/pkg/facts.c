@@ -173,22 +173,40 @@ static int read_library(km_arena *a, const char *dir, const char *name, km_libra
     return rc;
 }
 
-int km_libraries_read(km_arena *a, const char *dir, km_libraries *out, km_err *err)
+/* What ends with .so below dir/prefix. Links are followed, since the client's cache is made of
+ * them.
+ */
+static int walk(km_arena *a, const char *dir, const char *prefix, unsigned depth, km_libraries *out,
+                km_err *err)
 {
     km_arena scratch = KM_ARENA_INIT;
+    const char *here = *prefix ? km_path_join(&scratch, dir, prefix) : dir;
     km_names names;
     int rc = 0;
 
-    *out = (km_libraries){ 0 };
-    if (km_dir_walk(&scratch, dir, &names, NULL) < 0)
-        goto out;
-    out->items = km_arena_array(a, names.count + 1, sizeof *out->items);
-    if (!out->items)
-        rc = km_fail_nomem(err);
-    for (size_t i = 0; rc == 0 && i < names.count; i++)
-        if (km_ends_with(names.names[i], ".so"))
-            rc = read_library(a, dir, names.names[i], &out->items[out->count++], err);
-out:
+    if (!here || km_dir_list(&scratch, here, &names, NULL) < 0)
+        names.count = 0;
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        const char *name = km_arena_printf(&scratch, "%s%s%s", prefix, *prefix ? "/" : "",
+                                           names.names[i]);
+        const char *path = name ? km_path_join(&scratch, dir, name) : NULL;
+        if (!path)
+            rc = km_fail_nomem(err);
+        else if (km_dir_exists(path) && depth)
+            rc = walk(a, dir, name, depth - 1, out, err);
+        else if (!km_ends_with(name, ".so") || !km_file_exists(path))
+            continue;
+        else if (out->count == KM_LIBRARIES_MAX)
+            rc = km_fail(err, KM_ELIMIT, "'%s' has more than %d libraries", dir, KM_LIBRARIES_MAX);
+        else
+            rc = read_library(a, dir, name, &out->items[out->count++], err);
+    }
     km_arena_release(&scratch);
     return rc;
+}
+
+int km_libraries_read(km_arena *a, const char *dir, km_libraries *out, km_err *err)
+{
+    *out = (km_libraries){ km_arena_array(a, KM_LIBRARIES_MAX, sizeof *out->items), 0 };
+    return out->items ? walk(a, dir, "", KM_PACKAGE_DEPTH_MAX, out, err) : km_fail_nomem(err);
 }

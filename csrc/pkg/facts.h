@@ -50,8 +50,7 @@ typedef struct {
 int km_library_facts_read(km_arena *a, const void *data, size_t size, const char *name,
                           km_library_facts *out, km_err *err);
 
-/* The libraries below a folder; another kind of file or a tree that cannot be walked is no error.
- */
+/* The libraries below a folder, links followed; what cannot be listed is no error. */
 int km_libraries_read(km_arena *a, const char *dir, km_libraries *out, km_err *err);
 
 /* Of a Hub folder. */

@@ -13,6 +13,7 @@ from program import PROGRAM, ROOT, replace, stamps
 COMMANDS = [
     "init",
     "check",
+    "plan",
     "build",
     "test",
     "bench",
@@ -20,6 +21,7 @@ COMMANDS = [
     "report",
     "profile",
     "pack",
+    "explain",
     "skill",
     "doctor",
     "version",
@@ -35,6 +37,7 @@ usage: kernmill COMMAND [options] [arguments]
 commands:
   init       make a new kernel repository that builds and tests at once
   check      find what is wrong with a kernel repository, library, wheel or Hub folder
+  plan       list the variants that a kernel repository means, and what can be built here
   build      compile a kernel repository: libraries, Python packages, Hub folders
   test       build, and run the kernel's own tests on the built files
   bench      measure a suite: every call in turns, and check what was timed
@@ -42,6 +45,7 @@ commands:
   report     draw a record of bench: plots, and one HTML file
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
+  explain    say which variant or wheel fits a machine, why, and what is in the way
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK
