@@ -80,16 +80,19 @@ static struct judge begin(struct gathering *g, const char *dir, const char *name
 {
     km_candidate *c = &g->items[g->count];
     struct judge j = { .a = &g->e->arena, .s = g->s, .c = c, .root = g->root, .err = err };
+    char *shown = km_arena_strdup(j.a, name);
 
     *c = (km_candidate){ .accepted = true, .fits = true };
-    c->name = km_arena_strdup(j.a, name);
+    c->name = shown;
     c->path = km_path_join(j.a, dir, name);
     c->kernel = "";
     c->version = "";
-    if (!c->name || !c->path)
+    if (!c->name || !c->path) {
         j.rc = km_fail_nomem(err);
-    else
-        g->count++;
+        return j;
+    }
+    km_text_clean(shown);
+    g->count++;
     return j;
 }
 
@@ -217,17 +220,21 @@ static int decide(km_explanation *e, const km_system *s, km_choice *c, km_err *e
 }
 
 /* The variants of one folder are one kernel's, whatever their metadata.json says. */
-static void name_alike(struct gathering *g)
+static int name_alike(struct gathering *g, km_err *err)
 {
-    const char *name = km_path_base(g->root);
+    char *name = NULL;
 
-    for (size_t i = 0; i < g->count; i++)
-        if (*g->items[i].kernel) {
-            name = g->items[i].kernel;
-            break;
-        }
+    for (size_t i = 0; !name && i < g->count; i++)
+        if (*g->items[i].kernel)
+            name = km_arena_strdup(&g->e->arena, g->items[i].kernel);
+    if (!name)
+        name = km_arena_strdup(&g->e->arena, km_path_base(g->root));
+    if (!name)
+        return km_fail_nomem(err);
+    km_text_clean(name);
     for (size_t i = 0; i < g->count; i++)
         g->items[i].kernel = name;
+    return 0;
 }
 
 static int choose(struct gathering *g, km_err *err)
@@ -283,10 +290,8 @@ static int explain_dir(struct gathering *g, const char *path, km_err *err)
         parent = km_path_dir(a, real);
         rc = parent ? gather_variant(g, parent, km_path_base(real), err) : km_fail_nomem(err);
     }
-    if (rc == 0 && g->count) {
-        name_alike(g);
-        return 0;
-    }
+    if (rc == 0 && g->count)
+        return name_alike(g, err);
     g->e->kind = "wheels";
     if (rc == 0)
         rc = gather_wheels(g, path, err);

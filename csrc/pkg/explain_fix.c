@@ -5,6 +5,23 @@
 #include "core/str.h"
 #include "pkg/explain_internal.h"
 
+char *km_explain_quote(km_arena *a, const char *text)
+{
+    km_str out = KM_STR_INIT;
+    char *copy;
+
+    km_str_add(&out, "'");
+    for (; *text; text++)
+        if (*text == '\'')
+            km_str_add(&out, "'\\''");
+        else
+            km_str_add_char(&out, *text);
+    km_str_add(&out, "'");
+    copy = km_str_check(&out, NULL) == 0 ? km_arena_strdup(a, out.data) : NULL;
+    km_str_release(&out);
+    return copy;
+}
+
 static bool is_better(const km_candidate *c, const km_candidate *best)
 {
     return !c->fix.impossible && (!best || c->fix.cost < best->fix.cost);
@@ -60,7 +77,11 @@ int km_explain_fix(km_arena *a, const km_system *s, km_choice *choice, bool hub,
                                                    "python3 -c \"import kernels, pathlib; "
                                                    "kernels.get_local_kernel(pathlib.Path('%s'))\"",
                                                    best->path)
-                                 : km_arena_printf(a, "pip install '%s'", best->path);
+                                 : km_arena_printf(a, "pip install %s",
+                                                   km_explain_quote(a, best->path));
+    for (size_t i = 0; i < n; i++)
+        if (!choice->fixes[i])
+            return km_fail_nomem(err);
     choice->fix_count = n;
     return 0;
 }

@@ -51,7 +51,10 @@ void km_judge_driver(struct judge *j, int branch, const char *what);
 /* A wheel: by its name, by METADATA, and by its libraries. */
 int km_judge_wheel(struct judge *j, const char *path);
 
-/* Why a was preferred to b, both accepted. */
+/* A text as one word of a shell. */
+char *km_explain_quote(km_arena *a, const char *text);
+
+/* Why `first` was preferred to `second`, both accepted; NULL: there is no second. */
 const char *km_explain_preference(km_arena *a, const char *kind, const km_candidate *first,
                                   const km_candidate *second);
 

@@ -2,6 +2,7 @@
  * considered, its version and then its tag whether it is taken. Environment markers and epochs are
  * not read. */
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,7 @@ static unsigned glibc_of(const char *platform)
         return 12;
     if (km_starts_with(platform, "manylinux2014_"))
         return 17;
-    return sscanf(platform, "manylinux_2_%u_", &minor) == 1 ? minor : 0;
+    return sscanf(platform, "manylinux_2_%3u_", &minor) == 1 ? minor : 0;
 }
 
 static const char *os_of(const char *platform)
@@ -203,19 +204,21 @@ static void judge_version(struct judge *j, const char *version)
     const char *at = version, *post = strstr(version, "post"), *local = strchr(version, '+');
 
     for (int i = 0; i < 4 && isdigit((unsigned char)*at); i++) {
-        key[i] = -(int)strtol(at, NULL, 10);
+        long part = strtol(at, NULL, 10);
+        key[i] = part > INT_MAX ? -INT_MAX : -(int)part;
         at += strspn(at, "0123456789");
         at += *at == '.' && isdigit((unsigned char)at[1]);
     }
     if (post && (!local || post < local))
-        key[5] = -1 - atoi(post + strlen("post"));
+        key[5] = -1 - (int)(strtoul(post + strlen("post"), NULL, 10) % 1000000);
     for (int i = 1; local && i < 4; i++)
         key[6] = key[6] * 256 - (local[0] && local[i] ? (unsigned char)local[i] : 0);
     if (isalpha((unsigned char)*at) || km_starts_with(at, ".dev")) {
         key[4] = 1;
         km_judge_say(j, KM_REASON_AGAINST, "pre-release",
                      "%s is a pre-release, which pip takes only when asked", version);
-        km_judge_fix(j, KM_COST_ARGUMENT, "pip install --pre '%s'", j->c->path);
+        km_judge_fix(j, KM_COST_ARGUMENT, "pip install --pre %s",
+                     km_explain_quote(j->a, j->c->path));
     }
     j->c->version = version;
 }
@@ -289,6 +292,8 @@ static void judge_torch(struct judge *j, const char *wanted)
         km_judge_say(j, KM_REASON_AGAINST, "torch",
                      "needs torch%s; here it is %s, which pip would replace", wanted,
                      km_version_text(j->a, here));
+        if (wanted[strspn(wanted, "0123456789.,<>=!~*() abcrdevpost+")])
+            km_judge_impossible(j); /* it would become a command */
         j->c->fix.torch = km_arena_printf(j->a, "torch%s", wanted);
         j->c->fix.cost += KM_COST_TORCH;
     }
@@ -304,10 +309,12 @@ static void judge_metadata(struct judge *j, char *text)
 {
     const char *value;
 
+    if (text)
+        km_text_clean(text);
     for (char *line; text && (line = strsep(&text, "\n")) != NULL && *line && *line != '\r';) {
         line[strcspn(line, "\r;")] = '\0';
         if ((value = header(line, "Name: ")) != NULL) {
-            j->c->kernel = km_arena_strdup(j->a, value);
+            j->c->kernel = value;
         } else if ((value = header(line, "Requires-Python: ")) != NULL) {
             j->choosing = true;
             judge_python(j, value);

@@ -198,6 +198,31 @@ def test_library_that_is_not_what_the_folder_says(hub, kernmill):
     assert answer.json["kernels"][0]["chosen"] == CPU, "the client would take it all the same"
 
 
+def link(folder: pathlib.Path, name: str, source: str, *flags) -> pathlib.Path:
+    path = folder / name
+    command = ["gcc", "-shared", "-fPIC", "-w", "-nostdlib", "-o", path, "-xc", "-", "-xnone", *flags]
+    subprocess.run(command, input=source.encode(), check=True)
+    return path
+
+
+# Read from the library: a function that torch has only later, another CUDA's run time, a better processor.
+def test_what_a_library_needs(hub, kernmill, tmp_path):
+    library = hub / "build" / CPU / "libdemo_kernel.so"
+    options = [*ON_CPU, "--x86-level", "v2"]
+    cudart = link(tmp_path, "cudart.so", "void c(void) {}", "-Wl,-soname,libcudart.so.12")
+    cases = [
+        ("void torch_delete_stable_ivalue(void); void f(void) { torch_delete_stable_ivalue(); }", [], []),
+        ("void c(void); void f(void) { c(); }", [cudart], ["cudart"]),
+        ("void f(void) {}", ["-Wl,-z,x86-64-v3"], ["x86-level"]),
+        ("void f(void) {}", ["-Wl,-z,x86-64-v2"], []),
+    ]
+    for source, flags, codes in cases:
+        link(library.parent, library.name, source, *flags)
+        assert against(kernmill("explain", "--json", hub, *options), CPU) == codes, flags
+        later = kernmill("explain", "--json", hub, *options, "--torch", "2.12")
+        assert against(later, CPU) == [*(["torch-symbol"] if "torch_" in source else []), *codes]
+
+
 # When the one that is chosen does not work and another would, the other can be loaded by its own folder.
 def test_second_choice(hub, kernmill):
     newer = shutil.copytree(hub / "build" / CPU, hub / "build" / CPU.replace("210", "213"))
@@ -346,6 +371,24 @@ def test_library_in_a_wheel(hub, kernmill, tmp_path):
     assert against(kernmill("explain", "--json", wheel, *ON_CPU), wheel.name) == ["wheel"]
 
 
+# What comes out of an archive becomes neither a command nor an escape sequence.
+def test_hostile_wheels(kernmill, tmp_path):
+    make_wheel(tmp_path, "x-1.0-py3-none-any.whl", "Requires-Dist: torch>=99'$(touch y)'\n")
+    answer = kernmill("explain", tmp_path, *ON_CPU)
+    assert answer.code == 1 and "no command makes one of them fit" in answer.out
+    (tmp_path / "x-1.0-py3-none-any.whl").unlink()
+    make_wheel(tmp_path, "x-1.1rc1'$(touch y)'-py3-none-any.whl")
+    (line,) = kernmill("explain", "--json", tmp_path, *ON_CPU).json["kernels"][0]["fixes"]
+    subprocess.run(["sh", "-c", "pip() { :; }; " + line], cwd=tmp_path, check=True)
+    assert not (tmp_path / "y").exists()
+    make_wheel(tmp_path, "z-1-py3-none-any.whl", "Name: \x1b[31mred\n")
+    make_wheel(tmp_path, "w-99999999999.99999999999-cp399999999999-abi3-manylinux_2_99999999999_x86_64.whl")
+    make_wheel(tmp_path, "v\x1b[31m-1-py3-none-any.whl")
+    answer = kernmill("explain", tmp_path, *ON_CPU)
+    assert answer.code == 1 and "\x1b" not in answer.out
+    assert kernmill("explain", "--json", tmp_path, *ON_CPU).json["fits"] is False
+
+
 # ---- this machine ----
 
 
@@ -361,6 +404,31 @@ def test_this_machine(packed, kernmill):
     assert torch.startswith(system["torch"] + ".")
     assert system["backend"] == ("cu" + cuda.replace(".", "") if cuda else "cpu")
     assert re.fullmatch(r"2\.\d+", system["glibc"])
+
+
+NVIDIA = list(ROOT.glob(".venv/lib/python3*/site-packages/nvidia/cuda_nvrtc"))
+
+
+# The real thing: a CUDA kernel as the mill makes it, wheel and Hub folder, judged by its own images.
+@pytest.mark.skipif(not NVIDIA, reason="no NVRTC in .venv: scripts/setup")
+def test_kernel_that_was_built_for_cuda(repository, kernmill, tmp_path):
+    out = tmp_path / "dist"
+    answer = kernmill("pack", "--quiet", "--arch", "75+PTX,90a", repository, "--output", out,
+                      env={"VIRTUAL_ENV": str(ROOT / ".venv")})  # fmt: skip
+    assert answer.code == 0, answer.err
+    (wheel,) = out.glob("*.whl")
+    for gpu, driver, code, text in (
+        ("9.0", "525", 0, "sm_90 runs its machine code for sm_90a"),
+        ("7.5", "525", 0, "sm_75 runs its machine code for sm_75"),
+        ("8.0", "575", 0, "sm_80 runs its PTX of compute_75"),
+        ("8.0", "570", 1, "its PTX for sm_80 needs driver 575 or newer; here it is 570"),
+        ("7.0", "580", 1, "holds no image that runs on sm_70; it has"),
+    ):
+        for place in (out / "demo-kernel", wheel):
+            answer = kernmill("explain", place, *BASE, "--cuda", "12.8", "--driver", driver, "--arch", gpu)
+            assert answer.code == code and text in answer.out, answer.out
+        cuda = kernmill("explain", "--json", out / "demo-kernel", *BASE, "--cuda", "13.0", "--arch", gpu)
+        assert cuda.json["kernels"][0]["chosen"] == CUDA.replace("cu126", "cu130")
 
 
 # ---- errors ----
