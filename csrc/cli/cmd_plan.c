@@ -28,8 +28,8 @@ static int print_json(const km_matrix *x, const km_manifest *m, km_err *err)
 /* A reason is said once, under the last of the variants that share it. */
 static void print_text(const km_matrix *x, const km_manifest *m)
 {
-    printf("%s: binding: %s; %zu variant%s, %zu to be built here\n", m->name, x->binding,
-           x->count, x->count == 1 ? "" : "s", x->here);
+    printf("%s: binding: %s; %zu variant%s, %zu to be built here\n", m->name, x->binding, x->count,
+           x->count == 1 ? "" : "s", x->here);
     for (size_t i = 0; i < x->count; i++) {
         const km_planned *p = &x->items[i], *next = i + 1 < x->count ? p + 1 : NULL;
         printf("  %s  %s\n", p->here ? "here" : "no  ", p->name);

@@ -31,6 +31,7 @@ typedef struct {
     bool impossible;      /* no command helps: another machine, another build */
     const char *torch;    /* a requirement: "torch==2.13.*", or NULL */
     const char *compute;  /* torch's index: "cu126", or NULL */
+    int driver;           /* at least this branch; 0: any */
     const char *lines[8]; /* other commands */
     size_t line_count;
 } km_fix;

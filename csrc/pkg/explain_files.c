@@ -8,6 +8,8 @@
 #include "core/str.h"
 #include "pkg/explain_internal.h"
 
+#define PROGRAM_GLIBC_MINOR 34
+
 /* What to rebuild: the repository that the user named, if it is one. */
 static const char *source(const struct judge *j)
 {
@@ -144,6 +146,14 @@ void km_judge_metadata(struct judge *j, const km_metadata_facts *m, const km_var
 
 /* ---- libraries ---- */
 
+void km_judge_rebuild(struct judge *j, const char *from)
+{
+    if (j->s->glibc.part[1] >= PROGRAM_GLIBC_MINOR)
+        km_judge_fix(j, KM_COST_BUILD * 4, "kernmill pack %s", from);
+    else
+        km_judge_impossible(j);
+}
+
 static void read_glibc(struct judge *j, const km_libraries *l)
 {
     const km_library_facts *most = NULL;
@@ -168,7 +178,7 @@ static void read_glibc(struct judge *j, const km_libraries *l)
                  km_version_text(j->a, &most->glibc), km_version_text(j->a, &s->glibc), most->name,
                  most->glibc_symbol);
     if (!enough)
-        km_judge_fix(j, KM_COST_BUILD * 4, "kernmill pack %s", source(j));
+        km_judge_rebuild(j, source(j));
 }
 
 static void read_library(struct judge *j, const km_library_facts *l)
@@ -261,7 +271,8 @@ void km_judge_driver(struct judge *j, int branch, const char *what)
         return;
     km_judge_say(j, KM_REASON_AGAINST, "driver", "%s needs driver %d or newer; here it is %d", what,
                  branch, j->s->driver);
-    km_judge_fix(j, KM_COST_DRIVER, "apt install nvidia-driver-%d   # and restart", branch);
+    j->c->fix.cost += j->c->fix.driver ? 0 : KM_COST_DRIVER;
+    j->c->fix.driver = branch > j->c->fix.driver ? branch : j->c->fix.driver;
 }
 
 static void read_gpu(struct judge *j, const km_libraries *l, unsigned sm)

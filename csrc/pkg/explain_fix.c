@@ -61,7 +61,7 @@ int km_explain_fix(km_arena *a, const km_system *s, km_choice *choice, bool hub,
     for (size_t i = 0; i < choice->count; i++)
         if (is_better(&choice->items[i], best))
             best = &choice->items[i];
-    choice->fixes = km_arena_array(a, sizeof best->fix.lines / sizeof *best->fix.lines + 2,
+    choice->fixes = km_arena_array(a, sizeof best->fix.lines / sizeof *best->fix.lines + 3,
                                    sizeof *choice->fixes);
     if (!choice->fixes)
         return km_fail_nomem(err);
@@ -70,6 +70,9 @@ int km_explain_fix(km_arena *a, const km_system *s, km_choice *choice, bool hub,
         return 0;
     if (best->fix.torch || best->fix.compute)
         choice->fixes[n++] = torch_line(a, s, &best->fix);
+    if (best->fix.driver)
+        choice->fixes[n++] = km_arena_printf(a, "apt install nvidia-driver-%d   # and restart",
+                                             best->fix.driver);
     for (size_t i = 0; i < best->fix.line_count; i++)
         choice->fixes[n++] = best->fix.lines[i];
     if (best->fits) /* it would work, and another one is taken */

@@ -51,6 +51,10 @@ void km_judge_driver(struct judge *j, int branch, const char *what);
 /* A wheel: by its name, by METADATA, and by its libraries. */
 int km_judge_wheel(struct judge *j, const char *path);
 
+/* What is built on this system runs on its glibc; but the program needs 2.34 itself. `source` is
+ * the repository to build. */
+void km_judge_rebuild(struct judge *j, const char *source);
+
 /* A text as one word of a shell. */
 char *km_explain_quote(km_arena *a, const char *text);
 

@@ -126,8 +126,12 @@ static void want_compute(struct judge *j, const char *compute)
     }
     j->c->fix.compute = km_arena_strdup(j->a, compute);
     j->c->fix.cost += j->s->driver == KM_DRIVER_NONE ? KM_COST_UNWANTED : KM_COST_COMPUTE;
+    if (other.cuda_major == j->s->cuda_major)
+        return;
+    j->choosing = false; /* the client does not ask for it */
     km_judge_driver(j, km_driver_for_cuda(other.cuda_major),
                     km_arena_printf(j->a, "torch for CUDA %u", other.cuda_major));
+    j->choosing = true;
 }
 
 static void compute(struct judge *j, const km_variant *v)

@@ -181,7 +181,7 @@ static void judge_tags(struct judge *j, const struct wheel *w)
     } else if (place && glibc_of(w->platform)) {
         km_judge_say(j, KM_REASON_AGAINST, "glibc", "the tag %s wants glibc 2.%u; here it is %s",
                      w->platform, glibc_of(w->platform), km_version_text(j->a, &j->s->glibc));
-        km_judge_fix(j, KM_COST_BUILD * 4, "kernmill pack SOURCE");
+        km_judge_rebuild(j, "SOURCE");
     } else {
         km_judge_say(j, KM_REASON_AGAINST, "platform", "the tag %s is not for %s", w->platform,
                      platform_here(j));

@@ -245,6 +245,7 @@ static int ask_python(km_system *s, const char *python, km_err *err)
     const char *argv[16] = { python, "-c", script };
     km_proc p = { .argv = argv, .timeout_ms = 120000 };
     km_proc_result r = KM_PROC_RESULT_INIT;
+    km_err why = KM_ERR_INIT;
     json_t *answer = NULL;
     size_t n = 3;
     int rc;
@@ -252,7 +253,9 @@ static int ask_python(km_system *s, const char *python, km_err *err)
     for (size_t i = 0; km_system_modules[i].depends; i++)
         if (km_system_modules[i].module)
             argv[n++] = km_system_modules[i].module;
-    rc = km_proc_check(&p, &r, err);
+    rc = km_proc_check(&p, &r, &why);
+    if (rc < 0)
+        rc = km_fail(err, KM_EENV, "'%s' cannot say what it has: %s", python, why.message);
     if (rc == 0)
         rc = km_json_parse(r.out.data, r.out.length, python, &answer, err);
     if (rc == 0)

@@ -66,7 +66,7 @@ typedef struct {
 } km_system_options;
 
 /* This machine. Python is the one that km_home_find names; without one, what it knows is not known.
- * Errors: KM_EENV, KM_ECHILD when Python fails. */
+ * Errors: KM_EENV, also when Python fails. */
 int km_system_find(km_system *out, km_err *err);
 
 /* Changes what is described. Errors: KM_EUSAGE with the option. */

@@ -170,6 +170,7 @@ CUDA_CASES = [
     (["--cuda", "12.8", "--driver", "575", "--arch", "7.0"], 1, ["gpu", "declared-archs"]),
     (["--cuda", "12.8"], 0, []),
     (["--cuda", "12.8", "--driver", "570", "--arch", "9.0", "--glibc", "2.2"], 1, ["glibc"]),
+    (["--cuda", "12.4", "--driver", "470"], 1, ["cuda", "driver"]),
     (["--cuda", "12.8", "--driver", "510", "--arch", "9.0"], 1, ["driver", "driver"]),
     (["--cuda", "12.4"], 1, ["cuda"]),
     (["--cuda", "13.0"], 1, ["cuda"]),
@@ -184,7 +185,7 @@ def test_reasons(options, code, codes, hub, kernmill):
     assert answer.code == code and against(answer, CUDA) == codes
     document = answer.json
     assert document["fits"] == (code == 0)
-    assert (document["kernels"][0]["fixes"] == []) == (code == 0)
+    assert (document["kernels"][0]["fixes"] == []) == (code == 0 or codes == ["glibc"])
 
 
 # The files decide, not the names: here the CPU variant's library is for another processor, and one is no library.
@@ -241,6 +242,7 @@ FIXES = [
     (["--torch", "2.9", "--backend", "cpu"], CPU, [f"pip install 'torch>=2.10' {INDEX}/cpu"]),
     (["--cuda", "13.0", "--driver", "580", "--arch", "9.0"], CUDA,
      [f"pip install --force-reinstall 'torch==2.13.*' {INDEX}/cu126"]),
+    (["--cuda", "12.8", "--driver", "470", "--arch", "12.0"], CUDA, ["apt install nvidia-driver-575   # and restart"]),
     (["--cuda", "12.8", "--driver", "580", "--arch", "7.0"], CUDA, ["kernmill pack SOURCE --arch 70"]),
     (["--backend", "rocm71"], CPU,
      ["python3 -c \"import kernels, pathlib; kernels.get_local_kernel(pathlib.Path('HUB'), backend='cpu')\""]),
@@ -404,6 +406,19 @@ def test_this_machine(packed, kernmill):
     assert torch.startswith(system["torch"] + ".")
     assert system["backend"] == ("cu" + cuda.replace(".", "") if cuda else "cpu")
     assert re.fullmatch(r"2\.\d+", system["glibc"])
+
+
+# Without Python it is judged by what is left; a Python that fails is told.
+def test_python_that_is_not_there(packed, kernmill, tmp_path):
+    answer = kernmill("explain", "--json", packed / "demo-kernel", env={"PATH": str(tmp_path)})
+    assert answer.code == 1 and answer.json["system"]["python"] is None
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'no torch today' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    answer = kernmill("explain", packed / "demo-kernel", env={"KERNMILL_PYTHON": str(broken)})
+    assert answer.code == 3
+    assert answer.err.startswith(f"kernmill: error: '{broken}' cannot say what it has: ")
+    assert "no torch today" in answer.err
 
 
 NVIDIA = list(ROOT.glob(".venv/lib/python3*/site-packages/nvidia/cuda_nvrtc"))
