@@ -249,3 +249,22 @@ def test_declared_architectures_are_read_alike(tmp_path):
             major, minor = map(int, gpu.split("."))
             want = not names or archs._supports_cuda_capability(names, (major, minor))
             assert kernel["fits"] is want, (names, gpu)
+
+
+PLANS = {
+    "torch": '[torch]\nsrc = ["a.cpp"]\n',
+    "c": '[torch]\nsrc = ["a.c"]\nstable-abi = "2.10"\n',
+    "noarch": "[torch-noarch]\n",
+    "tvm-ffi": '[tvm-ffi]\nsrc = ["a.cpp"]\n',
+}
+
+
+# Every name that `kernmill plan` gives is one that the client reads as it was meant.
+@pytest.mark.parametrize("kind", PLANS)
+def test_planned_names_are_the_clients(kind, tmp_path):
+    general = '[general]\nname = "demo"\nversion = 1\nedition = 5\nlicense = "MIT"\nbackends = ["cpu", "cuda", "rocm", "metal", "xpu"]\n'
+    (tmp_path / "build.toml").write_text(general + PLANS[kind])
+    done = subprocess.run([PROGRAM, "plan", "--json", tmp_path], capture_output=True, text=True)
+    planned = [v["name"] for v in json.loads(done.stdout)["variants"]]
+    assert len(planned) >= 5 and len(set(planned)) == len(planned)
+    assert [variants.parse_variant(name).variant_str for name in planned] == planned
