@@ -45,7 +45,9 @@ static const char *torch_line(km_arena *a, const km_system *s, const km_fix *fix
                  compute + strlen(compute) - 1);
     else
         snprintf(index, sizeof index, "%s", km_starts_with(compute, "xpu") ? "xpu" : compute);
-    return km_arena_printf(a, "pip install %s'%s' --index-url https://download.pytorch.org/whl/%s",
+    return km_arena_printf(a,
+                           "pip install %s'%s' --index-url $URL/%s   # URL: of torch's wheels, at "
+                           "pytorch.org/get-started/locally",
                            s->torch.count && strcmp(compute, s->backend) != 0 ? "--force-reinstall "
                                                                               : "",
                            torch, index);

@@ -19,7 +19,7 @@ CORPUS = ROOT / "tests/fuzz/corpus"
 CPU, CUDA = "torch-stable-abi210-cpu-x86_64-linux", "torch-stable-abi210-cu126-x86_64-linux"
 BASE = ["--os", "linux", "--cpu", "x86_64", "--glibc", "2.31", "--python", "3.11", "--torch", "2.13"]
 ON_CPU = [*BASE, "--backend", "cpu", "--driver", "none", "--arch", "none"]
-INDEX = "--index-url https://download.pytorch.org/whl"
+INDEX, WHERE = "--index-url $URL", "  # URL: of torch's wheels, at pytorch.org/get-started/locally"
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ demo-kernel: the client accepts none
     + sm_75 runs its PTX of compute_75, which the driver compiles at first use
 
 to make torch-stable-abi210-cu126-x86_64-linux fit:
-    pip install --force-reinstall 'torch>=2.10' --index-url https://download.pytorch.org/whl/cu126
+    pip install --force-reinstall 'torch>=2.10' --index-url $URL/cu126   # URL: of torch's wheels, at pytorch.org/get-started/locally
     apt install nvidia-driver-575   # and restart
 """
 
@@ -239,9 +239,9 @@ def test_second_choice(hub, kernmill):
 
 
 FIXES = [
-    (["--torch", "2.9", "--backend", "cpu"], CPU, [f"pip install 'torch>=2.10' {INDEX}/cpu"]),
+    (["--torch", "2.9", "--backend", "cpu"], CPU, [f"pip install 'torch>=2.10' {INDEX}/cpu {WHERE}"]),
     (["--cuda", "13.0", "--driver", "580", "--arch", "9.0"], CUDA,
-     [f"pip install --force-reinstall 'torch==2.13.*' {INDEX}/cu126"]),
+     [f"pip install --force-reinstall 'torch==2.13.*' {INDEX}/cu126 {WHERE}"]),
     (["--cuda", "12.8", "--driver", "470", "--arch", "12.0"], CUDA, ["apt install nvidia-driver-575   # and restart"]),
     (["--cuda", "12.8", "--driver", "580", "--arch", "7.0"], CUDA, ["kernmill pack SOURCE --arch 70"]),
     (["--backend", "rocm71"], CPU,
