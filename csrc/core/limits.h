@@ -35,6 +35,32 @@
 #define KM_ZIP_RATIO_MAX         200u /* a member's growth beyond the floor; deflate ends at 1032 */
 #define KM_ZIP_RATIO_FLOOR_BYTES (1u << 20)
 
+/* net */
+#define KM_URL_BYTES_MAX          16384
+#define KM_HTTP_ANSWER_BYTES_MAX  (64u << 20) /* an answer kept in memory, after decoding */
+#define KM_HTTP_ERROR_BYTES_MAX   (64u << 10) /* the text of an answer that says no */
+#define KM_HTTP_HEADERS_MAX       128
+#define KM_HTTP_HEADER_BYTES_MAX  16384 /* a line */
+#define KM_HTTP_REDIRECTS_MAX     5
+#define KM_HTTP_PARALLEL          8     /* transfers at once */
+#define KM_HTTP_CONNECT_MS        10000 /* name, connection, TLS */
+#define KM_HTTP_STALL_S           30    /* below KM_HTTP_STALL_BYTES_S for so long: given up */
+#define KM_HTTP_STALL_BYTES_S     1024
+#define KM_HTTP_ANSWER_S          300 /* the whole of an answer kept in memory */
+#define KM_HTTP_TRIES_MAX         6   /* without a byte of progress */
+#define KM_HTTP_TRIES_TOTAL_MAX   100 /* of a transfer that crawls on from cut to cut */
+#define KM_HTTP_BACKOFF_MS        500 /* before the second try; doubles */
+#define KM_HTTP_BACKOFF_MS_MAX    8000
+#define KM_HTTP_WAIT_MS_MAX       60000  /* the pauses of one transfer together */
+#define KM_HUB_PAGES_MAX          1000   /* of one listing */
+#define KM_HUB_FILES_MAX          100000 /* of a tree */
+#define KM_HUB_REFS_MAX           10000
+#define KM_HUB_REPO_ID_BYTES_MAX  96
+#define KM_HUB_REVISION_BYTES_MAX 255
+#define KM_HUB_FILE_BYTES_MAX     (16ull << 30) /* a file of a kernel repository */
+#define KM_TOKEN_BYTES_MAX        4096
+#define KM_CACHE_LOCK_MS          600000 /* another process downloads the same file */
+
 /* pkg */
 #define KM_KERNEL_SECTIONS_MAX 64
 #define KM_SOURCES_MAX         1024
