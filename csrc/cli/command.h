@@ -22,9 +22,17 @@ struct km_command {
     const km_opt *options; /* its own; --json, --quiet and --help are everyone's */
     size_t fields_size; /* of the struct that the options fill, whose first member is km_common */
     bool hidden;        /* plumbing: run, not listed */
-    /* `fields` is that struct, filled; returns an exit code, or a negative km_code with *err. */
+    /* `fields` is that struct, filled; returns an exit code, or a negative km_code with *err. NULL:
+     * needs the network; kernmill-net, whose table has the function, is executed instead. */
     int (*run)(void *fields, const char **args, size_t arg_count, km_err *err);
 };
+
+/* A row's function that stands in cli/net_*.c. */
+#ifdef KM_WITH_NET
+#define KM_NET_RUN(function) function
+#else
+#define KM_NET_RUN(function) NULL
+#endif
 
 /* First member of every command's options. */
 typedef struct {
@@ -42,6 +50,10 @@ int km_print_json(json_t *root, km_err *err);
 
 /* KM_EUSAGE unless there are between `least` and `most` positional arguments. */
 int km_check_args(size_t count, size_t least, size_t most, km_err *err);
+
+/* Becomes kernmill-net with these arguments; returns only when that cannot be: KM_EENV with the
+ * line to type. */
+int km_exec_net(char **argv, km_err *err);
 
 /* The version of every --json document. */
 #define KM_JSON_SCHEMA 1

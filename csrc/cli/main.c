@@ -163,6 +163,8 @@ static int run_command(const km_command *c, int argc, char **argv, km_err *err)
         km_term_init(&common->term, common->quiet);
         if (common->help)
             print_help(c);
+        else if (!c->run)
+            rc = km_exec_net(argv - 1, err);
         else
             rc = c->run(common, args, count, err);
         km_term_clear(&common->term);

@@ -13,7 +13,7 @@
 
 #define SYMPTOMS_MAX 24
 
-const char *const km_need_names[] = { "build", "cuda", "test", "model", "gpu" };
+const char *const km_need_names[] = { "build", "cuda", "test", "model", "hub", "gpu" };
 
 static void add(km_diagnosis *d, const char *what, km_need need, const char *found,
                 const char *line)
@@ -123,6 +123,22 @@ static const char *driver(km_arena *a)
                            v % 1000 / 10);
 }
 
+/* What kernmill-net would be linked with. */
+static const char *curl(km_arena *a)
+{
+    void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
+    char *(*version)(void) = NULL;
+    const char *found = NULL;
+
+    if (!library)
+        return NULL;
+    *(void **)(void *)&version = dlsym(library, "curl_version");
+    if (version)
+        found = km_arena_strndup(a, version(), strcspn(version(), " "));
+    dlclose(library);
+    return found;
+}
+
 int km_diagnose(km_arena *a, km_diagnosis *out, km_err *err)
 {
     km_home home;
@@ -137,7 +153,8 @@ int km_diagnose(km_arena *a, km_diagnosis *out, km_err *err)
     add(out, "SDK headers", KM_NEED_BUILD, home.include, "pip install kernmill");
     diagnose_cuda(a, &home, out);
     diagnose_python(a, &home, out);
-    add(out, "hf", KM_NEED_MODEL, km_path_program(a, "hf"), "pip install huggingface_hub");
+    add(out, "libcurl", KM_NEED_HUB, curl(a), "apt install libcurl4");
+    add(out, "hf", KM_NEED_HUB, km_path_program(a, "hf"), "pip install huggingface_hub");
     add(out, "GPU", KM_NEED_GPU, driver(a), "an NVIDIA driver, 525 or newer");
     return 0;
 }

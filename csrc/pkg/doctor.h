@@ -10,7 +10,8 @@ typedef enum {
     KM_NEED_BUILD, /* to build CPU kernels */
     KM_NEED_CUDA,  /* to build CUDA kernels */
     KM_NEED_TEST,  /* to run a kernel's tests */
-    KM_NEED_MODEL, /* to put kernels into Transformers models, or get them from the Hub */
+    KM_NEED_MODEL, /* to put kernels into Transformers models */
+    KM_NEED_HUB,   /* to get kernels from the Hub, and publish there */
     KM_NEED_GPU    /* to run CUDA kernels */
 } km_need;
 
@@ -26,7 +27,7 @@ typedef struct {
     size_t count;
 } km_diagnosis;
 
-extern const char *const km_need_names[]; /* "build", "cuda", "test", "model", "gpu" */
+extern const char *const km_need_names[]; /* "build", "cuda", "test", "model", "hub", "gpu" */
 
 int km_diagnose(km_arena *a, km_diagnosis *out, km_err *err);
 

@@ -6,6 +6,9 @@
 
 #include "core/file.h"
 #include "core/path.h"
+#include "core/str.h"
+
+#define NET_PROGRAM "libexec/kernmill/kernmill-net"
 
 static int find_program(km_arena *a, km_home *h, km_err *err)
 {
@@ -13,9 +16,14 @@ static int find_program(km_arena *a, km_home *h, km_err *err)
 
     if (km_path_real(a, "/proc/self/exe", &program, err) < 0)
         return KM_EENV;
-    h->program = program;
     h->prefix = km_path_dir(a, km_path_dir(a, program));
-    return h->prefix ? 0 : km_fail_nomem(err);
+    if (h->prefix && km_ends_with(program, "/" NET_PROGRAM)) {
+        h->prefix = km_path_dir(a, h->prefix);
+        program = h->prefix ? km_path_join(a, h->prefix, "bin/kernmill") : NULL;
+    }
+    h->program = program;
+    h->net_program = h->prefix ? km_path_join(a, h->prefix, NET_PROGRAM) : NULL;
+    return h->program && h->net_program ? 0 : km_fail_nomem(err);
 }
 
 static bool has_sdk(km_arena *a, const char *include)

@@ -10,7 +10,8 @@
 #include "core/err.h"
 
 typedef struct {
-    const char *program;                   /* this program, absolute */
+    const char *program;                   /* kernmill, absolute; also when asked by kernmill-net */
+    const char *net_program;               /* what it executes for commands with the network */
     const char *prefix;                    /* the folder above its bin/ */
     const char *include;                   /* holds kernmill/op.h */
     const char *templates;                 /* holds what `init` copies */

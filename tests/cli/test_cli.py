@@ -337,11 +337,18 @@ def test_doctor(kernmill, tmp_path):
     document = kernmill("doctor", "--json").json
     assert set(document) == {"schema", "can_build", "items"} and document["schema"] == 1
     items = {item["what"]: item for item in document["items"]}
-    assert {"C compiler", "Ninja", "SDK headers", "CUDA run-time compiler", "Python", "torch", "GPU"} <= set(
-        items
-    )
+    assert {
+        "C compiler",
+        "Ninja",
+        "SDK headers",
+        "CUDA run-time compiler",
+        "Python",
+        "torch",
+        "libcurl",
+        "GPU",
+    } <= set(items)
     for item in items.values():
-        assert item["need"] in ("build", "cuda", "test", "model", "gpu")
+        assert item["need"] in ("build", "cuda", "test", "model", "hub", "gpu")
         assert (item["found"] is None) == ("line" in item)
     assert items["C compiler"]["found"] and items["Ninja"]["found"]
     assert items["SDK headers"]["found"] == str(ROOT / "csrc/sdk")

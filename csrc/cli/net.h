@@ -1,0 +1,9 @@
+/* cli/net.h: the functions of the commands that need the network; kernmill-net alone has them. */
+#ifndef KERNMILL_CLI_NET_H
+#define KERNMILL_CLI_NET_H
+
+#include "cli/command.h"
+
+int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
+
+#endif
