@@ -1,6 +1,7 @@
 # Copies the shared libraries that the installed program needs, and theirs, to lib/kernmill: all but
 # glibc's own. Those that libcurl needs, too, go to its folder system/, where kernmill looks and
 # kernmill-net does not: it takes them from where libcurl comes from. Run at install time.
+cmake_policy(VERSION 3.22)
 set(prefix "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
 set(glibc "^lib(c|m|dl|rt|pthread|resolv)\\.so" "^ld-linux" "^libgcc_s")
 file(GET_RUNTIME_DEPENDENCIES
