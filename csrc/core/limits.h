@@ -56,6 +56,7 @@
 #define KM_HUB_FILES_MAX          100000 /* of a tree */
 #define KM_HUB_REFS_MAX           10000
 #define KM_HUB_REPO_ID_BYTES_MAX  96
+#define KM_HUB_PATH_BYTES_MAX     1024
 #define KM_HUB_REVISION_BYTES_MAX 255
 #define KM_HUB_FILE_BYTES_MAX     (16ull << 30) /* a file of a kernel repository */
 #define KM_TOKEN_BYTES_MAX        4096
