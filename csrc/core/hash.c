@@ -1,8 +1,12 @@
 #include "core/hash.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/file.h"
 
@@ -56,6 +60,61 @@ int km_hash_file(const char *path, km_sha256 *out, km_err *err)
     if (rc == 0)
         rc = km_hash_bytes(data, size, out, err);
     km_arena_release(&a);
+    return rc;
+}
+
+#define PIECE_BYTES (256u << 10)
+
+static int add_file(EVP_MD_CTX *context, int fd, off_t size, km_err *err)
+{
+    char *piece = malloc(PIECE_BYTES);
+    off_t at = 0;
+    int rc = piece ? 0 : km_fail_nomem(err);
+
+    while (rc == 0 && at < size) {
+        ssize_t n = pread(fd, piece, PIECE_BYTES, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = km_fail_errno(err, errno, "unable to read a file");
+        else if (n == 0)
+            rc = km_fail(err, KM_EIO, "a file became shorter while it was read");
+        else if (EVP_DigestUpdate(context, piece, (size_t)n) != 1)
+            rc = km_fail(err, KM_EBUG, "libcrypto refused to compute a digest");
+        at += n;
+    }
+    free(piece);
+    return rc;
+}
+
+int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_err *err)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    char head[32];
+    unsigned length = 0;
+    struct stat st;
+    int rc = 0, n;
+
+    if (!context)
+        return km_fail_nomem(err);
+    if (fstat(fd, &st) < 0)
+        rc = km_fail_errno(err, errno, "unable to read a file");
+    if (rc == 0 &&
+        EVP_DigestInit_ex(context, kind == KM_DIGEST_SHA256 ? EVP_sha256() : EVP_sha1(), NULL) != 1)
+        rc = km_fail(err, KM_EENV, "libcrypto has no %s here",
+                     kind == KM_DIGEST_SHA256 ? "SHA-256" : "SHA-1");
+    if (rc == 0 && kind == KM_DIGEST_GIT_BLOB) {
+        n = snprintf(head, sizeof head, "blob %lld", (long long)st.st_size);
+        EVP_DigestUpdate(context, head, (size_t)n + 1);
+    }
+    if (rc == 0)
+        rc = add_file(context, fd, st.st_size, err);
+    if (rc == 0 && EVP_DigestFinal_ex(context, bytes, &length) != 1)
+        rc = km_fail(err, KM_EBUG, "libcrypto refused to compute a digest");
+    for (unsigned i = 0; rc == 0 && i < length; i++)
+        snprintf(out + (size_t)2 * i, 3, "%02x", bytes[i]);
+    EVP_MD_CTX_free(context);
     return rc;
 }
 

@@ -1,4 +1,5 @@
-/* core/hash.h: SHA-256 (OpenSSL) and the two ways its 32 bytes are written. */
+/* core/hash.h: SHA-256 (OpenSSL) and the two ways its 32 bytes are written; and git's id of a file.
+ */
 #ifndef KERNMILL_CORE_HASH_H
 #define KERNMILL_CORE_HASH_H
 
@@ -29,6 +30,15 @@ int km_hasher_final(km_hasher *h, km_sha256 *out, km_err *err);
 
 int km_hash_bytes(const void *data, size_t size, km_sha256 *out, km_err *err);
 int km_hash_file(const char *path, km_sha256 *out, km_err *err);
+
+typedef enum {
+    KM_DIGEST_SHA256,
+    KM_DIGEST_GIT_BLOB /* SHA-1 of "blob <size>", a zero, and the content */
+} km_digest_kind;
+
+/* The digest of all that an open regular file holds, in lower-case digits, read with pread(2) in
+ * pieces. Errors: KM_EIO. */
+int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_err *err);
 
 void km_hash_hex(const km_sha256 *h, char out[KM_SHA256_HEX_BYTES]);
 /* With padding, as Hub metadata has it. */
