@@ -30,7 +30,7 @@ static const struct {
     { 2, "usage" },
     { 3, "the environment lacks something" },
     { 4, "invalid input" },
-    { 5, "I/O" },
+    { 5, "I/O or the network" },
     { 70, "a bug in kernmill" },
 };
 

@@ -4,6 +4,13 @@
 
 #include "cli/command.h"
 
+typedef struct {
+    km_common common;
+    const char *revision, *variant, *output;
+    long version;
+} km_get_fields;
+
+int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
 
 #endif

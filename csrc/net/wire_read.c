@@ -144,7 +144,7 @@ static int read_lfs(const json_t *o, const char *name, km_hub_entry *e, km_err *
 {
     json_t *lfs = NULL;
     const char *oid;
-    uint64_t size;
+    uint64_t size = 0;
 
     if (km_json_object_optional(o, "lfs", &lfs, name, err) < 0)
         return KM_EFORMAT;

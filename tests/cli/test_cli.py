@@ -22,6 +22,7 @@ COMMANDS = [
     "profile",
     "pack",
     "explain",
+    "get",
     "skill",
     "doctor",
     "version",
@@ -46,6 +47,7 @@ commands:
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
   explain    say which variant or wheel fits a machine, why, and what is in the way
+  get        download a kernel from the Hub
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK
@@ -57,7 +59,7 @@ commands:
   2          usage
   3          the environment lacks something
   4          invalid input
-  5          I/O
+  5          I/O or the network
   70         a bug in kernmill
 """
 

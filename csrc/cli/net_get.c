@@ -1,0 +1,89 @@
+#include <stdio.h>
+#include <time.h>
+
+#include "cli/net.h"
+#include "core/path.h"
+#include "hub/get.h"
+
+#define QUIET_MS 2000 /* between two lines where there is no terminal */
+
+struct meter {
+    km_term *term;
+    const char *what;
+    long long began_ms, said_ms;
+};
+
+static long long now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void show(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+    struct meter *m = context;
+    long long now = now_ms();
+
+    if (!total_bytes || (!m->term->smart && now - m->said_ms < QUIET_MS))
+        return;
+    m->said_ms = now;
+    km_term_progress(m->term, (size_t)(done_bytes >> 10), (size_t)(total_bytes >> 10),
+                     now - m->began_ms, m->what);
+}
+
+static int make_request(km_arena *a, const km_get_fields *f, const char *name, km_get_request *out,
+                        km_err *err)
+{
+    *out = (km_get_request){ .revision = f->revision, .variant = f->variant, .output = f->output };
+    if (f->version && f->revision)
+        return km_fail(err, KM_EUSAGE, "--version and --revision name the same thing twice");
+    if (f->version < 0)
+        return km_fail(err, KM_EUSAGE, "--version takes a number from 1 on");
+    if (f->variant &&
+        (km_repo_path_check(f->variant, err) < 0 || km_path_base(f->variant) != f->variant))
+        return km_fail(err, KM_EUSAGE, "'%s' is no name of a variant", f->variant);
+    if (f->version && !(out->revision = km_arena_printf(a, "v%ld", f->version)))
+        return km_fail_nomem(err);
+    return km_repo_parse(a, name, KM_REPO_KERNEL, &out->repo, err);
+}
+
+static int print_json(const km_get_request *q, const km_get_result *r, km_err *err)
+{
+    return km_print_json(
+        json_pack("{s:i,s:s,s:s,s:s,s:s?,s:s,s:I,s:I,s:I}", "schema", KM_JSON_SCHEMA, "repository",
+                  q->repo.id, "revision", r->revision, "commit", r->commit, "variant", q->variant,
+                  "path", r->path, "files", (json_int_t)r->file_count, "bytes",
+                  (json_int_t)r->size_bytes, "downloaded_bytes", (json_int_t)r->downloaded_bytes),
+        err);
+}
+
+int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    km_get_fields *f = fields;
+    struct meter meter = { &f->common.term, "KiB", now_ms(), now_ms() };
+    km_arena a = KM_ARENA_INIT;
+    km_endpoint endpoint;
+    km_get_request request;
+    km_get_result result;
+    km_http *http = NULL;
+    int rc = km_check_args(arg_count, 1, 1, err);
+
+    if (rc == 0)
+        rc = make_request(&a, f, args[0], &request, err);
+    if (rc == 0)
+        rc = km_endpoint_find(&a, &endpoint, err);
+    if (rc == 0)
+        rc = km_endpoint_connect(&endpoint, "kernmill/" KM_VERSION, show, &meter, &http, err);
+    if (rc == 0)
+        rc = km_get(&a, &endpoint, http, &request, &result, err);
+    km_term_clear(&f->common.term);
+    if (rc == 0 && f->common.json)
+        rc = print_json(&request, &result, err);
+    else if (rc == 0)
+        puts(result.path);
+    km_http_free(http);
+    km_arena_release(&a);
+    return rc;
+}

@@ -1,0 +1,277 @@
+#include "hub/get.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "core/str.h"
+#include "hub/fetch.h"
+
+struct get {
+    km_arena *a;
+    const km_endpoint *e;
+    const km_get_request *request;
+    km_get_result *out;
+    km_wire wire;
+    km_cache cache;
+    const char *sub; /* the folder that is wanted: "build", or a variant's in it */
+    km_hub_tree files;
+};
+
+/* --- which commit --- */
+
+/* N of "v<N>", or -1. */
+static long version_of(const char *name)
+{
+    char *end;
+    long n;
+
+    if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
+        return -1;
+    n = strtol(name + 1, &end, 10);
+    return *end ? -1 : n;
+}
+
+static const char *newest_version(const km_hub_refs *refs)
+{
+    const char *newest = "main";
+    long best = -1;
+
+    for (size_t i = 0; i < refs->branch_count; i++)
+        if (version_of(refs->branches[i].name) > best) {
+            newest = refs->branches[i].name;
+            best = version_of(newest);
+        }
+    return newest;
+}
+
+static int no_revision(const km_hub_refs *refs, const char *revision, km_err *err)
+{
+    km_str names = KM_STR_INIT;
+
+    for (size_t i = 0; i < refs->branch_count && names.length < 300; i++)
+        km_str_printf(&names, "%s%s", i ? ", " : "", refs->branches[i].name);
+    km_fail(err, KM_ENOENT, "the repository has no revision '%s'", revision);
+    if (names.length)
+        km_hint(err, "its branches are: %s", names.data);
+    km_str_release(&names);
+    return KM_ENOENT;
+}
+
+static int find_commit(struct get *g, km_err *err)
+{
+    const km_get_request *r = g->request;
+    const char *commit;
+    km_hub_info info;
+    km_hub_refs refs;
+
+    if (r->revision && km_is_commit(r->revision)) {
+        g->out->revision = r->revision;
+        memcpy(g->out->commit, r->revision, KM_OID_HEX_BYTES);
+        return 0;
+    }
+    if (km_wire_refs(&g->wire, g->a, &r->repo, &refs, err) < 0)
+        return err ? err->code : KM_EIO;
+    g->out->revision = r->revision ? r->revision : newest_version(&refs);
+    commit = km_hub_refs_find(&refs, g->out->revision);
+    if (!commit) { /* "refs/pr/3" is not in the list */
+        km_err why = KM_ERR_INIT;
+        int rc = km_wire_info(&g->wire, g->a, &r->repo, g->out->revision, &info, &why);
+        if (rc == KM_ENOENT)
+            return no_revision(&refs, g->out->revision, err);
+        if (rc < 0 && err)
+            *err = why;
+        if (rc < 0)
+            return rc;
+        commit = info.commit;
+    }
+    memcpy(g->out->commit, commit, KM_OID_HEX_BYTES);
+    return 0;
+}
+
+/* --- which files --- */
+
+/* What a Python process left behind there is nobody's kernel. */
+static bool is_wanted(const km_hub_entry *e)
+{
+    return !e->is_folder && !km_ends_with(e->path, ".pyc") && !strstr(e->path, "/__pycache__/");
+}
+
+static int no_variant(struct get *g, km_err *err)
+{
+    km_str names = KM_STR_INIT;
+    km_hub_tree build;
+    size_t count = 0;
+
+    if (km_wire_tree(&g->wire, g->a, &g->request->repo, g->out->commit, "build", false, &build,
+                     NULL) < 0)
+        build.count = 0;
+    for (size_t i = 0; i < build.count && names.length < 400; i++)
+        if (build.entries[i].is_folder)
+            km_str_printf(&names, "%s%s", count++ ? ", " : "", km_path_base(build.entries[i].path));
+    km_fail(err, KM_ENOENT, "'%s' at '%s' has no %s", g->request->repo.id, g->out->revision,
+            g->sub);
+    if (count)
+        km_hint(err, "its variants are: %s", names.data);
+    else
+        km_hint(err, "it has no built variants at all; is it a kernel repository?");
+    km_str_release(&names);
+    return KM_ENOENT;
+}
+
+static int list_files(struct get *g, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    size_t kept = 0;
+    int rc = km_wire_tree(&g->wire, g->a, &g->request->repo, g->out->commit, g->sub, true,
+                          &g->files, &why);
+
+    if (rc == KM_ENOENT)
+        return no_variant(g, err);
+    if (rc < 0) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    for (size_t i = 0; i < g->files.count; i++)
+        if (is_wanted(&g->files.entries[i])) {
+            g->out->size_bytes += g->files.entries[i].size_bytes;
+            g->files.entries[kept++] = g->files.entries[i];
+        }
+    g->files.count = kept;
+    g->out->file_count = kept;
+    return kept ? 0 : no_variant(g, err);
+}
+
+/* --- where they go --- */
+
+static int link_files(struct get *g, km_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < g->files.count && rc == 0; i++)
+        rc = km_cache_link(&g->cache, g->out->commit, g->files.entries[i].path,
+                           km_hub_entry_etag(&g->files.entries[i]), err);
+    if (rc == 0)
+        rc = km_cache_write_ref(&g->cache, g->out->revision, g->out->commit, err);
+    return rc;
+}
+
+/* The name below the folder that is handed out. */
+static const char *name_in_output(const struct get *g, const km_hub_entry *e)
+{
+    return g->request->variant ? e->path + strlen(g->sub) + 1 : e->path;
+}
+
+static int copy_files(struct get *g, const char *folder, km_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < g->files.count && rc == 0; i++) {
+        const km_hub_entry *e = &g->files.entries[i];
+        char *to = km_path_join(g->a, folder, name_in_output(g, e));
+        char *from = km_arena_printf(g->a, "%s/blobs/%s", g->cache.repo, km_hub_entry_etag(e));
+        if (!to || !from)
+            return km_fail_nomem(err);
+        rc = km_dir_make(km_path_dir(g->a, to), err);
+        if (rc == 0)
+            rc = km_file_copy(from, to, err);
+    }
+    return rc;
+}
+
+/* Under another name first: whoever looks sees no half of it. */
+static int write_output(struct get *g, km_err *err)
+{
+    const char *output = g->request->output;
+    char *temporary = km_arena_printf(g->a, "%s.tmp.%ld", output, (long)getpid());
+    int rc = temporary ? km_dir_remove(temporary, err) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = km_dir_make(temporary, err);
+    if (rc == 0)
+        rc = copy_files(g, temporary, err);
+    if (rc == 0 && rename(temporary, output) < 0)
+        rc = km_fail_errno(err, errno, "unable to rename '%s' to '%s'", temporary, output);
+    if (rc < 0 && temporary)
+        km_dir_remove(temporary, NULL);
+    g->out->path = output;
+    return rc;
+}
+
+static int set_path(struct get *g, km_err *err)
+{
+    const char *snapshot = km_cache_snapshot(&g->cache, g->out->commit);
+
+    g->out->path = snapshot && g->request->variant ? km_path_join(g->a, snapshot, g->sub)
+                                                   : snapshot;
+    return g->out->path ? 0 : km_fail_nomem(err);
+}
+
+static int get_online(struct get *g, km_err *err)
+{
+    int rc = find_commit(g, err);
+
+    if (rc == 0)
+        rc = list_files(g, err);
+    if (rc == 0)
+        rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &g->files,
+                            &g->out->downloaded_bytes, err);
+    if (rc == 0)
+        rc = g->request->output ? write_output(g, err) : link_files(g, err);
+    if (rc == 0 && !g->request->output)
+        rc = set_path(g, err);
+    return rc;
+}
+
+/* --- without a network --- */
+
+static int get_offline(struct get *g, km_err *err)
+{
+    const char *revision = g->request->revision ? g->request->revision : "main";
+    const char *commit = km_cache_ref(&g->cache, revision);
+
+    if (g->request->output) {
+        km_fail(err, KM_EENV,
+                "HF_HUB_OFFLINE is set, and a new folder needs the hub's list of files");
+        return km_hint(err, "leave --output out to use what the cache has");
+    }
+    g->out->revision = revision;
+    if (commit) {
+        memcpy(g->out->commit, commit, KM_OID_HEX_BYTES);
+        if (set_path(g, err) < 0)
+            return KM_ENOMEM;
+        if (km_dir_exists(g->out->path))
+            return 0;
+    }
+    km_fail(err, KM_ENOENT, "'%s' at '%s' is not in the cache, and HF_HUB_OFFLINE is set",
+            g->request->repo.id, revision);
+    return km_hint(err, "unset HF_HUB_OFFLINE, or name a version that was downloaded before");
+}
+
+int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_request *request,
+           km_get_result *out, km_err *err)
+{
+    struct get g = { .a = a, .e = e, .request = request, .out = out, .wire = { http, e->url } };
+    struct stat st;
+    int rc;
+
+    *out = (km_get_result){ 0 };
+    g.sub = request->variant ? km_arena_printf(a, "build/%s", request->variant) : "build";
+    if (!g.sub)
+        return km_fail_nomem(err);
+    if (request->revision && km_revision_check(request->revision, err) < 0)
+        return KM_EFORMAT;
+    if (request->output && lstat(request->output, &st) == 0)
+        return km_fail(err, KM_EUSAGE, "'%s' exists; what is downloaded becomes a new folder",
+                       request->output);
+    rc = km_cache_init(&g.cache, a, e->cache, &request->repo, err);
+    if (rc == 0)
+        rc = e->offline ? get_offline(&g, err) : get_online(&g, err);
+    return rc;
+}
