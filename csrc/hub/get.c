@@ -185,11 +185,22 @@ static int copy_files(struct get *g, const char *folder, km_err *err)
     return rc;
 }
 
+/* Without slashes at its end, which would make the temporary name one inside it. */
+static char *plain_output(struct get *g)
+{
+    char *output = km_arena_strdup(g->a, g->request->output);
+    size_t n = output ? strlen(output) : 0;
+
+    while (n > 1 && output[n - 1] == '/')
+        output[--n] = '\0';
+    return output;
+}
+
 /* Under another name first: whoever looks sees no half of it. */
 static int write_output(struct get *g, km_err *err)
 {
-    const char *output = g->request->output;
-    char *temporary = km_arena_printf(g->a, "%s.tmp.%ld", output, (long)getpid());
+    const char *output = plain_output(g);
+    char *temporary = !output ? NULL : km_arena_printf(g->a, "%s.tmp.%ld", output, (long)getpid());
     int rc = temporary ? km_dir_remove(temporary, err) : km_fail_nomem(err);
 
     if (rc == 0)
@@ -231,9 +242,27 @@ static int get_online(struct get *g, km_err *err)
 
 /* --- without a network --- */
 
+/* Of those that were downloaded. */
+static const char *newest_version_here(const struct get *g)
+{
+    char *folder = km_path_join(g->a, g->cache.repo, "refs");
+    const char *newest = "main";
+    km_names refs;
+    long best = -1;
+
+    if (!folder || km_dir_list(g->a, folder, &refs, NULL) < 0)
+        return newest;
+    for (size_t i = 0; i < refs.count; i++)
+        if (version_of(refs.names[i]) > best) {
+            newest = refs.names[i];
+            best = version_of(newest);
+        }
+    return newest;
+}
+
 static int get_offline(struct get *g, km_err *err)
 {
-    const char *revision = g->request->revision ? g->request->revision : "main";
+    const char *revision = g->request->revision ? g->request->revision : newest_version_here(g);
     const char *commit = km_cache_ref(&g->cache, revision);
 
     if (g->request->output) {

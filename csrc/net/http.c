@@ -178,6 +178,8 @@ static void set_session(flight *f)
     curl_easy_setopt(f->easy, CURLOPT_WRITEDATA, f);
     if (!f->t->request.file && f->t->request.method != KM_HTTP_HEAD)
         curl_easy_setopt(f->easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    if (km_url_is_loopback(&f->url)) /* whose token may go in plain text, but not to a proxy */
+        curl_easy_setopt(f->easy, CURLOPT_PROXY, "");
     if (h->ca_file)
         curl_easy_setopt(f->easy, CURLOPT_CAINFO, h->ca_file);
     if (h->ca_dir) {
@@ -248,7 +250,7 @@ static int redirect(flight *f, km_err *err)
                        KM_HTTP_REDIRECTS_MAX);
     f->strayed |= !same;
     f->url = to;
-    f->tries = 0;
+    f->tries--; /* a step, no new try */
     return 0;
 }
 

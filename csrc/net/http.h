@@ -16,7 +16,8 @@
  * download into a file goes on where it was cut. Any other answer is a success here: look at
  * `status`, or call km_http_expect.
  *
- * From the environment: http_proxy, https_proxy, all_proxy, no_proxy (libcurl's rules);
+ * From the environment: http_proxy, https_proxy, all_proxy, no_proxy (libcurl's rules; this machine
+ * is asked without one);
  * REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE, SSL_CERT_DIR, the first that is set.
  */
 #ifndef KERNMILL_NET_HTTP_H

@@ -1,6 +1,7 @@
 """kernmill get against a small hub: what is in the cache afterwards, and that nothing is when something is wrong."""
 
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -87,7 +88,8 @@ def test_a_second_run_downloads_nothing(kernmill, hub):
     second = kernmill("get", "acme/relu", "--json").json
     assert second == first | {"downloaded_bytes": 0} and first["revision"] == "v2"
     assert [p for p in hub.asked()[before:] if "/resolve/" in p] == []
-    assert kernmill("get", "acme/relu", "--revision", "v2", HF_HUB_OFFLINE="1").out.strip() == first["path"]
+    for words in ((), ("--version", "2"), ("--revision", hub.commit)):
+        assert kernmill("get", "acme/relu", *words, HF_HUB_OFFLINE="1").out.strip() == first["path"]
 
 
 def test_offline_asks_nothing(kernmill, hub):
@@ -96,7 +98,7 @@ def test_offline_asks_nothing(kernmill, hub):
 
 
 def test_a_folder(kernmill, hub, tmp_path):
-    done = kernmill("get", "acme/relu", "--variant", VARIANT, "--output", tmp_path / "out")
+    done = kernmill("get", "acme/relu", "--variant", VARIANT, "--output", f"{tmp_path}/out//")
     assert done.code == 0 and done.out.strip() == str(tmp_path / "out")
     got = {
         str(p.relative_to(tmp_path / "out")): p.read_bytes()
@@ -267,3 +269,30 @@ def test_each_reads_what_the_other_wrote(kernmill, hub, python_client, tmp_path)
     before = len(hub.asked())
     done = kernmill("get", "acme/relu", "--variant", VARIANT, "--json", HF_HOME=str(tmp_path / "other"))
     assert done.json["downloaded_bytes"] == 0
+
+
+METADATA = {"name": "relu", "id": "_relu_1234", "version": 2, "license": "apache-2.0", "python-depends": [],
+            "backend": {"type": "cpu"}}  # fmt: skip
+LOAD = """
+import kernels
+kernel = kernels.get_kernel("acme/relu", version=2)
+print(kernel.answer(), kernel.__file__)
+"""
+
+
+# What that client's own download does not leave behind: a version that is found without a network.
+def test_kernels_loads_it_offline(kernmill, run, hub, tmp_path):
+    pytest.importorskip("kernels")
+    hub.files = {
+        "README.md": b"# relu",
+        "build/torch-cpu/__init__.py": b"def answer():\n    return 42\n",
+        "build/torch-cpu/metadata.json": json.dumps(METADATA).encode(),
+        "build/torch-cuda/__init__.py": b"",
+        "build/torch-cuda/metadata.json": json.dumps(METADATA).encode(),
+    }
+    path = kernmill("get", "acme/relu", "--variant", "torch-cpu").out.strip()
+    before = len(hub.asked())
+    places = {"HF_ENDPOINT": hub.server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    done = run(sys.executable, "-c", LOAD, **places)
+    assert done.out.split() == ["42", f"{path}/__init__.py"], done.err
+    assert len(hub.asked()) == before

@@ -249,6 +249,20 @@ def test_a_proxy_is_asked(driver, stranger):
     assert tokens(stranger) == [None], "https://hub.example is another origin"
 
 
+# What goes to this machine in plain text would cross the network to a proxy.
+def test_this_machine_is_asked_without_a_proxy(driver, server, stranger):
+    url = server.on("/x", Reply(200, b"direct"))
+    proxies = {"http_proxy": stranger.url, "all_proxy": stranger.url}
+    assert driver("get", url, **proxies).json["body"] == "direct" and not stranger.requests
+
+
+# A server that redirects, then fails, is no fresh start for ever.
+def test_trouble_behind_a_redirect_ends(driver, server):
+    server.on("/x", Reply(500))
+    done = driver("get", server.on("/start", Reply(302, headers={"Location": "/x"})))
+    assert done.code == 1 and "answered 500" in done.err and server.paths().count("/x") == 6
+
+
 # ---- files ----
 
 
