@@ -66,6 +66,7 @@ def test_without_its_other_half(run, installed):
     assert run(installed, "net-version", "--help").code == 0
 
 
+@pytest.mark.skipif("libasan" in libraries(PROGRAM), reason="its runtime wants to be loaded first")
 def test_without_libcurl(kernmill, tmp_path):
     source, library = tmp_path / "without.c", tmp_path / "without.so"
     source.write_text(WITHOUT_CURL)
