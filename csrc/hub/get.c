@@ -230,6 +230,7 @@ static int get_online(struct get *g, km_err *err)
 
     if (rc == 0)
         rc = list_files(g, err);
+    km_cache_sweep(&g->cache);
     if (rc == 0)
         rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &g->files,
                             &g->out->downloaded_bytes, err);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/file.h"
@@ -229,6 +230,24 @@ void km_cache_blob_release(km_cache_blob *b)
     if (b->lock_fd >= 0)
         close(b->lock_fd);
     *b = (km_cache_blob)KM_CACHE_BLOB_INIT;
+}
+
+void km_cache_sweep(const km_cache *c)
+{
+    char *folder = km_path_join(c->arena, c->repo, "blobs");
+    time_t now = time(NULL);
+    km_names names;
+    struct stat st;
+
+    if (!folder || km_dir_list(c->arena, folder, &names, NULL) < 0)
+        return;
+    for (size_t i = 0; i < names.count; i++) {
+        const char *path = strstr(names.names[i], ".kernmill.")
+                               ? km_path_join(c->arena, folder, names.names[i])
+                               : NULL;
+        if (path && lstat(path, &st) == 0 && now - st.st_mtime > KM_CACHE_STALE_S)
+            unlink(path);
+    }
 }
 
 /* --- snapshots and refs --- */

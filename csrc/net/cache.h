@@ -79,6 +79,10 @@ void km_cache_blob_release(km_cache_blob *b);
 int km_cache_link(const km_cache *c, const char *commit, const char *path, const char *etag,
                   km_err *err);
 
+/* Removes what runs that were killed left behind more than KM_CACHE_STALE_S ago, and none has gone
+ * on with since. What cannot be removed stays. */
+void km_cache_sweep(const km_cache *c);
+
 /* Writes down what a branch or tag is; nothing for a commit. */
 int km_cache_write_ref(const km_cache *c, const char *revision, const char *commit, km_err *err);
 

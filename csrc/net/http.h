@@ -77,7 +77,7 @@ typedef struct {
     const char *url;
     const char *const *headers; /* "Name: value", ends with NULL; may be NULL. No secrets: they
                                    follow a redirect within the origin */
-    const void *body;           /* of POST, PUT, DELETE */
+    const void *body;           /* of POST, PUT, DELETE; its Content-Type is for `headers` to say */
     int body_fd;                /* instead of `body`, when body_bytes > 0: read from its start */
     uint64_t body_bytes;
     km_http_file *file;      /* GET: a 200 or 206 goes there; NULL: into the answer */

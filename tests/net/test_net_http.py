@@ -384,6 +384,17 @@ def test_files_come_side_by_side(driver, server, tmp_path):
     assert (tmp_path / "f15").read_bytes() == bytes([15]) * 1000 and 1 < server.connections <= 8
 
 
+@pytest.mark.parametrize("content", [b"", b'{"a": 1}'])
+def test_a_post_has_a_length(content, driver, server, tmp_path):
+    (tmp_path / "body").write_bytes(content)
+    driver("post", server.on("/post", Reply(200, b"{}")), tmp_path / "body")
+    (request,) = server.requests
+    assert (request.method, request.body) == ("POST", content)
+    assert (
+        request.headers["Content-Length"] == str(len(content)) and "Transfer-Encoding" not in request.headers
+    )
+
+
 def test_an_upload_is_repeated_whole(driver, server, tmp_path):
     (tmp_path / "body").write_bytes(CONTENT)
     url = server.on("/put", in_turn(Reply(503), Reply(200, b"ok")))

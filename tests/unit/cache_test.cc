@@ -187,6 +187,25 @@ TEST_F(Cache, Refs)
     EXPECT_TRUE(km_cache_knows_absent(&c, commit.c_str(), "x"));
 }
 
+TEST_F(Cache, WhatNobodyGoesOnWithIsRemovedADayLater)
+{
+    const std::string blobs = repo + "/blobs/";
+    const timespec old[2] = { { time(nullptr) - 90000, 0 }, { time(nullptr) - 90000, 0 } };
+
+    for (const std::string &name :
+         { sha, sha + ".kernmill.incomplete", sha + ".7.kernmill.ref", sha + ".1234.incomplete" }) {
+        dir.put(blobs + name, "x");
+        ASSERT_EQ(utimensat(AT_FDCWD, (dir / (blobs + name)).c_str(), old, 0), 0);
+    }
+    dir.put(blobs + blob + ".kernmill.incomplete", "x");
+    km_cache_sweep(&c);
+    EXPECT_TRUE(exists(blobs + sha));
+    EXPECT_TRUE(exists(blobs + sha + ".1234.incomplete")) << "another writer's";
+    EXPECT_TRUE(exists(blobs + blob + ".kernmill.incomplete"));
+    EXPECT_FALSE(exists(blobs + sha + ".kernmill.incomplete"));
+    EXPECT_FALSE(exists(blobs + sha + ".7.kernmill.ref"));
+}
+
 TEST_F(Cache, OnlyADigestNamesABlob)
 {
     km_cache_blob b;
