@@ -1,6 +1,7 @@
 #include "hub/get.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "hub/fetch.h"
+
+#define COPY_BYTES (64u << 10)
 
 struct get {
     km_arena *a;
@@ -168,6 +171,42 @@ static const char *name_in_output(const struct get *g, const km_hub_entry *e)
     return g->request->variant ? e->path + strlen(g->sub) + 1 : e->path;
 }
 
+static int copy_bytes(int in, int out, const char *to, km_err *err)
+{
+    char piece[COPY_BYTES];
+    ssize_t n;
+
+    while ((n = read(in, piece, sizeof piece)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        for (ssize_t done = 0, w; n > 0 && done < n; done += w) {
+            w = write(out, piece + done, (size_t)(n - done));
+            if (w < 0 && errno == EINTR)
+                w = 0;
+            if (w < 0)
+                n = -1;
+        }
+        if (n < 0)
+            return km_fail_errno(err, errno, "unable to copy to '%s'", to);
+    }
+    return fsync(out) < 0 ? km_fail_errno(err, errno, "unable to flush '%s'", to) : 0;
+}
+
+/* In pieces: km_file_copy would hold a library of any size in memory. */
+static int copy_file(const char *from, const char *to, km_err *err)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), rc;
+    int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+    rc = out < 0 ? km_fail_errno(err, errno, "unable to copy to '%s'", to)
+                 : copy_bytes(in, out, to, err);
+    if (out >= 0 && close(out) < 0 && rc == 0)
+        rc = km_fail_errno(err, errno, "unable to close '%s'", to);
+    if (in >= 0)
+        close(in);
+    return rc;
+}
+
 static int copy_files(struct get *g, const char *folder, km_err *err)
 {
     int rc = 0;
@@ -180,7 +219,7 @@ static int copy_files(struct get *g, const char *folder, km_err *err)
             return km_fail_nomem(err);
         rc = km_dir_make(km_path_dir(g->a, to), err);
         if (rc == 0)
-            rc = km_file_copy(from, to, err);
+            rc = copy_file(from, to, err);
     }
     return rc;
 }
