@@ -20,7 +20,7 @@ static const km_opt options[] = {
     KM_OPT_TEXT("records", 'r', "PATH", pack_fields, records,
                 "the card's figures (default: benchmarks/results)"),
     KM_OPT_TEXT("index", 0, "DIR", pack_fields, index,
-                "also put the wheel into a static index: DIR/simple, or of a slim one DIR/sm90"),
+                "also into a static index: DIR/simple, or of a slim wheel DIR/sm90"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
     KM_OPT_FLAG("editable", 'e', pack_fields, editable, "a wheel that points at the sources"),
     KM_BUILD_OPTION_ROWS(pack_fields),
