@@ -80,8 +80,12 @@ int km_home_find(km_arena *a, km_home *out, km_err *err)
         out->profile_host = km_path_join(a, tree, "csrc/python/profile_host.py");
         out->python_package = km_path_join(a, tree, "python");
     }
-    if (!out->installed && !tree)
-        return km_fail(err, KM_EENV, "the SDK headers are not beside '%s'", out->program);
+    if (!out->installed && !tree) {
+        km_fail(err, KM_EENV, "the SDK headers are not beside '%s'", out->program);
+        km_hint(err, "install the program whole (pip install ., or cmake --install BUILD --prefix "
+                     "DIR), or build below the source tree");
+        return KM_EENV;
+    }
     out->python = find_python(a, out);
     return out->include && out->templates && out->skills ? 0 : km_fail_nomem(err);
 }
