@@ -4,7 +4,9 @@
 static const km_opt options[] = {
     KM_OPT_TEXT("revision", 'r', "R", km_get_fields, revision, "a branch, a tag or a commit"),
     KM_OPT_INT("version", 'v', "N", km_get_fields, version, "the branch v<N>"),
-    KM_OPT_TEXT("variant", 0, "V", km_get_fields, variant, "one folder of build/ alone"),
+    KM_OPT_TEXT("variant", 0, "V", km_get_fields, variant,
+                "a folder of build/ (default: the one that this machine would use)"),
+    KM_OPT_FLAG("all", 0, km_get_fields, all, "all variants"),
     KM_OPT_TEXT("output", 'o', "DIR", km_get_fields, output, "copy it into a new folder"),
     KM_OPT_END,
 };
@@ -15,8 +17,8 @@ const km_command km_cmd_get = {
     .help = "download a kernel from the Hub",
     .args = "OWNER/NAME",
     .more =
-        "Without --revision and --version it is the newest version. The files are in the cache "
-        "that\n"
+        "Without --revision and --version it is the newest version, without --variant the variant\n"
+        "that the `kernels` client would load here. The files are in the cache that\n"
         "Python's clients use, every digest checked; the path is printed. HF_ENDPOINT, HF_TOKEN,\n"
         "HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean there.",
     .options = options,

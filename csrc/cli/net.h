@@ -8,6 +8,7 @@ typedef struct {
     km_common common;
     const char *revision, *variant, *output;
     long version;
+    bool all;
 } km_get_fields;
 
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);

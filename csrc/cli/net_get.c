@@ -36,9 +36,13 @@ static void show(void *context, uint64_t done_bytes, uint64_t total_bytes)
 static int make_request(km_arena *a, const km_get_fields *f, const char *name, km_get_request *out,
                         km_err *err)
 {
-    *out = (km_get_request){ .revision = f->revision, .variant = f->variant, .output = f->output };
+    *out = (km_get_request){
+        .revision = f->revision, .variant = f->variant, .all = f->all, .output = f->output
+    };
     if (f->version && f->revision)
         return km_fail(err, KM_EUSAGE, "--version and --revision name the same thing twice");
+    if (f->variant && f->all)
+        return km_fail(err, KM_EUSAGE, "--variant names one, --all means all of them");
     if (f->version < 0)
         return km_fail(err, KM_EUSAGE, "--version takes a number from 1 on");
     if (f->variant &&
@@ -53,7 +57,7 @@ static int print_json(const km_get_request *q, const km_get_result *r, km_err *e
 {
     return km_print_json(
         json_pack("{s:i,s:s,s:s,s:s,s:s?,s:s,s:I,s:I,s:I}", "schema", KM_JSON_SCHEMA, "repository",
-                  q->repo.id, "revision", r->revision, "commit", r->commit, "variant", q->variant,
+                  q->repo.id, "revision", r->revision, "commit", r->commit, "variant", r->variant,
                   "path", r->path, "files", (json_int_t)r->file_count, "bytes",
                   (json_int_t)r->size_bytes, "downloaded_bytes", (json_int_t)r->downloaded_bytes),
         err);

@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
+#include "hub/choose.h"
 #include "hub/fetch.h"
 
 #define COPY_BYTES (64u << 10)
@@ -127,10 +128,33 @@ static int no_variant(struct get *g, km_err *err)
     return KM_ENOENT;
 }
 
+/* From here on one variant, or NULL for all, is what is wanted. */
+static int want(struct get *g, const char *variant, km_err *err)
+{
+    g->out->variant = variant;
+    g->sub = variant ? km_arena_printf(g->a, "build/%s", variant) : "build";
+    return g->sub ? 0 : km_fail_nomem(err);
+}
+
+/* Keeps of the list what is wanted. */
+static void keep_wanted(struct get *g)
+{
+    size_t kept = 0, length = strlen(g->sub);
+
+    g->out->size_bytes = 0;
+    for (size_t i = 0; i < g->files.count; i++) {
+        const km_hub_entry *e = &g->files.entries[i];
+        if (!is_wanted(e) || strncmp(e->path, g->sub, length) != 0 || e->path[length] != '/')
+            continue;
+        g->out->size_bytes += e->size_bytes;
+        g->files.entries[kept++] = *e;
+    }
+    g->files.count = g->out->file_count = kept;
+}
+
 static int list_files(struct get *g, km_err *err)
 {
     km_err why = KM_ERR_INIT;
-    size_t kept = 0;
     int rc = km_wire_tree(&g->wire, g->a, &g->request->repo, g->out->commit, g->sub, true,
                           &g->files, &why);
 
@@ -141,14 +165,27 @@ static int list_files(struct get *g, km_err *err)
             *err = why;
         return rc;
     }
-    for (size_t i = 0; i < g->files.count; i++)
-        if (is_wanted(&g->files.entries[i])) {
-            g->out->size_bytes += g->files.entries[i].size_bytes;
-            g->files.entries[kept++] = g->files.entries[i];
-        }
-    g->files.count = kept;
-    g->out->file_count = kept;
-    return kept ? 0 : no_variant(g, err);
+    keep_wanted(g);
+    return g->files.count ? 0 : no_variant(g, err);
+}
+
+/* By what is known without the libraries. */
+static int choose(struct get *g, km_err *err)
+{
+    const char *variant;
+    km_hub_tree metadata;
+    int rc = km_choose_metadata(g->a, &g->files, &metadata, err);
+
+    if (rc == 0)
+        rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &metadata,
+                            &g->out->downloaded_bytes, err);
+    if (rc == 0)
+        rc = km_choose_from_list(g->a, &g->cache, &g->files, &variant, err);
+    if (rc == 0)
+        rc = want(g, variant, err);
+    if (rc == 0)
+        keep_wanted(g);
+    return rc;
 }
 
 /* --- where they go --- */
@@ -168,7 +205,7 @@ static int link_files(struct get *g, km_err *err)
 /* The name below the folder that is handed out. */
 static const char *name_in_output(const struct get *g, const km_hub_entry *e)
 {
-    return g->request->variant ? e->path + strlen(g->sub) + 1 : e->path;
+    return g->out->variant ? e->path + strlen(g->sub) + 1 : e->path;
 }
 
 static int copy_bytes(int in, int out, const char *to, km_err *err)
@@ -258,8 +295,7 @@ static int set_path(struct get *g, km_err *err)
 {
     const char *snapshot = km_cache_snapshot(&g->cache, g->out->commit);
 
-    g->out->path = snapshot && g->request->variant ? km_path_join(g->a, snapshot, g->sub)
-                                                   : snapshot;
+    g->out->path = snapshot && g->out->variant ? km_path_join(g->a, snapshot, g->sub) : snapshot;
     return g->out->path ? 0 : km_fail_nomem(err);
 }
 
@@ -270,6 +306,8 @@ static int get_online(struct get *g, km_err *err)
     if (rc == 0)
         rc = list_files(g, err);
     km_cache_sweep(&g->cache);
+    if (rc == 0 && !g->request->variant && !g->request->all)
+        rc = choose(g, err);
     if (rc == 0)
         rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &g->files,
                             &g->out->downloaded_bytes, err);
@@ -300,6 +338,16 @@ static const char *newest_version_here(const struct get *g)
     return newest;
 }
 
+static int choose_here(struct get *g, km_err *err)
+{
+    const char *variant;
+    int rc = km_choose_from_folder(g->a, g->out->path, &variant, err);
+
+    if (rc == 0)
+        rc = want(g, variant, err);
+    return rc == 0 ? set_path(g, err) : rc;
+}
+
 static int get_offline(struct get *g, km_err *err)
 {
     const char *revision = g->request->revision ? g->request->revision : newest_version_here(g);
@@ -316,7 +364,7 @@ static int get_offline(struct get *g, km_err *err)
         if (set_path(g, err) < 0)
             return KM_ENOMEM;
         if (km_dir_exists(g->out->path))
-            return 0;
+            return g->request->variant || g->request->all ? 0 : choose_here(g, err);
     }
     km_fail(err, KM_ENOENT, "'%s' at '%s' is not in the cache, and HF_HUB_OFFLINE is set",
             g->request->repo.id, revision);
@@ -331,9 +379,8 @@ int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_reques
     int rc;
 
     *out = (km_get_result){ 0 };
-    g.sub = request->variant ? km_arena_printf(a, "build/%s", request->variant) : "build";
-    if (!g.sub)
-        return km_fail_nomem(err);
+    if (want(&g, request->variant, err) < 0)
+        return KM_ENOMEM;
     if (request->revision && km_revision_check(request->revision, err) < 0)
         return KM_EFORMAT;
     if (request->output && lstat(request->output, &st) == 0)

@@ -1,6 +1,7 @@
 /* hub/get.h: a kernel from a hub into the Python client's cache, or into a folder.
  *
- *   refs -> commit -> file list of build/ (sizes and digests) -> files, several at once -> links
+ *   refs -> commit -> file list of build/ (sizes and digests) -> which variant, when none is named
+ *        -> files, several at once -> links
  *
  * A file becomes visible in the snapshot, or in the folder, when the digests of all of them have
  * been computed here and are those of the list. The names of revisions and commits are asked for
@@ -10,6 +11,7 @@
 #ifndef KERNMILL_HUB_GET_H
 #define KERNMILL_HUB_GET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/cache.h"
@@ -19,20 +21,23 @@
 typedef struct {
     km_repo repo;
     const char *revision; /* branch, tag or commit; NULL: the newest version branch, else main */
-    const char *variant;  /* a folder of build/; NULL: all of them */
+    const char *variant;  /* a folder of build/; NULL: the one that this machine would use */
+    bool all;             /* instead of one, all of them */
     const char *output;   /* a folder to make; NULL: the cache alone */
 } km_get_request;
 
 typedef struct {
     const char *revision;          /* as it was asked for, or chosen */
     char commit[KM_OID_HEX_BYTES]; /* what that is now */
+    const char *variant;           /* NULL: all */
     const char *path;              /* the variant's folder; of all variants, the one above build/ */
     size_t file_count;
     uint64_t size_bytes, downloaded_bytes;
 } km_get_result;
 
 /* Everything in the result is in the arena.
- * Errors: KM_ENOENT with the variants, or the revisions, that there are; KM_EUSAGE when `output`
+ * Errors: KM_ENOENT with the variants, or the revisions, that there are, or why none is for this
+ * machine; KM_EUSAGE when `output`
  * exists; those of the files of net/. */
 int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_request *request,
            km_get_result *out, km_err *err);

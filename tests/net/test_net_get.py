@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
+import torch
 from faulty_server import BUILD, CANARY, Reply
 from small_hub import SmallHub, git_id
 
@@ -75,21 +77,51 @@ def test_a_variant_comes_into_the_cache(kernmill, hub, cache):
     assert [p for p in cache.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()] == []
 
 
+PYTHON = {"KERNMILL_PYTHON": sys.executable}  # whose torch it is for
+
+
+# What torch here is for decides, and nothing of another variant is downloaded but what it says of itself.
+def test_the_variant_for_this_machine_comes_alone(kernmill, hub, cache):
+    done = kernmill("get", "acme/relu", "--json", **PYTHON)
+    assert done.code == 0, done.err
+    want = VARIANT if torch.version.cuda else "torch-cpu"
+    assert done.json["variant"] == want and done.json["path"].endswith(f"/build/{want}")
+    here = {p for p in FILES if p.startswith(f"build/{want}/") and not p.endswith(".pyc")}
+    asked = {
+        urllib.parse.unquote(p.split("/resolve/")[1].split("/", 1)[1])
+        for p in hub.server.paths()
+        if "/resolve/" in p
+    }
+    assert asked - {f"build/{VARIANT}/metadata.json"} <= here
+    offline = kernmill("get", "acme/relu", HF_HUB_OFFLINE="1", **PYTHON)
+    assert offline.out.strip() == done.json["path"]
+
+
+def test_no_variant_for_this_machine(kernmill, server, stranger, cache):
+    SmallHub(server, stranger, {"build/torch-xpu/__init__.py": b"", "build/torch-rocm/__init__.py": b""})
+    done = kernmill("get", "acme/relu", **PYTHON)
+    assert done.code == 5 and "no variant is for this machine (linux x86_64, " in done.err
+    assert (
+        "name one with --variant; or get --all" in done.err
+        and not (cache / "kernels--acme--relu/snapshots").exists()
+    )
+
+
 # A branch may move while its files come.
 def test_files_are_asked_for_by_the_commit(kernmill, hub):
-    assert kernmill("get", "acme/relu").code == 0
+    assert kernmill("get", "acme/relu", "--all").code == 0
     asked = [p for p in hub.server.paths() if "/resolve/" in p or "/tree/" in p]
     assert asked and all(hub.commit in p for p in asked)
 
 
 def test_a_second_run_downloads_nothing(kernmill, hub):
-    first = kernmill("get", "acme/relu", "--json").json
+    first = kernmill("get", "acme/relu", "--all", "--json").json
     before = len(hub.asked())
-    second = kernmill("get", "acme/relu", "--json").json
+    second = kernmill("get", "acme/relu", "--all", "--json").json
     assert second == first | {"downloaded_bytes": 0} and first["revision"] == "v2"
     assert [p for p in hub.asked()[before:] if "/resolve/" in p] == []
     for words in ((), ("--version", "2"), ("--revision", hub.commit)):
-        assert kernmill("get", "acme/relu", *words, HF_HUB_OFFLINE="1").out.strip() == first["path"]
+        assert kernmill("get", "acme/relu", "--all", *words, HF_HUB_OFFLINE="1").out.strip() == first["path"]
 
 
 def test_offline_asks_nothing(kernmill, hub):
@@ -106,7 +138,7 @@ def test_a_folder(kernmill, hub, tmp_path):
         if p.is_file()
     }
     assert got == {p.removeprefix(f"build/{VARIANT}/"): FILES[p] for p in WANTED}
-    assert kernmill("get", "acme/relu", "--output", tmp_path / "out").code == 2
+    assert kernmill("get", "acme/relu", "--all", "--output", tmp_path / "out").code == 2
 
 
 MISTAKES = [
@@ -114,6 +146,7 @@ MISTAKES = [
     (["acme/../x"], 2, "no name of a repository"),
     (["acme/relu", "--version", "1", "--revision", "v1"], 2, "twice"),
     (["acme/relu", "--variant", "../x"], 2, "no name of a variant"),
+    (["acme/relu", "--variant", "torch-cpu", "--all"], 2, "--variant names one, --all means all"),
     (["acme/relu", "--revision", "../x"], 4, "no name of a revision"),
     (["acme/other"], 5, "no such repository"),
     (["acme/relu", "--version", "7"], 5, "its branches are: main, v1, v2"),
@@ -168,7 +201,7 @@ HOSTILE = ["../../x", "/etc/x", "build/../../../x", "build/v/../../x", "build/v/
 def test_a_hostile_name_is_refused(path, kernmill, hub, cache, tmp_path):
     hub.entries = [hub.entry(LIBRARY, CONTENT), hub.entry(path, b"x")]
     before = sorted(tmp_path.rglob("*"))
-    done = kernmill("get", "acme/relu", "--output", tmp_path / "out")
+    done = kernmill("get", "acme/relu", "--all", "--output", tmp_path / "out")
     assert done.code == 4, done.err
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -217,7 +250,7 @@ def test_a_spoiled_half_is_thrown_away(kernmill, hub, cache):
 def test_two_at_once_share_the_work(kernmill, hub, environment, tmp_path, cache):
     hub.faults = {p: lambda r: setattr(r, "pause", 0.3) for p in FILES}
     places = {"HF_ENDPOINT": hub.server.url, "HF_HOME": str(tmp_path / "hf")}
-    command = [BUILD / "bin/kernmill", "get", "acme/relu", "-q"]
+    command = [BUILD / "bin/kernmill", "get", "acme/relu", "--all", "-q"]
     processes = [
         subprocess.Popen(command, env={**environment, **places}, stdout=subprocess.PIPE) for _ in range(3)
     ]

@@ -1,0 +1,45 @@
+"""Our client beside the real ones on one hub."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / os.environ.get("KERNMILL_BUILD", "build/release") / "bin/kernmill"
+
+
+@pytest.fixture
+def kernmill(client):
+    """kernmill("get", ...) with that client's hub and home; which Python is asked about torch is ours."""
+    assert PROGRAM.exists(), f"{PROGRAM} is not built; set KERNMILL_BUILD to the build folder"
+    return lambda *words, **options: client.run(PROGRAM, *words, KERNMILL_PYTHON=sys.executable, **options)
+
+
+# What `get` leaves is what kernels.get_kernel then loads, without the network.
+def test_get_chooses_what_the_client_loads(hub, client, kernel, kernmill):
+    hub.add_folder("acme/rms", kernel, "v1")
+    path = kernmill("get", "acme/rms", "--version", "1").stdout.strip()
+    told = client.python(
+        "from kernels import get_kernel\nprint(get_kernel('acme/rms', version=1).__file__)",
+        HF_HUB_OFFLINE="1",
+    )
+    assert pathlib.Path(told.stdout.strip()).parent == pathlib.Path(path)
+    asked = [entry.target for entry in hub.seen("GET", "/resolve/")]
+    others = [p.name for p in (kernel / "build").iterdir() if p.name != pathlib.Path(path).name]
+    assert others and not any(
+        name in target and target.endswith(".so") for target in asked for name in others
+    )
+
+
+# What the official program uploads, ours gets, byte for byte; and what ours put there is no change for it.
+def test_hf_uploads_and_kernmill_gets(hub, client, kernel, kernmill, tmp_path):
+    client.python("api = HfApi(); api.create_repo('acme/rms', repo_type='kernel')")
+    client.hf("upload", "acme/rms", kernel, "--repo-type", "kernel", "--revision", "main")
+    kernmill("get", "acme/rms", "--revision", "main", "--all", "--output", tmp_path / "got")
+    files = sorted(p.relative_to(kernel / "build") for p in (kernel / "build").rglob("*") if p.is_file())
+    files = [p for p in files if "__pycache__" not in p.parts]
+    assert files
+    for name in files:
+        assert (tmp_path / "got/build" / name).read_bytes() == (kernel / "build" / name).read_bytes()
