@@ -42,7 +42,7 @@ int km_choose_metadata(km_arena *a, const km_hub_tree *build, km_hub_tree *out, 
 int km_choose_from_folder(km_arena *a, const char *root, const char **variant, km_err *err)
 {
     km_system system = { 0 };
-    km_explanation e;
+    km_explanation e = { 0 };
     const km_choice *choice;
     int rc = km_system_find(&system, err);
 
