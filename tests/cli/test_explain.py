@@ -1,5 +1,5 @@
 """`kernmill explain` on a kernel that was built and packed here, for machines that are described: what it says, in
-which order, its exit codes and its errors. That it chooses as the real client does: tests/conformance/test_explain.py.
+which order, its exit codes and its errors. That it chooses as the real client does: tests/conformance/test_client_choice.py.
 """
 
 import json
