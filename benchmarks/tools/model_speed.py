@@ -81,11 +81,9 @@ class Task:
     def __init__(self, model, compiled: bool, batch: bool):
         tokens = 16 * 512 if batch else PREFILL
         self.model, self.ids = model, torch.randint(0, 1000, (1, tokens), device="cuda")
-        self.options, self.train_rows = {"use_cache": False}, TRAIN // 512
+        self.options, self.train_rows = {"use_cache": False}, 16 if batch else TRAIN // 512
         if is_bert(model):
             self.ids, self.options = self.ids.view(-1, 512), {}
-        if batch:
-            self.train_rows = 16
         self.forward = torch.compile(model, dynamic=False) if compiled else model
         self.cache = None
 

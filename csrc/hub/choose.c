@@ -69,6 +69,8 @@ int km_choose_from_folder(km_arena *a, const char *root, const char **variant, k
 static int lay_out(km_arena *a, const km_cache *c, const km_hub_tree *build, const char *root,
                    km_err *err)
 {
+    size_t variants = 0;
+
     for (size_t i = 0; i < build->count; i++) {
         const km_hub_entry *e = &build->entries[i];
         char *variant = variant_of(a, e->path), *folder, *blob, *to;
@@ -81,8 +83,9 @@ static int lay_out(km_arena *a, const km_cache *c, const km_hub_tree *build, con
             return km_fail_nomem(err);
         if (km_dir_make(folder, err) < 0 || (is_metadata(e) && km_file_copy(blob, to, err) < 0))
             return KM_EIO;
+        variants++;
     }
-    return 0;
+    return variants ? 0 : km_fail(err, KM_ENOENT, "no folder in build/: it has no variants");
 }
 
 int km_choose_from_list(km_arena *a, const km_cache *c, const km_hub_tree *build,

@@ -161,22 +161,34 @@ static int list_licences(km_arena *a, const char *dir, km_names *out, km_err *er
     return 0;
 }
 
-/* The folder that has licence files: the repository's, or the nearest above it up to that of git.
- */
+/* The checkout that `dir` is in; NULL: none, or memory ended. */
+static const char *git_root(km_arena *a, const char *dir)
+{
+    for (const char *at = dir;;) {
+        const char *git = km_path_join(a, at, ".git"), *up = km_path_dir(a, at);
+        if (!git || !up)
+            return NULL;
+        if (km_dir_exists(git) || km_file_exists(git)) /* a file: of a worktree */
+            return at;
+        if (strcmp(up, at) == 0)
+            return NULL;
+        at = up;
+    }
+}
+
+/* The folder that has licence files: the repository's, or in a git checkout the nearest above. */
 static int find_licences(km_arena *a, const char *dir, const char **where, km_names *names,
                          km_err *err)
 {
-    for (char *at = NULL;; at = km_path_dir(a, *where)) {
-        const char *git;
-        *where = at ? at : dir;
-        git = km_path_join(a, *where, ".git");
-        if (!git)
-            return km_fail_nomem(err);
-        if (list_licences(a, *where, names, err) < 0)
-            return err->code;
-        if (names->count || km_dir_exists(git) || km_file_exists(git) || strlen(*where) <= 1)
-            return 0;
+    const char *root = git_root(a, dir);
+    int rc = list_licences(a, dir, names, err);
+
+    *where = dir;
+    while (rc == 0 && names->count == 0 && root && strcmp(*where, root) != 0) {
+        *where = km_path_dir(a, *where);
+        rc = *where ? list_licences(a, *where, names, err) : km_fail_nomem(err);
     }
+    return rc;
 }
 
 static int add_licences(struct wheel *w, km_str *metadata, km_err *err)

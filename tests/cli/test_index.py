@@ -113,6 +113,19 @@ def test_the_licence_is_in_the_wheel(index):
     assert text == b"Do what is right.\n"
 
 
+# A licence above is the kernel's in one git checkout, and a stranger's elsewhere.
+@pytest.mark.parametrize("checkout", [True, False])
+def test_a_licence_above(kernmill, tmp_path, checkout):
+    assert kernmill("init", PROJECT, cwd=tmp_path).code == 0
+    (tmp_path / "COPYING").write_text("Of all below.\n")
+    if checkout:
+        (tmp_path / ".git").mkdir()
+    answer = pack(kernmill, tmp_path, "--cpu")
+    assert answer.code == 0, answer.err
+    with zipfile.ZipFile(tmp_path / "dist" / wheel("1.0.0+cpu")) as archive:
+        assert ("demo_kernel-1.0.0+cpu.dist-info/licenses/COPYING" in archive.namelist()) == checkout
+
+
 # The same wheel again changes nothing; another of the same version is refused, and the first stays.
 def test_a_name_is_given_once(kernmill, index):
     folder = index.parent

@@ -107,6 +107,12 @@ def test_no_variant_for_this_machine(kernmill, server, stranger, cache):
     )
 
 
+def test_a_build_without_variants(kernmill, server, stranger):
+    SmallHub(server, stranger, {"build/notes.txt": b"later\n"})
+    done = kernmill("get", "acme/relu", **PYTHON)
+    assert done.code == 5 and "no folder in build/: it has no variants" in done.err
+
+
 # A branch may move while its files come.
 def test_files_are_asked_for_by_the_commit(kernmill, hub):
     assert kernmill("get", "acme/relu", "--all").code == 0
