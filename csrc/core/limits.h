@@ -59,6 +59,11 @@
 #define KM_HUB_PATH_BYTES_MAX     1024
 #define KM_HUB_REVISION_BYTES_MAX 255
 #define KM_HUB_FILE_BYTES_MAX     (16ull << 30) /* a file of a kernel repository */
+#define KM_HUB_FILES_A_REQUEST    256           /* of an upload: what the hub takes at once */
+#define KM_HUB_PARTS_MAX          10000         /* of one large file's upload */
+#define KM_HUB_SAMPLE_BYTES       512 /* of a file, by which the hub decides how it is kept */
+#define KM_HUB_INLINE_BYTES_MAX   (100ull << 20) /* of all files in a commit's own body */
+#define KM_HUB_COMMIT_STALL_S     600            /* a hub thinks before it answers */
 #define KM_TOKEN_BYTES_MAX        4096
 #define KM_CACHE_STALE_S          86400
 #define KM_CACHE_LOCK_MS          600000 /* another process downloads the same file */
