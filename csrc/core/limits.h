@@ -78,6 +78,7 @@
 #define KM_CANDIDATES_MAX      4096 /* variants or wheels that are judged together */
 #define KM_REASONS_MAX         64   /* of each */
 #define KM_LIBRARIES_MAX       256  /* of a variant */
+#define KM_TEST_RUNS_MAX       1024 /* that records hold together */
 #define KM_PACKAGE_DEPTH_MAX   8    /* folders in folders of one */
 
 /* bench */
