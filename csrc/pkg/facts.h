@@ -22,6 +22,8 @@ typedef struct {
     const char *torch_symbol; /* the one that needs it */
     unsigned cudart;          /* 12 of libcudart.so.12; 0: does not need it */
     unsigned x86_level;       /* that it declares to need; 0: none */
+    bool picks_isa;           /* it asks the processor for more than that (kernmill/isa.h) */
+    bool uses_python;         /* it calls Python's C functions: for one Python, or abi3 */
     km_fatbin *kernels;       /* a container a compiled file; images in the arena */
     size_t kernel_count;
     const char *images_broken; /* why its images cannot be read, or NULL */

@@ -60,7 +60,8 @@ static int add_run(km_test_runs *r, const json_t *run, const json_t *document, c
                          .whole = json_is_true(json_object_get(run, "whole")),
                          .failures = filled(run, "failures", false),
                          .skips = filled(run, "skips", true),
-                         .worst = filled(run, "worst", true) };
+                         .worst = filled(run, "worst", true),
+                         .json = run };
     if (!to->record)
         return km_fail_nomem(err);
     if (count_of(run, "passed", &to->passed, path, err) < 0 ||

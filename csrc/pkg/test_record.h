@@ -53,6 +53,7 @@ typedef struct {
     const json_t *failures;                   /* names of cases; NULL: none */
     const json_t *skips;                      /* reason: how many; NULL: none */
     const json_t *worst;                      /* metric: the largest error; NULL: none */
+    const json_t *json;                       /* all of it */
 } km_test_run;
 
 typedef struct {

@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import platform
@@ -156,7 +157,8 @@ class _Recorder:
             "xfailed": self.outcomes["xfailed"],
             "failures": self.failures,
             "skips": dict(self.skips),
-            "worst": dict(sorted(self.worst.items())),
+            # JSON has no numbers for what is not finite
+            "worst": {k: v if math.isfinite(v) else str(v) for k, v in sorted(self.worst.items())},
         }
 
 

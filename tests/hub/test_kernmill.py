@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 import pytest
@@ -43,3 +44,15 @@ def test_hf_uploads_and_kernmill_gets(hub, client, kernel, kernmill, tmp_path):
     assert files
     for name in files:
         assert (tmp_path / "got/build" / name).read_bytes() == (kernel / "build" / name).read_bytes()
+
+
+# What the card prints for the Hub does what it says: the client loads it, kernmill gets it.
+def test_the_lines_of_the_card(hub, client, kernel, kernmill):
+    card = (kernel / "README.md").read_text().split("## Install")[1].split("\n## ")[0]
+    code, *_ = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    line = re.findall(r"```sh\nkernmill (.*?)\n```", card, re.DOTALL)[-1]
+    repo_id = re.search(r'get_kernel\("([^"]+)"', code)[1]
+    hub.add_folder(repo_id, kernel, "v1")
+    path = kernmill(*line.split()).stdout.strip()
+    told = client.python(code + "\nprint(kernel.__file__)").stdout.strip().splitlines()[-1]
+    assert pathlib.Path(told).parent == pathlib.Path(path)
