@@ -53,6 +53,9 @@
 #define KM_HTTP_BACKOFF_MS_MAX    8000
 #define KM_HTTP_WAIT_MS_MAX       60000  /* the pauses of one transfer together */
 #define KM_HUB_PAGES_MAX          1000   /* of one listing */
+#define KM_HUB_KERNELS_MAX        10000  /* of a page */
+#define KM_SEARCH_KERNELS_MAX     10000  /* of one search */
+#define KM_SEARCH_PAGE            24     /* kernels that are asked about together */
 #define KM_HUB_FILES_MAX          100000 /* of a tree */
 #define KM_HUB_REFS_MAX           10000
 #define KM_HUB_REPO_ID_BYTES_MAX  96

@@ -29,31 +29,6 @@ struct get {
 
 /* --- which commit --- */
 
-/* N of "v<N>", or -1. */
-static long version_of(const char *name)
-{
-    char *end;
-    long n;
-
-    if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
-        return -1;
-    n = strtol(name + 1, &end, 10);
-    return *end ? -1 : n;
-}
-
-static const char *newest_version(const km_hub_refs *refs)
-{
-    const char *newest = "main";
-    long best = -1;
-
-    for (size_t i = 0; i < refs->branch_count; i++)
-        if (version_of(refs->branches[i].name) > best) {
-            newest = refs->branches[i].name;
-            best = version_of(newest);
-        }
-    return newest;
-}
-
 static int no_revision(const km_hub_refs *refs, const char *revision, km_err *err)
 {
     km_str names = KM_STR_INIT;
@@ -81,7 +56,7 @@ static int find_commit(struct get *g, km_err *err)
     }
     if (km_wire_refs(&g->wire, g->a, &r->repo, &refs, err) < 0)
         return err ? err->code : KM_EIO;
-    g->out->revision = r->revision ? r->revision : newest_version(&refs);
+    g->out->revision = r->revision ? r->revision : km_choose_version(&refs);
     commit = km_hub_refs_find(&refs, g->out->revision);
     if (!commit) { /* "refs/pr/3" is not in the list */
         km_err why = KM_ERR_INIT;
@@ -331,9 +306,9 @@ static const char *newest_version_here(const struct get *g)
     if (!folder || km_dir_list(g->a, folder, &refs, NULL) < 0)
         return newest;
     for (size_t i = 0; i < refs.count; i++)
-        if (version_of(refs.names[i]) > best) {
+        if (km_version_number(refs.names[i]) > best) {
             newest = refs.names[i];
-            best = version_of(newest);
+            best = km_version_number(newest);
         }
     return newest;
 }

@@ -55,6 +55,10 @@ int km_library_facts_read(km_arena *a, const void *data, size_t size, const char
 /* The libraries below a folder, links followed; what cannot be listed is no error. */
 int km_libraries_read(km_arena *a, const char *dir, km_libraries *out, km_err *err);
 
+/* Of the text alone; whether there is a module is not looked at, and taken for granted. */
+int km_metadata_facts_parse(km_arena *a, const char *text, size_t size, km_metadata_facts *out,
+                            km_err *err);
+
 /* Of a Hub folder. */
 int km_metadata_facts_read(km_arena *a, const char *dir, km_metadata_facts *out, km_err *err);
 

@@ -22,6 +22,7 @@ COMMANDS = [
     "profile",
     "pack",
     "explain",
+    "search",
     "get",
     "skill",
     "doctor",
@@ -47,6 +48,7 @@ commands:
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
   explain    say which variant or wheel fits a machine, why, and what is in the way
+  search     list the kernels of the Hub, and say which fit a machine
   get        download a kernel from the Hub
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
