@@ -23,7 +23,8 @@ typedef struct {
 } item;
 
 struct search {
-    km_arena *a;
+    km_arena *list; /* the caller's: what lives as long as the search */
+    km_arena page;  /* what a page's answers are made into */
     km_wire wire;
     const km_system *system;
     item items[KM_SEARCH_PAGE];
@@ -39,7 +40,7 @@ static int settle(struct search *s, item *i, km_hit_verdict verdict, const char 
                   km_err *err)
 {
     i->hit.verdict = verdict;
-    i->hit.reason = reason ? km_arena_strdup(s->a, reason) : NULL;
+    i->hit.reason = reason ? km_arena_strdup(&s->page, reason) : NULL;
     i->settled = true;
     return i->hit.reason || !reason ? 0 : km_fail_nomem(err);
 }
@@ -67,14 +68,14 @@ static int settle_choice(struct search *s, item *i, km_err *err)
     obstacle = km_candidate_obstacle(nearest);
     i->hit.variant_count = c->count;
     if (c->chosen) {
-        i->hit.variant = km_arena_strdup(s->a, c->chosen->name);
+        i->hit.variant = km_arena_strdup(&s->page, c->chosen->name);
         if (!i->hit.variant)
             return km_fail_nomem(err);
         return c->fits ? settle(s, i, KM_HIT_FITS, NULL, err)
                        : settle(s, i, KM_HIT_DOES_NOT, obstacle, err);
     }
     return settle(s, i, KM_HIT_DOES_NOT,
-                  km_arena_printf(s->a, "none of %zu variants; %s: %s", c->count, nearest->name,
+                  km_arena_printf(&s->page, "none of %zu variants; %s: %s", c->count, nearest->name,
                                   obstacle ? obstacle : "is not accepted"),
                   err);
 }
@@ -150,7 +151,7 @@ static int read_refs(struct search *s, item *i, const km_http_answer *answer, km
     int rc = km_json_parse(answer->body.data, answer->body.length, answer->url, &doc, err);
 
     if (rc == 0)
-        rc = km_hub_refs_read(s->a, doc, answer->url, &refs, err);
+        rc = km_hub_refs_read(&s->page, doc, answer->url, &refs, err);
     json_decref(doc);
     if (rc < 0)
         return rc;
@@ -174,7 +175,7 @@ static int read_folders(struct search *s, item *i, const km_http_answer *answer,
         return km_fail(err, KM_ELIMIT, "build/ has more entries than any kernel needs");
     }
     i->pages[i->page_count++] = doc;
-    i->url = answer->next ? km_arena_strdup(s->a, answer->next) : NULL;
+    i->url = answer->next ? km_arena_strdup(&s->page, answer->next) : NULL;
     return answer->next && !i->url ? km_fail_nomem(err) : 0;
 }
 
@@ -190,11 +191,11 @@ static int judge_names(struct search *s, item *i, km_err *err)
     const char **names;
     km_hub_tree tree;
     size_t count = 0;
-    int rc = km_hub_tree_read(s->a, i->pages, i->page_count, "build", i->hit.id, &tree, &why);
+    int rc = km_hub_tree_read(&s->page, i->pages, i->page_count, "build", i->hit.id, &tree, &why);
 
     if (rc < 0)
         return settle_refusal(s, i, &why, err);
-    names = km_arena_array(s->a, tree.count + 1, sizeof *names);
+    names = km_arena_array(&s->page, tree.count + 1, sizeof *names);
     if (!names)
         return km_fail_nomem(err);
     for (size_t k = 0; k < tree.count; k++)
@@ -218,7 +219,7 @@ static int read_metadata(struct search *s, item *i, const km_http_answer *answer
 
 static int no_metadata(struct search *s, item *i, km_err *err)
 {
-    i->hit.variant = km_arena_strdup(s->a, i->explanation.choices[0].chosen->name);
+    i->hit.variant = km_arena_strdup(&s->page, i->explanation.choices[0].chosen->name);
     i->hit.variant_count = i->explanation.choices[0].count;
     if (!i->hit.variant)
         return km_fail_nomem(err);
@@ -235,13 +236,14 @@ static int set_urls(struct search *s, int step, km_err *err)
         if (i->settled)
             continue;
         if (step == 0)
-            i->url = km_wire_api_url(&s->wire, s->a, &i->repo, "refs", NULL, NULL);
+            i->url = km_wire_api_url(&s->wire, &s->page, &i->repo, "refs", NULL, NULL);
         if (step == 1)
-            i->url = km_wire_api_url(&s->wire, s->a, &i->repo, "tree", i->hit.commit, "build");
+            i->url = km_wire_api_url(&s->wire, &s->page, &i->repo, "tree", i->hit.commit, "build");
         if (step == 2) {
-            path = km_arena_printf(s->a, "build/%s/metadata.json",
+            path = km_arena_printf(&s->page, "build/%s/metadata.json",
                                    i->explanation.choices[0].chosen->name);
-            i->url = path ? km_wire_file_url(&s->wire, s->a, &i->repo, i->hit.commit, path) : NULL;
+            i->url = path ? km_wire_file_url(&s->wire, &s->page, &i->repo, i->hit.commit, path)
+                          : NULL;
         }
         if (!i->url)
             return km_fail_nomem(err);
@@ -279,6 +281,7 @@ static void clear_page(struct search *s)
         km_explanation_release(&i->explanation);
     }
     s->count = 0;
+    km_arena_release(&s->page);
 }
 
 /* Of what is listed, as many as are asked about together. */
@@ -313,7 +316,7 @@ static int do_list(struct search *s, const char *url, long limit, km_search_foun
         if (pages++ == KM_HUB_PAGES_MAX)
             return km_fail(err, KM_ELIMIT, "the list of kernels has more than %d pages",
                            KM_HUB_PAGES_MAX);
-        rc = km_wire_kernels(&s->wire, s->a, url, &page, err);
+        rc = km_wire_kernels(&s->wire, s->list, url, &page, err);
         for (size_t at = 0; rc == 0 && at < page.count && limit > 0;) {
             size_t n = page.count - at < KM_SEARCH_PAGE ? page.count - at : KM_SEARCH_PAGE;
             n = (long)n < limit ? n : (size_t)limit;
@@ -336,7 +339,7 @@ int km_search(km_arena *a, const km_endpoint *e, km_http *http, const km_search_
 
     if (!s)
         return km_fail_nomem(err);
-    *s = (struct search){ .a = a, .wire = { http, e->url }, .system = system };
+    *s = (struct search){ .list = a, .wire = { http, e->url }, .system = system };
     if (e->offline) {
         km_fail(err, KM_EENV, "HF_HUB_OFFLINE is set, and what a hub has only the hub can say");
         return km_hint(err, "unset HF_HUB_OFFLINE; of what was got, 'kernmill explain' says what "

@@ -40,7 +40,7 @@ typedef struct {
     const char *reason; /* NULL when it fits */
 } km_search_hit;
 
-/* Called for each kernel in the list's order, a page at a time. Texts live as long as the arena; a
+/* Called for each kernel in the list's order, a page at a time. Texts live until it returns; a
  * negative result ends the search. */
 typedef int km_search_found(void *context, const km_search_hit *hit, km_err *err);
 

@@ -387,6 +387,8 @@ void km_card_add_build(const km_card_files *f, km_str *out)
                   KM_VERSION);
     km_str_printf(out, "| C compiler | %s |\n| device compiler | %s |\n", p->compiler,
                   p->device_compiler ? p->device_compiler : "none: a CPU build");
+    km_str_printf(out, "| optimisation | %s |\n",
+                  p->o.debug ? "less, with line information (--debug)" : "full");
     add_commit(p->m, out);
     km_str_printf(out, "| operators, wheel | `torch.ops.%s` |\n", p->m->import_name);
     for (int flavor = 0; flavor < KM_FLAVOR_COUNT; flavor++)

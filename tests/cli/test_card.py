@@ -83,6 +83,7 @@ def test_every_field(card, own):
     version = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout
     assert facts["C compiler"] == version.splitlines()[0]
     assert facts["device compiler"] == "none: a CPU build"
+    assert facts["optimisation"] == "full"
     assert facts["source commit"] == "not known: no git repository"
     assert re.fullmatch(r"\d+\.\d+\.\d+", facts["kernmill"])
     assert facts["operators, wheel"] == "`torch.ops.demo_kernel`"
