@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
+#include "formats/zip_names.h"
 #include "hub/choose.h"
 #include "hub/fetch.h"
 
@@ -127,6 +128,18 @@ static void keep_wanted(struct get *g)
     g->files.count = g->out->file_count = kept;
 }
 
+/* What one disk could hold only once must not decide by its order which file is loaded. */
+static int check_names(const struct get *g, km_err *err)
+{
+    const char **names = km_arena_array(g->a, g->files.count, sizeof *names);
+
+    if (!names)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < g->files.count; i++)
+        names[i] = g->files.entries[i].path;
+    return km_zip_check_names(g->a, names, g->files.count, err);
+}
+
 static int list_files(struct get *g, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -141,7 +154,7 @@ static int list_files(struct get *g, km_err *err)
         return rc;
     }
     keep_wanted(g);
-    return g->files.count ? 0 : no_variant(g, err);
+    return g->files.count ? check_names(g, err) : no_variant(g, err);
 }
 
 /* By what is known without the libraries. */

@@ -3,8 +3,8 @@
 import sys
 
 import pytest
+from clients import PROGRAM
 from server import TOKENS, WRITER
-from test_kernmill import PROGRAM
 
 CANARY = "hf_canaryTOKENthatMustNotShowUp"
 NAMES = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
