@@ -180,6 +180,11 @@ int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err)
     return rc;
 }
 
+bool km_endpoint_is_public(const km_endpoint *e)
+{
+    return strcmp(e->url, PUBLIC_HUB) == 0;
+}
+
 int km_endpoint_connect(const km_endpoint *e, const char *user_agent, km_http_progress *progress,
                         void *progress_context, km_http **out, km_err *err)
 {

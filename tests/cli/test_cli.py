@@ -23,6 +23,7 @@ COMMANDS = [
     "pack",
     "explain",
     "search",
+    "publish",
     "get",
     "skill",
     "doctor",
