@@ -29,27 +29,15 @@ struct get {
 
 /* --- which commit --- */
 
-/* N of "v<N>", or -1. */
-static long version_of(const char *name)
-{
-    char *end;
-    long n;
-
-    if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
-        return -1;
-    n = strtol(name + 1, &end, 10);
-    return *end ? -1 : n;
-}
-
 static const char *newest_version(const km_hub_refs *refs)
 {
     const char *newest = "main";
     long best = -1;
 
     for (size_t i = 0; i < refs->branch_count; i++)
-        if (version_of(refs->branches[i].name) > best) {
+        if (km_revision_version(refs->branches[i].name) > best) {
             newest = refs->branches[i].name;
-            best = version_of(newest);
+            best = km_revision_version(newest);
         }
     return newest;
 }
@@ -320,24 +308,6 @@ static int get_online(struct get *g, km_err *err)
 
 /* --- without a network --- */
 
-/* Of those that were downloaded. */
-static const char *newest_version_here(const struct get *g)
-{
-    char *folder = km_path_join(g->a, g->cache.repo, "refs");
-    const char *newest = "main";
-    km_names refs;
-    long best = -1;
-
-    if (!folder || km_dir_list(g->a, folder, &refs, NULL) < 0)
-        return newest;
-    for (size_t i = 0; i < refs.count; i++)
-        if (version_of(refs.names[i]) > best) {
-            newest = refs.names[i];
-            best = version_of(newest);
-        }
-    return newest;
-}
-
 static int choose_here(struct get *g, km_err *err)
 {
     const char *variant;
@@ -350,9 +320,12 @@ static int choose_here(struct get *g, km_err *err)
 
 static int get_offline(struct get *g, km_err *err)
 {
-    const char *revision = g->request->revision ? g->request->revision : newest_version_here(g);
-    const char *commit = km_cache_ref(&g->cache, revision);
+    const char *revision = g->request->revision;
+    const char *commit;
 
+    if (!revision)
+        revision = km_cache_newest(&g->cache);
+    commit = km_cache_ref(&g->cache, revision);
     if (g->request->output) {
         km_fail(err, KM_EENV,
                 "HF_HUB_OFFLINE is set, and a new folder needs the hub's list of files");

@@ -48,6 +48,20 @@ const char *km_cache_ref(const km_cache *c, const char *revision)
     return km_is_commit(text) ? text : NULL;
 }
 
+const char *km_cache_newest(const km_cache *c)
+{
+    char *folder = km_path_join(c->arena, c->repo, "refs");
+    const char *newest = "main";
+    km_names refs;
+
+    if (!folder || km_dir_list(c->arena, folder, &refs, NULL) < 0)
+        return newest;
+    for (size_t i = 0; i < refs.count; i++)
+        if (km_revision_version(refs.names[i]) > km_revision_version(newest))
+            newest = refs.names[i];
+    return newest;
+}
+
 char *km_cache_snapshot(const km_cache *c, const char *commit)
 {
     return km_arena_printf(c->arena, "%s/snapshots/%s", c->repo, commit);

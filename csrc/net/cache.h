@@ -41,6 +41,9 @@ int km_cache_init(km_cache *c, km_arena *a, const char *root, const km_repo *rep
 /* The commit that a branch or tag was when it was last asked for; a commit is itself. */
 const char *km_cache_ref(const km_cache *c, const char *revision);
 
+/* The newest version branch of those that were downloaded, else "main". */
+const char *km_cache_newest(const km_cache *c);
+
 /* {repo}/snapshots/{commit}, there or not. */
 char *km_cache_snapshot(const km_cache *c, const char *commit);
 
