@@ -183,7 +183,7 @@ static int check_line(struct distribution *d, const km_record_line *line, km_err
 static int check_folder(struct distribution *d, const char *folder, km_err *err)
 {
     const char *dir = km_path_join(d->a, d->site, folder);
-    km_names names;
+    km_names names = { 0 };
     int rc = dir ? km_dir_walk_any(d->a, dir, &names, err) : km_fail_nomem(err);
 
     if (rc == KM_ENOENT) /* of each of its files it was told that it is missing */

@@ -76,9 +76,8 @@ static bool is_hex(const char *text, size_t digits)
     return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
 }
 
-/* "repo-id", and "version" or "revision". */
-static int read_dependency(km_arena *a, const json_t *o, const char *name, km_lock_entry *out,
-                           km_err *err)
+int km_lock_dependency_read(km_arena *a, const json_t *o, const char *name, km_lock_entry *out,
+                            km_err *err)
 {
     const char *id = NULL, *revision = NULL;
     bool versioned = json_object_get(o, "version") != NULL;
@@ -127,7 +126,7 @@ static int read_lock(km_arena *a, const char *path, km_lock *out, km_err *err)
         if (rc == 0)
             rc = km_json_object(json_array_get(root, i), "lock", &lock, path, err);
         if (rc == 0)
-            rc = read_dependency(a, dependency, path, e, err);
+            rc = km_lock_dependency_read(a, dependency, path, e, err);
         if (rc == 0)
             rc = read_commit(lock, path, e, err);
     }
@@ -181,7 +180,7 @@ static int read_files(km_arena *a, const json_t *o, const char *name, km_lock_en
 static int take_digests(km_arena *a, const json_t *o, const char *name, km_lock *lock, km_err *err)
 {
     km_lock_entry of = { 0 };
-    int rc = read_dependency(a, o, name, &of, err);
+    int rc = km_lock_dependency_read(a, o, name, &of, err);
 
     if (rc == 0)
         rc = read_commit(o, name, &of, err);

@@ -15,6 +15,7 @@
 #ifndef KERNMILL_PKG_LOCK_H
 #define KERNMILL_PKG_LOCK_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,11 @@ typedef struct {
  * when the digests alone are missing; KM_EFORMAT, also when the two do not belong together;
  * KM_ELIMIT. */
 int km_lock_read(km_arena *a, const char *path, km_lock *out, km_err *err);
+
+/* A member of metadata.json's "kernel-depends": "repo-id", and "version" or "revision". Only the
+ * dependency of *out is filled; `name` is what errors call the file. Errors: KM_EFORMAT. */
+int km_lock_dependency_read(km_arena *a, const json_t *o, const char *name, km_lock_entry *out,
+                            km_err *err);
 
 /* Writes both, each atomically, the digests first; a file that would not change is left alone. */
 int km_lock_write(const char *path, const km_lock *lock, km_err *err);

@@ -23,6 +23,7 @@ COMMANDS = [
     "pack",
     "explain",
     "get",
+    "lock",
     "verify",
     "skill",
     "doctor",
@@ -49,6 +50,7 @@ commands:
   pack       build, check, and write the wheel and the Hub layout with its card
   explain    say which variant or wheel fits a machine, why, and what is in the way
   get        download a kernel from the Hub
+  lock       write kernels.lock, with the digests of every file, for a project's kernels
   verify     say whether an installed kernel holds exactly the files that were built
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
