@@ -34,6 +34,7 @@ struct run {
     const struct verify_fields *f;
     const km_lock *lock; /* or NULL */
     const char *revision;
+    const char *commit; /* of the target at hand, when it is OWNER/NAME */
     json_t *rows;
     size_t findings;
 };
@@ -79,11 +80,13 @@ static int verify_cached(struct run *r, const char *target, km_intact *v, km_err
         km_fail(err, KM_ENOENT, "'%s' at commit %s is not in the cache", repo.id, commit);
         return km_hint(err, "kernmill get %s --revision %s", repo.id, commit);
     }
+    r->commit = commit;
     return km_intact_snapshot(v, snapshot, r->f->variant, r->lock, err);
 }
 
 static int verify_one(struct run *r, const char *target, km_intact *v, km_err *err)
 {
+    r->commit = NULL;
     if (strchr(target, '/') && !km_file_exists(target) && !km_dir_exists(target))
         return verify_cached(r, target, v, err);
     if (r->revision || r->f->variant)
@@ -93,7 +96,7 @@ static int verify_one(struct run *r, const char *target, km_intact *v, km_err *e
     return km_intact_check(v, target, r->lock, err);
 }
 
-static json_t *target_json(km_intact *v, const char *target)
+static json_t *target_json(km_intact *v, const char *target, const char *commit)
 {
     char *shown = km_arena_strdup(&v->findings.arena, target);
     json_t *rows = json_array();
@@ -104,19 +107,19 @@ static json_t *target_json(km_intact *v, const char *target)
         json_array_append_new(rows, json_pack("{s:s,s:s,s:s}", "code", v->findings.items[i].code,
                                               "place", v->findings.items[i].place, "message",
                                               v->findings.items[i].message));
-    return json_pack("{s:s,s:s,s:b,s:I,s:I,s:I,s:o}", "target", shown, "kind", v->findings.kind,
-                     "verified", v->findings.count == 0, "files", (json_int_t)v->file_count,
-                     "bytes", (json_int_t)v->size_bytes, "bytecode", (json_int_t)v->bytecode_count,
-                     "findings", rows);
+    return json_pack("{s:s,s:s,s:s*,s:b,s:I,s:I,s:I,s:o}", "target", shown, "kind",
+                     v->findings.kind, "commit", commit, "verified", v->findings.count == 0,
+                     "files", (json_int_t)v->file_count, "bytes", (json_int_t)v->size_bytes,
+                     "bytecode", (json_int_t)v->bytecode_count, "findings", rows);
 }
 
-static void print_text(const km_intact *v, const char *target)
+static void print_text(const km_intact *v, const char *target, const char *commit)
 {
     for (size_t i = 0; i < v->findings.count; i++)
         printf("%s: %s [%s]\n", v->findings.items[i].place, v->findings.items[i].message,
                v->findings.items[i].code);
-    printf("%s: %s, %zu files, %" PRIu64 " bytes, ", target, v->findings.kind, v->file_count,
-           v->size_bytes);
+    printf("%s: %s%s%s, %zu files, %" PRIu64 " bytes, ", target, v->findings.kind,
+           commit ? " at commit " : "", commit ? commit : "", v->file_count, v->size_bytes);
     if (v->findings.count)
         printf("%zu finding%s\n", v->findings.count, v->findings.count == 1 ? "" : "s");
     else
@@ -134,9 +137,9 @@ static int verify_all(struct run *r, const char **targets, size_t count, km_err 
             break;
         r->findings += v.findings.count;
         if (r->f->common.json)
-            json_array_append_new(r->rows, target_json(&v, targets[i]));
+            json_array_append_new(r->rows, target_json(&v, targets[i], r->commit));
         else
-            print_text(&v, targets[i]);
+            print_text(&v, targets[i], r->commit);
         km_intact_release(&v);
     }
     return rc;

@@ -163,25 +163,38 @@ static int no_such_package(const char *name, const km_home *home, km_err *err)
                         "packages are meant");
 }
 
+/* *dist_info is NULL when no folder of packages below `prefix` has it. */
+static int find_name(km_arena *a, const char *prefix, const char *name, const char **site,
+                     const char **dist_info, km_err *err)
+{
+    km_names sites = { 0 };
+    int rc = km_site_packages(a, prefix, &sites, err);
+
+    for (size_t i = 0; rc == 0 && !*dist_info && i < sites.count; i++) {
+        *site = sites.names[i];
+        rc = km_intact_find_distribution(a, *site, name, dist_info, err);
+    }
+    return rc;
+}
+
 /* Where the interpreter is installed, by its path: a virtual environment's is a link, and its
- * packages lie beside the link. */
+ * packages lie beside the link. Debian's own Python has what pip installs in /usr/local. */
 static int verify_name(km_intact *v, const char *name, km_err *err)
 {
     km_arena *a = &v->findings.arena;
-    const char *dist_info = NULL, *prefix;
-    km_names sites = { 0 };
+    const char *dist_info = NULL, *site = NULL, *prefix;
     km_home home;
     int rc = km_home_find(a, &home, err);
 
     prefix = rc == 0 && home.python ? km_path_dir(a, km_path_dir(a, home.python)) : NULL;
-    if (rc == 0)
-        rc = km_site_packages(a, prefix, &sites, err);
-    for (size_t i = 0; rc == 0 && i < sites.count; i++) {
-        rc = km_intact_find_distribution(a, sites.names[i], name, &dist_info, err);
-        if (rc == 0 && dist_info)
-            return km_intact_distribution(v, sites.names[i], dist_info, err);
-    }
-    return rc == 0 ? no_such_package(name, &home, err) : rc;
+    if (prefix && strcmp(prefix, "/usr") == 0)
+        rc = find_name(a, "/usr/local", name, &site, &dist_info, err);
+    if (rc == 0 && !dist_info)
+        rc = find_name(a, prefix, name, &site, &dist_info, err);
+    if (rc < 0)
+        return rc;
+    return dist_info ? km_intact_distribution(v, site, dist_info, err)
+                     : no_such_package(name, &home, err);
 }
 
 int km_intact_check(km_intact *out, const char *target, const km_lock *lock, km_err *err)

@@ -96,7 +96,8 @@ def _choose(root: pathlib.Path, variant: str | None, environment: dict[str, str]
 def _get(kernel, version, revision, variant, lock, offline, environment) -> pathlib.Path:
     if version is None and revision is None and lock is None:
         raise ValueError(f"'{kernel}' needs a version, a revision or a lock: what is newest changes")
-    named = {"version": version, "revision": revision, "variant": variant, "lock": lock and os.fspath(lock)}
+    branch = revision if version is None else f"v{version}"  # 0 is a version, and --version 0 is none
+    named = {"revision": branch, "variant": variant, "lock": lock and os.fspath(lock)}
     options = [f"--{name}={value}" for name, value in named.items() if value is not None]
     pinned = lock is not None or _COMMIT.fullmatch(revision or "")
     if pinned and not offline:

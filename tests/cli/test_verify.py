@@ -206,7 +206,8 @@ def test_a_kernel_in_the_cache(cached, cache):
         assert answer.code == 0 and answer.json["targets"][0]["files"] >= 4, answer.out
     (variant,) = (snapshot / "build").iterdir()
     for words in (["--version", "1"], ["--revision", COMMIT], ["--variant", variant.name]):
-        assert cached("acme/demo", *words).code == 0
+        answer = cached("acme/demo", *words)
+        assert answer.code == 0 and answer.json["targets"][0]["commit"] == COMMIT
 
 
 # There the blob's name says what metadata.json was.

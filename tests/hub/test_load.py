@@ -128,6 +128,14 @@ def test_a_version_that_moves(hub, load):
     assert load(call, HF_HUB_OFFLINE="1") == ["newer"]
 
 
+# 0 is an alpha's version, and not the want of one.
+def test_version_0(hub, load, refused):
+    hub.add("acme/relu", files_of("relu"), "v1")
+    assert refused("kernmill.load('acme/relu', version=0)")[1] == "absent"
+    hub.add("acme/relu", files_of("alpha"), "v0")
+    assert load("print(kernmill.load('acme/relu', version=0).NAME)") == ["alpha"]
+
+
 def test_a_changed_file_is_not_loaded(hub, client, load, refused):
     commit = hub.add("acme/relu", files_of("relu"), "v1").oid
     call = f"kernmill.load('acme/relu', revision='{commit}'{{}})"

@@ -9,8 +9,6 @@ extern "C" {
 namespace
 {
 
-const std::string digest(64, 'a'), commit(40, 'b');
-
 /* A lock of two kernels, written and read back. */
 class Lock : public testing::Test
 {
@@ -47,6 +45,7 @@ class Lock : public testing::Test
         return km_lock_read(&a, path.c_str(), &found, &err);
     }
 
+    const std::string digest = std::string(64, 'a'), commit = std::string(40, 'b');
     Scratch folder;
     km_arena a = KM_ARENA_INIT;
     km_err err = KM_ERR_INIT;
