@@ -368,5 +368,7 @@ int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_reques
         rc = km_cache_init(&g.cache, a, e->cache, &request->repo, err);
     if (rc == 0)
         rc = e->offline ? get_offline(&g, err) : get_online(&g, err);
+    if (rc == 0 && g.locked && !out->refused.count && !request->output)
+        km_cache_forget_tree(&g.cache, out->commit);
     return rc;
 }

@@ -7,6 +7,7 @@
  * been computed here and are those of the list. The names of revisions and commits are asked for
  * once; what follows asks by the commit, so that a branch that moves meanwhile changes nothing.
  * Offline the cache alone answers; with a lock its files are read and held against that.
+ * What a lock names is also made fit for the client's own load from it (net/cache.h, trees/).
  */
 #ifndef KERNMILL_HUB_GET_H
 #define KERNMILL_HUB_GET_H

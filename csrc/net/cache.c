@@ -246,6 +246,16 @@ void km_cache_blob_release(km_cache_blob *b)
     *b = (km_cache_blob)KM_CACHE_BLOB_INIT;
 }
 
+void km_cache_forget_tree(const km_cache *c, const char *commit)
+{
+    char *path = km_is_commit(commit)
+                     ? km_arena_printf(c->arena, "%s/trees/%s.json", c->repo, commit)
+                     : NULL;
+
+    if (path)
+        unlink(path);
+}
+
 void km_cache_sweep(const km_cache *c)
 {
     char *folder = km_path_join(c->arena, c->repo, "blobs");

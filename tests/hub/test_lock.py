@@ -195,6 +195,39 @@ def test_a_locked_kernel_is_loaded_offline(hub, client, kernmill, project, kerne
     assert (again.returncode, again.stdout) == (0, done.stdout) and hub.log == []
 
 
+# The client's own download leaves a list behind that keeps its load from the lock from working.
+def test_after_the_clients_own_download(hub, client, kernmill, project):
+    hub.add("acme/relu", files_of("relu"), "v1")
+    folder = project("acme/relu")
+    lock = folder / "kernels.lock"
+    assert kernmill("lock", folder).returncode == 0
+    client.python("import kernels\nkernels.get_kernel('acme/relu', version=1)")
+    load = f"import kernels\nprint(kernels.load_kernel('acme/relu', lockfile={str(lock)!r}).NAME)"
+    assert client.errors(load)[0].startswith("FileNotFoundError"), "else the list need not be removed"
+    assert kernmill("get", "acme/relu", "--lock", lock).returncode == 0
+    assert client.python(load, HF_HUB_OFFLINE="1").stdout.strip() == "relu"
+
+
+# Where the client stops: a dependency on a branch. Its own load then finds it in the lock.
+def test_a_dependency_on_a_branch(hub, client, kernmill, project):
+    hub.add("acme/base", files_of("base"), "main")
+    use = b"from kernels import get_kernel_dep\nBASE = get_kernel_dep('acme/base').NAME\n"
+    depends = [{"repo-id": "acme/base", "revision": "main"}]
+    hub.add("acme/top", files_of("top", depends=depends, **{"__init__.py": use}), "v1")
+    folder = project("acme/top")
+    lock = folder / "kernels.lock"
+    assert client.kernels("lock", folder, check=False).returncode != 0
+    assert kernmill("lock", folder).returncode == 0
+    hub.add("acme/base", files_of("other"), "main")
+    for words in (["acme/top"], ["acme/base", "--revision", "main"]):
+        assert kernmill("get", *words, "--lock", lock).returncode == 0
+    told = client.python(
+        f"import kernels\nprint(kernels.load_kernel('acme/top', lockfile={str(lock)!r}).BASE)",
+        HF_HUB_OFFLINE="1",
+    )
+    assert told.stdout.strip() == "base"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "large", "why"),
     [
