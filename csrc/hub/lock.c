@@ -332,7 +332,7 @@ static int compare_with_file(struct locking *l, km_err *err)
             *err = why;
         return rc;
     }
-    if (rc < 0)
+    if (rc < 0 && km_file_exists(l->out->path))
         km_str_printf(&l->out->changes, "%s%s%s\n", why.place, *why.place ? ": " : "", why.message);
     return km_lock_compare(&l->out->changes, rc < 0 ? NULL : &before, &l->out->lock, err);
 }

@@ -58,15 +58,16 @@ static bool is_variant(km_arena *a, const char *folder, const char *name)
            km_dir_exists(km_path_dir(a, metadata));
 }
 
-/* The variants that lie in `folder`. *found counts them, those left out as well. */
-static int verify_variants(km_intact *v, const char *folder, bool skip_empty, const km_lock *lock,
-                           size_t *found, size_t *skipped, km_err *err)
+/* The variants that lie in `folder`; *found counts them. */
+static int verify_variants(km_intact *v, const char *folder, const km_lock *lock, size_t *found,
+                           km_err *err)
 {
     km_arena *a = &v->findings.arena;
+    size_t skipped = 0;
     km_names names;
     int rc = km_dir_list(a, folder, &names, err);
 
-    *found = *skipped = 0;
+    *found = 0;
     for (size_t i = 0; rc >= 0 && i < names.count; i++) {
         const char *dir = km_path_join(a, folder, names.names[i]);
         if (!dir)
@@ -74,9 +75,12 @@ static int verify_variants(km_intact *v, const char *folder, bool skip_empty, co
         if (!is_variant(a, folder, names.names[i]))
             continue;
         ++*found;
-        rc = km_intact_variant(v, dir, skip_empty, lock, err);
-        *skipped += rc > 0;
+        rc = km_intact_variant(v, dir, true, lock, err);
+        skipped += rc > 0;
     }
+    if (rc >= 0 && skipped && *found == skipped)
+        return km_fail(err, KM_ENOENT, "of each variant in '%s' only metadata.json is there",
+                       folder);
     return rc < 0 ? rc : 0;
 }
 
@@ -84,14 +88,13 @@ static int verify_variants(km_intact *v, const char *folder, bool skip_empty, co
 static int verify_hub(km_intact *v, const char *path, const km_lock *lock, km_err *err)
 {
     const char *build = km_path_join(&v->findings.arena, path, "build");
-    size_t found, skipped;
+    size_t found;
     int rc;
 
     if (!build)
         return km_fail_nomem(err);
     v->findings.kind = "hub folder";
-    rc = verify_variants(v, km_dir_exists(build) ? build : path, false, lock, &found, &skipped,
-                         err);
+    rc = verify_variants(v, km_dir_exists(build) ? build : path, lock, &found, err);
     if (rc == 0 && !found) {
         rc = km_fail(err, KM_EUSAGE, "'%s' is no Hub folder and no installed package", path);
         km_hint(err, "a Hub folder has build/<variant>/metadata.json, a package a .dist-info "
@@ -103,23 +106,22 @@ static int verify_hub(km_intact *v, const char *path, const km_lock *lock, km_er
 int km_intact_snapshot(km_intact *out, const char *snapshot, const char *variant,
                        const km_lock *lock, km_err *err)
 {
-    km_arena *a = &out->findings.arena;
     const char *build;
-    size_t found = 0, skipped = 0;
+    size_t found = 1;
     int rc;
 
     *out = (km_intact){ 0 };
     out->findings.kind = "cached kernel";
-    build = km_path_join(a, snapshot, "build");
+    build = km_path_join(&out->findings.arena, snapshot, "build");
     if (!build)
         rc = km_fail_nomem(err);
     else if (variant)
-        rc = km_intact_variant(out, km_path_join(a, build, variant), false, lock, err);
+        rc = km_intact_variant(out, km_path_join(&out->findings.arena, build, variant), false, lock,
+                               err);
     else
-        rc = verify_variants(out, build, true, lock, &found, &skipped, err);
-    if (rc == 0 && !variant && found == skipped)
-        rc = km_fail(err, KM_ENOENT, "'%s' holds no variant, or of each its metadata.json alone",
-                     build);
+        rc = verify_variants(out, build, lock, &found, err);
+    if (rc == 0 && !found)
+        rc = km_fail(err, KM_ENOENT, "'%s' holds no variant", build);
     if (rc < 0)
         km_intact_release(out);
     return rc;

@@ -306,7 +306,7 @@ static int against_lock(struct folder *f, const km_lock *lock, km_err *err)
     return rc == 0 && entry ? against_entry(f, entry, err) : rc;
 }
 
-int km_intact_variant(km_intact *v, const char *dir, bool skip_empty, const km_lock *lock,
+int km_intact_variant(km_intact *v, const char *dir, bool among_others, const km_lock *lock,
                       km_err *err)
 {
     struct folder f = { .v = v, .a = &v->findings.arena, .dir = dir };
@@ -315,7 +315,8 @@ int km_intact_variant(km_intact *v, const char *dir, bool skip_empty, const km_l
 
     if (rc == 0)
         rc = read_files(&f, err);
-    if (rc == 0 && skip_empty && f.count == 1 && strcmp(f.files[0].name, METADATA) == 0)
+    if (rc == 0 && among_others && f.repo_id && f.count == 1 &&
+        strcmp(f.files[0].name, METADATA) == 0)
         return 1;
     for (size_t i = 0; rc == 0 && i < f.count; i++)
         rc = read_file(&f, &f.files[i], err);

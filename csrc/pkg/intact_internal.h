@@ -13,9 +13,9 @@ int km_intact_say(km_intact *v, const char *code, const char *place, km_err *err
 int km_intact_hash(km_intact *v, const char *path, bool links, char sha256[KM_SHA256_HEX_BYTES],
                    uint64_t *size_bytes, km_err *why, km_err *err);
 
-/* One variant's folder. 1: with `skip_empty`, only its metadata.json is there, and nothing is said;
- * 0: done. */
-int km_intact_variant(km_intact *v, const char *dir, bool skip_empty, const km_lock *lock,
+/* One variant's folder. 0: done; 1: it is one of several in a cache, and only its metadata.json was
+ * downloaded, as a client does that looks for another one: nothing is said. */
+int km_intact_variant(km_intact *v, const char *dir, bool among_others, const km_lock *lock,
                       km_err *err);
 
 int km_intact_wheel(km_intact *v, const char *path, km_err *err);

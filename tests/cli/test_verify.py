@@ -249,13 +249,15 @@ def test_metadata_alone_is_no_installed_variant(cached, cache):
     other = build / "torch-cuda"
     other.mkdir()
     (other / "metadata.json").symlink_to((variant / "metadata.json").readlink())
-    assert cached("acme/demo").code == 0
+    for target in ("acme/demo", build, build.parent):
+        assert cached(target).code == 0
     assert cached("acme/demo", "--variant", "torch-cuda").code == 1
     for path in variant.iterdir():
         if path.name != "metadata.json":
             path.unlink()
-    answer = cached("acme/demo")
-    assert answer.code == 5 and "metadata.json alone" in answer.json["error"]["message"]
+    for target in ("acme/demo", build):
+        answer = cached(target)
+        assert answer.code == 5 and "only metadata.json" in answer.json["error"]["message"]
 
 
 # ---- wheels ----

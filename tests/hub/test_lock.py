@@ -92,7 +92,10 @@ def test_the_digests_are_those_of_the_files(hub, kernmill, project):
 def test_check_says_when_it_is_out_of_date(hub, kernmill, project):
     first = hub.add("acme/relu", files_of("relu"), "v1").oid
     folder = project("acme/relu")
-    assert kernmill("lock", folder, "--check").returncode == 1 and not (folder / "kernels.lock").exists()
+    done = kernmill("lock", folder, "--check")
+    assert done.returncode == 1 and not (folder / "kernels.lock").exists()
+    told = f"acme/relu version 1: locked at {first}\n{folder}/kernels.lock: 1 kernel, out of date\n"
+    assert (done.stdout, done.stderr) == (told, "")
     assert kernmill("lock", folder).returncode == 0
     before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
     done = kernmill("lock", folder, "--check")
