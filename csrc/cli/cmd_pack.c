@@ -11,7 +11,7 @@
 
 typedef struct {
     km_build_fields build;
-    const char *out, *records, *index;
+    const char *out, *records, *tests, *index;
     bool wheel_only, editable;
 } pack_fields;
 
@@ -19,6 +19,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
     KM_OPT_TEXT("records", 'r', "PATH", pack_fields, records,
                 "the card's figures (default: benchmarks/results)"),
+    KM_OPT_TEXT("tests", 't', "PATH", pack_fields, tests,
+                "records of `kernmill test` on other machines: a file, or a folder"),
     KM_OPT_TEXT("index", 0, "DIR", pack_fields, index,
                 "also into a static index: DIR/simple, or of a slim wheel DIR/sm90"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
@@ -67,7 +69,7 @@ static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *
 {
     km_pack_result r;
     const char *page = NULL;
-    int rc = km_pack(p, out, f->records, &r, err);
+    int rc = km_pack(p, out, f->records, f->tests, &r, err);
 
     for (size_t i = 0; i < r.findings.count; i++)
         km_term_note(&f->build.common.term, "%s: %s", r.findings.items[i].place,
@@ -113,15 +115,17 @@ const km_command km_cmd_pack = {
     .name = "pack",
     .help = "build, check, and write the wheel and the Hub layout with its card",
     .args = "[PATH]",
-    .more =
-        "PATH is the repository or its build.toml; without one, the working folder. The card "
-        "states\n"
-        "what the records of `kernmill bench` say of the very library that is packed, with the\n"
-        "plots that `kernmill report` left beside them. With --arch or --cpu the wheel is slim: "
-        "its\n"
-        "version ends in +sm90 or +cpu, and it belongs into an index of its own, which pip is "
-        "told\n"
-        "by --extra-index-url; beside the fat one pip would take it on every machine.",
+    .more = "PATH is the repository or its build.toml; without one, the working folder. The card "
+            "states\n"
+            "what the files say, and what records of `kernmill test` and `kernmill bench` say of "
+            "the very\n"
+            "files that are packed, with the plots that `kernmill report` left beside them. With "
+            "--arch\n"
+            "or --cpu the wheel is slim: its version ends in +sm90 or +cpu, and it belongs into an "
+            "index\n"
+            "of its own, which pip is told by --extra-index-url; beside the fat one pip would take "
+            "it on\n"
+            "every machine.",
     .options = options,
     .fields_size = sizeof(pack_fields),
     .run = run,

@@ -3,6 +3,7 @@
 #define KERNMILL_CLI_NET_H
 
 #include "cli/command.h"
+#include "pkg/system.h"
 
 typedef struct {
     km_common common;
@@ -16,8 +17,17 @@ typedef struct {
     bool check;
 } km_lock_fields;
 
+typedef struct {
+    km_common common;
+    km_system_options system;
+    const char *author;
+    long limit;
+} km_search_fields;
+
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_lock(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
+
+int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);
 
 #endif

@@ -3,16 +3,7 @@
 #include <string.h>
 
 #include "core/str.h"
-
-static const char *newest_version(const km_hub_refs *refs)
-{
-    const char *newest = "main";
-
-    for (size_t i = 0; i < refs->branch_count; i++)
-        if (km_revision_version(refs->branches[i].name) > km_revision_version(newest))
-            newest = refs->branches[i].name;
-    return newest;
-}
+#include "hub/choose.h"
 
 static int no_revision(const km_repo *repo, const km_hub_refs *refs, const char *revision,
                        km_err *err)
@@ -59,7 +50,7 @@ int km_commit_find(const km_wire *w, km_arena *a, const km_repo *repo, const cha
     if (km_wire_refs(w, a, repo, &refs, err) < 0)
         return err ? err->code : KM_EIO;
     if (!revision)
-        *name = newest_version(&refs);
+        *name = km_choose_version(&refs);
     found = km_hub_refs_find(&refs, *name);
     if (!found)
         return ask_for(w, a, repo, &refs, *name, commit, err);

@@ -10,7 +10,7 @@
 #include "hub/choose.h"
 #include "hub/commit.h"
 #include "hub/fetch.h"
-#include "pkg/metadata.h"
+#include "pkg/package_digest.h"
 #include "pkg/variant.h"
 
 #define METADATA "/metadata.json"
@@ -112,7 +112,7 @@ static int compare(struct locking *l, const struct wanted *w, const char *prefix
 
     for (size_t i = 0; i < w->entry.file_count; i++) {
         const km_lock_file *file = &w->entry.files[i];
-        if (strncmp(file->path, prefix, n) != 0 || km_metadata_leaves_out(file->path + n))
+        if (strncmp(file->path, prefix, n) != 0 || km_package_leaves_out(file->path + n))
             continue;
         name = json_string_value(json_object_get(said, file->path + n));
         if (!name)

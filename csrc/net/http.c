@@ -35,7 +35,7 @@ static size_t send_body(char *out, size_t size, size_t count, void *user)
     if (r->body)
         memcpy(out, (const char *)r->body + f->body_sent, n);
     else if (n)
-        got = pread(r->body_fd, out, n, (off_t)f->body_sent);
+        got = pread(r->body_fd, out, n, (off_t)(r->body_at + f->body_sent));
     if (got < 0 || (n && !got)) {
         km_fail(&f->err, KM_EIO, "a file became shorter, or unreadable, while it was sent");
         return CURL_READFUNC_ABORT;

@@ -1,6 +1,15 @@
 /* pkg/card.h: the repository's CARD.md with its keys filled in, which is a wheel's description; and
- * the Hub's README.md, the same with what the build knows under it: folders, images, the oldest
- * driver of each. */
+ * the Hub's README.md, the same with what card.toml, the built files and the records tell under it:
+ *
+ *     At a glance         card.toml: what, operators, models, dtypes, shapes, limits, licence
+ *     Install             lines that work as printed
+ *     What it needs       of each folder, by its files: torch, Python, driver, glibc, processor,
+ *                         and the images for GPUs
+ *     Tests               how the tests went on these very files (pkg/test_record.h)
+ *     Speed               what was measured on these very files (pkg/card_speed.h)
+ *     How it was built    compilers, commit, sizes, digests
+ *
+ * What nobody tested or measured is said to be so. */
 #ifndef KERNMILL_PKG_CARD_H
 #define KERNMILL_PKG_CARD_H
 
@@ -8,17 +17,21 @@
 #include "pkg/card_speed.h"
 #include "pkg/plan.h"
 
+/* Where the card's facts come from; each may be NULL but for the folder. */
+typedef struct {
+    const char
+        *hub_dir;      /* the card's folder: plots go to speed/, the runs of tests to tests.json */
+    const char *wheel; /* the wheel that goes with it */
+    const char *records; /* of `bench` (pkg/card_speed.h) */
+    const char *tests;   /* a record of tests or a folder of them, besides those of the build */
+} km_card_inputs;
+
 /* Appends CARD.md, the Hub's front matter included. Errors: KM_EFORMAT for a key in CARD.md that
  * does not exist. */
 int km_card_text(const km_plan *p, km_str *out, km_err *err);
 
-/* Appends the Hub's card, for the folder `hub_dir`: km_card_text's, what was built, and what was
- * measured (`records`: pkg/card_speed.h). */
-int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
-                  km_str *out, km_err *err);
-
-/* One line a GPU architecture: "sm_90a  cubin  driver 525 or newer" and so on, from the built
- * library. */
-int km_card_images(const km_plan *p, km_str *out, unsigned *oldest_driver, km_err *err);
+/* Appends the Hub's card. Errors: those of reading what it is made of, with the file. */
+int km_card_write(const km_plan *p, const km_card_inputs *inputs, km_card_cells *cells, km_str *out,
+                  km_err *err);
 
 #endif

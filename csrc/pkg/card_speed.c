@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/path.h"
 #include "formats/json.h"
+#include "pkg/card_parts.h"
 #include "record/interval.h"
 #include "record/plot.h"
 #include "record/record.h"
@@ -64,16 +65,6 @@ static size_t list_ours(struct speed *s, const json_t *cells, const json_t **our
 
 /* ---- tables ---- */
 
-/* A text of a record within a table: it can be anything, and must not end a column. */
-static void add_text(km_str *out, const char *text)
-{
-    for (; *text; text++)
-        if (*text == '|' || *text == '<')
-            km_str_printf(out, "&#%d;", *text);
-        else
-            km_str_add_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
-}
-
 static void add_peer(km_str *out, const json_t *cell, const json_t *ours, const json_t *peer)
 {
     const json_t *column = km_record_column(cell, peer);
@@ -89,18 +80,30 @@ static void add_peer(km_str *out, const json_t *cell, const json_t *ours, const 
         km_str_add(out, " - |");
 }
 
+static void add_time(struct speed *s, const json_t *cell, const json_t *ours)
+{
+    const json_t *column = km_record_column(cell, ours);
+    double us[KM_BENCH_ROUNDS_MAX], same[KM_BENCH_ROUNDS_MAX];
+    size_t n = km_record_paired(cell, column, column, us, same);
+    km_interval time;
+
+    km_str_printf(s->out, " | %.4g", km_json_number_of(column, "median_us"));
+    if (n >= KM_INTERVAL_ROUNDS_MIN && km_interval_of(us, n, 0.95, &time, NULL) == 0)
+        km_str_printf(s->out, " [%.4g, %.4g]", time.low, time.high);
+    km_str_add(s->out, " |");
+}
+
 static void add_row(struct speed *s, const json_t *cell, const json_t *ours)
 {
-    double us = km_json_number_of(km_record_column(cell, ours), "median_us");
     double share = km_json_number_of(ours, "share_of_light");
     const char *shape = km_record_shape_text(s->a, cell);
     const json_t *call;
     size_t i;
 
     km_str_add(s->out, "| ");
-    add_text(s->out, shape ? shape : "");
+    km_card_add_cell(s->out, shape ? shape : "");
     if (km_record_is_right(ours))
-        km_str_printf(s->out, " | %.4g |", us);
+        add_time(s, cell, ours);
     else
         km_str_add(s->out, " | not right |");
     if (km_record_on_gpu(cell))
@@ -119,7 +122,7 @@ static void add_heading(struct speed *s, const json_t *cell, const json_t *ours)
     size_t i, columns = 1 + json_array_size(json_object_get(cell, "calls"));
 
     km_str_add(s->out, "\n| ");
-    add_text(s->out, km_json_text_of(cell, "op"));
+    km_card_add_cell(s->out, km_json_text_of(cell, "op"));
     km_str_printf(s->out, ", %s | this kernel, us |%s", km_json_text_of(cell, "dtype"),
                   km_record_on_gpu(cell) ? " share of the speed of light |" : "");
     json_array_foreach(json_object_get(cell, "calls"), i, call)
@@ -127,7 +130,7 @@ static void add_heading(struct speed *s, const json_t *cell, const json_t *ours)
         if (call == ours)
             continue;
         km_str_add_char(s->out, ' ');
-        add_text(s->out, km_json_text_of(call, "name"));
+        km_card_add_cell(s->out, km_json_text_of(call, "name"));
         km_str_add(s->out, ", times that |");
     }
     km_str_add(s->out, "\n|");
@@ -153,7 +156,7 @@ static void add_machine(struct speed *s, const json_t *cell, const char *record)
     const char *name;
 
     km_str_add(s->out, "\n### ");
-    add_text(s->out, km_json_text_of(gpu ? gpu : environment, gpu ? "name" : "cpu"));
+    km_card_add_cell(s->out, km_json_text_of(gpu ? gpu : environment, gpu ? "name" : "cpu"));
     km_str_add(s->out, "\n\n");
     if (gpu)
         km_str_printf(s->out, "Driver CUDA %s, ", km_json_text_of(gpu, "driver_cuda"));
@@ -166,9 +169,9 @@ static void add_machine(struct speed *s, const json_t *cell, const char *record)
         if (!json_is_string(version) || strcmp(name, "torch") == 0)
             continue;
         km_str_add(s->out, ", ");
-        add_text(s->out, name);
+        km_card_add_cell(s->out, name);
         km_str_add_char(s->out, ' ');
-        add_text(s->out, json_string_value(version));
+        km_card_add_cell(s->out, json_string_value(version));
     }
     km_str_printf(s->out, "; `kernmill bench` %s, %.10s, record `%s`.\n",
                   km_json_text_of(environment, "kernmill"), km_json_text_of(environment, "date"),
@@ -286,7 +289,7 @@ static void add_introduction(km_str *out)
         out,
         "\nMedians of calls that were checked after they were timed, beside the others in the "
         "same run. On a GPU each call finds its inputs outside the cache. A ratio above 1: the "
-        "other takes so much longer, with its 95 % interval.\n");
+        "other takes so much longer. In brackets: the 95 % interval.\n");
 }
 
 int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,

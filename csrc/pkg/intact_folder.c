@@ -11,7 +11,7 @@
 #include "core/str.h"
 #include "formats/json.h"
 #include "pkg/intact_internal.h"
-#include "pkg/metadata.h"
+#include "pkg/package_digest.h"
 
 #define METADATA   "metadata.json"
 #define GIT_DIGITS 40
@@ -118,7 +118,7 @@ static int read_files(struct folder *f, km_err *err)
     for (size_t i = 0; i < names.count; i++) {
         const char *name = names.names[i];
         if (strcmp(name, METADATA) != 0 && strcmp(name, METADATA ".sigstore") != 0 &&
-            km_metadata_leaves_out(name)) {
+            km_package_leaves_out(name)) {
             f->v->bytecode_count++;
             continue;
         }
@@ -180,7 +180,7 @@ static int against_metadata(struct folder *f, km_err *err)
 
     for (size_t i = 0; f->said && rc == 0 && i < f->count; i++) {
         const struct file *file = &f->files[i];
-        if (km_metadata_leaves_out(file->name) || !*file->sha256)
+        if (km_package_leaves_out(file->name) || !*file->sha256)
             continue;
         value = json_object_get(f->said, file->name);
         text = json_string_value(value);
@@ -223,7 +223,7 @@ static int against_blobs(struct folder *f, km_err *err)
     for (size_t i = 0; rc == 0 && i < f->count; i++) {
         const struct file *file = &f->files[i];
         char digest[KM_SHA256_HEX_BYTES] = "";
-        if (!*file->blob || !*file->sha256 || (f->said && !km_metadata_leaves_out(file->name)))
+        if (!*file->blob || !*file->sha256 || (f->said && !km_package_leaves_out(file->name)))
             continue;
         if (strlen(file->blob) == GIT_DIGITS)
             rc = git_id(file, digest, err);

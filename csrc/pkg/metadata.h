@@ -8,10 +8,6 @@
 /* Writes dir/metadata.json for a folder whose other files are complete. */
 int km_metadata_write(const km_plan *p, km_flavor flavor, const char *dir, km_err *err);
 
-/* What the digest leaves out, as the `kernels` client does: metadata.json, its signature, bytecode.
- */
-bool km_metadata_leaves_out(const char *name);
-
 /* Whether every file of a folder is in its metadata.json with the right digest, and no other.
  * Errors: KM_EFORMAT naming the file. */
 int km_metadata_verify(const char *dir, km_err *err);

@@ -44,14 +44,17 @@ static int copy_variants(const km_plan *p, km_pack_result *r, km_err *err)
     return 0;
 }
 
-static int write_card(const km_plan *p, const char *records, km_pack_result *r, km_err *err)
+static int write_card(const km_plan *p, const char *records, const char *tests, km_pack_result *r,
+                      km_err *err)
 {
+    km_card_inputs inputs = {
+        .hub_dir = r->hub_dir, .wheel = r->wheel, .records = records, .tests = tests
+    };
     km_str text = KM_STR_INIT;
     int rc;
 
     r->card = km_path_join(&r->arena, r->hub_dir, "README.md");
-    rc = r->card ? km_card_write(p, records, r->hub_dir, &r->cells, &text, err)
-                 : km_fail_nomem(err);
+    rc = r->card ? km_card_write(p, &inputs, &r->cells, &text, err) : km_fail_nomem(err);
     if (rc == 0)
         rc = km_file_update(r->card, text.data, text.length, 0644, err);
     km_str_release(&text);
@@ -74,8 +77,8 @@ static int check_all(km_pack_result *r, km_err *err)
     return rc;
 }
 
-int km_pack(const km_plan *p, const char *out_dir, const char *records, km_pack_result *r,
-            km_err *err)
+int km_pack(const km_plan *p, const char *out_dir, const char *records, const char *tests,
+            km_pack_result *r, km_err *err)
 {
     int rc;
 
@@ -92,7 +95,7 @@ int km_pack(const km_plan *p, const char *out_dir, const char *records, km_pack_
     if (rc == 0)
         rc = copy_variants(p, r, err);
     if (rc == 0)
-        rc = write_card(p, records, r, err);
+        rc = write_card(p, records, tests, r, err);
     return rc == 0 ? check_all(r, err) : rc;
 }
 

@@ -22,6 +22,7 @@ COMMANDS = [
     "profile",
     "pack",
     "explain",
+    "search",
     "get",
     "lock",
     "verify",
@@ -49,6 +50,7 @@ commands:
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
   explain    say which variant or wheel fits a machine, why, and what is in the way
+  search     list the kernels of the Hub, and say which fit a machine
   get        download a kernel from the Hub
   lock       write kernels.lock, with the digests of every file, for a project's kernels
   verify     say whether an installed kernel holds exactly the files that were built
