@@ -78,6 +78,10 @@ static int write_all(const km_plan *p, pack_fields *f, const char *out, km_err *
         km_term_note(&f->build.common.term,
                      "the card says that nothing was measured: '%s' has %zu cells of other builds",
                      f->records, r.cells.others);
+    if (rc == 0 && f->tests && !r.cells.runs_shown)
+        km_term_note(&f->build.common.term,
+                     "the card says that nothing was tested: '%s' has no run on these files",
+                     f->tests);
     if (rc == 0)
         rc = put_into_index(&r.arena, p, f, r.wheel, &page, err);
     if (rc == 0 && f->build.common.json)

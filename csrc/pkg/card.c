@@ -63,8 +63,11 @@ int km_card_write(const km_plan *p, const km_card_inputs *inputs, km_card_cells 
     }
     if (rc == 0)
         rc = km_card_speed(p, inputs->records, inputs->hub_dir, cells, out, err);
-    if (rc == 0)
+    if (rc == 0) {
         km_card_add_build(&files, out);
+        cells->runs_shown = km_card_own_runs(&files);
+        cells->runs_others = files.runs.count - cells->runs_shown;
+    }
     km_card_files_release(&files);
     km_arena_release(&a);
     return rc == 0 ? km_str_check(out, err) : rc;

@@ -39,6 +39,9 @@ int km_card_files_read(km_card_files *f, const km_plan *p, const char *wheel, co
                        km_err *err);
 void km_card_files_release(km_card_files *f);
 
+/* How many of the runs are of these files. */
+size_t km_card_own_runs(const km_card_files *f);
+
 void km_card_add_glance(const km_manifest *m, km_str *out);
 void km_card_add_install(const km_card_files *f, km_str *out);
 void km_card_add_needs(km_card_files *f, km_str *out);

@@ -12,9 +12,11 @@
 #include "core/str.h"
 #include "pkg/plan.h"
 
-/* How many cells the records had: of this build, and of others. */
+/* How many cells the records of bench had: of this build, and of others; and how many runs those of
+ * tests had (pkg/card_parts.h). */
 typedef struct {
     size_t shown, others;
+    size_t runs_shown, runs_others;
 } km_card_cells;
 
 /* Appends the part. `records`: a file, or a folder that is searched for *.jsonl; NULL: the

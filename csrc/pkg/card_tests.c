@@ -157,12 +157,19 @@ static void add_worst(const km_card_files *f, km_str *out)
     json_decref(worst);
 }
 
-void km_card_add_tests(km_card_files *f, km_str *out)
+size_t km_card_own_runs(const km_card_files *f)
 {
     size_t ours = 0;
 
     for (size_t i = 0; i < f->runs.count; i++)
         ours += is_ours(f, &f->runs.items[i]);
+    return ours;
+}
+
+void km_card_add_tests(km_card_files *f, km_str *out)
+{
+    size_t ours = km_card_own_runs(f);
+
     km_str_add(out, "\n## Tests\n");
     if (!ours)
         km_str_add(out, "\nNot tested on these files.\n");

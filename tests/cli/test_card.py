@@ -201,6 +201,13 @@ def test_tests(kernmill, card, own, tmp_path):
     assert not (card.hub / "tests.json").exists()
 
 
+# Records that were named for nothing are told of.
+def test_records_of_other_files(kernmill, own, tmp_path):
+    (tmp_path / "r.json").write_text('{"passed": 1, "failed": 0}')
+    answer = kernmill("pack", "--cpu", "-o", "out", "--tests", "r.json", own, cwd=tmp_path, env=PYTHON)
+    assert answer.code == 0 and "nothing was tested: 'r.json' has no run on these files" in answer.err
+
+
 # What failed is named, and an error that is no number is no small one.
 def test_a_failure_is_told(card, own, tmp_path):
     hub = own / "build" / CPU
