@@ -33,13 +33,23 @@ def program() -> pathlib.Path:
     except metadata.PackageNotFoundError:
         files = []
     for file in files:
-        if file.parts[-2:] == ("bin", "kernmill"):
-            return pathlib.Path(file.locate()).resolve()
+        path = pathlib.Path(file.locate()).resolve()
+        if file.parts[-2:] == ("bin", "kernmill") and _is_program(path):
+            return path
     raise KernelError(
         "the kernmill program is not installed, only its Python package: "
         "install the platform wheel, or name the program in KERNMILL_PROGRAM",
         "environment",
     )
+
+
+def _is_program(path: pathlib.Path) -> bool:
+    """Whether it is the program itself, and no script of its name, which would look for the program in turn."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def error_of(answer: dict, otherwise: str) -> KernelError:

@@ -252,10 +252,20 @@ def test_errors_are_the_programs_own(hub, refused, tmp_path):
         assert told[:2] == [name, code] and text in told[2], (call, told)
 
 
-# The pure wheel has no program, and says where there is one.
-def test_without_the_program(client):
-    code = "import kernmill\ntry:\n    kernmill.load('acme/relu', version=1)\nexcept kernmill.KernelError as error:\n    print(error.code, error)"
-    told = client.run(sys.executable, "-S", "-c", code, **PURE).stdout
-    assert told.startswith("environment ") and "install the platform wheel" in told
+# The pure wheel has no program, or a script in its place, and says where there is one.
+def test_without_the_program(client, tmp_path):
+    code = (
+        "import kernmill\ntry:\n    kernmill.load('acme/relu', version=1)\n"
+        "except kernmill.KernelError as error:\n    print(error.code, error)"
+    )
+    script = tmp_path / "bin/kernmill"
+    info = tmp_path / "lib/kernmill-0.1.0.dist-info"
+    for path, text in [(script, "#!/bin/sh\n"), (info / "METADATA", "Name: kernmill\nVersion: 0.1.0\n"),
+                       (info / "RECORD", "../bin/kernmill,,\n")]:  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for places in (PURE, {"PYTHONPATH": f"{PURE['PYTHONPATH']}{os.pathsep}{info.parent}"}):
+        told = client.run(sys.executable, "-S", "-c", code, **places).stdout
+        assert told.startswith("environment ") and "install the platform wheel" in told
     told = client.run(sys.executable, "-c", code, **PURE, KERNMILL_PROGRAM="/nowhere/kernmill").stdout
     assert told.startswith("environment unable to start the kernmill program")
