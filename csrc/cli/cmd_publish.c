@@ -12,8 +12,8 @@ static const km_opt options[] = {
     KM_OPT_FLAG("create-pr", 0, km_publish_fields, create_pr,
                 "propose the commit instead of making it"),
     KM_OPT_TEXT("message", 'm', "TEXT", km_publish_fields, message, "the commit's first line"),
-    KM_OPT_TEXT("transport", 0, "hf|http", km_publish_fields, transport,
-                "by the official program (default for the public Hub), or by our own requests"),
+    KM_OPT_TEXT("transport", 0, "HOW", km_publish_fields, transport,
+                "hf: the official program (default for the public Hub); http: our own requests"),
     KM_OPT_END,
 };
 

@@ -7,10 +7,15 @@
 
 typedef struct {
     km_common common;
-    const char *revision, *variant, *output;
+    const char *revision, *variant, *output, *lock;
     long version;
     bool all;
 } km_get_fields;
+
+typedef struct {
+    km_common common;
+    bool check;
+} km_lock_fields;
 
 typedef struct {
     km_common common;
@@ -27,6 +32,7 @@ typedef struct {
 
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_publish(void *fields, const char **args, size_t arg_count, km_err *err);
+int km_run_lock(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
 
 int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);

@@ -25,6 +25,26 @@ static int make_request(km_arena *a, const km_get_fields *f, const char *name, k
     return km_repo_parse(a, name, KM_REPO_KERNEL, &out->repo, err);
 }
 
+static int print_refused(const km_get_fields *f, const km_get_result *r, km_err *err)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < r->refused.count; i++) {
+        const km_refusal *item = &r->refused.items[i];
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s}", "path", item->path, "message", item->message));
+        if (!f->common.json)
+            fprintf(stderr, "%s: %s\n", item->path, item->message);
+    }
+    if (f->common.json)
+        return km_print_json(json_pack("{s:i,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "commit",
+                                       r->commit, "lock", f->lock, "refused", rows),
+                             err);
+    fprintf(stderr, "kernmill: refused: at %s it is not what '%s' says\n", r->commit, f->lock);
+    json_decref(rows);
+    return 0;
+}
+
 static int print_json(const km_get_request *q, const km_get_result *r, km_err *err)
 {
     return km_print_json(
@@ -44,11 +64,16 @@ int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err)
     km_get_request request;
     km_get_result result;
     km_http *http = NULL;
+    km_lock lock;
     int rc = km_check_args(arg_count, 1, 1, err);
 
     km_meter_init(&meter, &f->common.term);
     if (rc == 0)
         rc = make_request(&a, f, args[0], &request, err);
+    if (rc == 0 && f->lock) {
+        request.lock = &lock;
+        rc = km_lock_read(&a, f->lock, &lock, err);
+    }
     if (rc == 0)
         rc = km_endpoint_find(&a, &endpoint, err);
     if (rc == 0)
@@ -57,7 +82,9 @@ int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err)
     if (rc == 0)
         rc = km_get(&a, &endpoint, http, &request, &result, err);
     km_term_clear(&f->common.term);
-    if (rc == 0 && f->common.json)
+    if (rc == 0 && result.refused.count)
+        rc = print_refused(f, &result, err) < 0 ? KM_EIO : KM_EXIT_NO;
+    else if (rc == 0 && f->common.json)
         rc = print_json(&request, &result, err);
     else if (rc == 0)
         puts(result.path);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "core/str.h"
-#include "hub/choose.h"
 #include "hub/publish_internal.h"
 
 const char *const km_change_names[] = { "add", "replace", "delete" };
@@ -14,8 +13,8 @@ static void set_newest(struct publish *p, const km_hub_refs *refs)
 {
     p->newest = 0;
     for (size_t i = 0; i < refs->branch_count; i++)
-        if (km_version_number(refs->branches[i].name) > p->newest)
-            p->newest = km_version_number(refs->branches[i].name);
+        if (km_revision_version(refs->branches[i].name) > p->newest)
+            p->newest = km_revision_version(refs->branches[i].name);
 }
 
 static int list(struct publish *p, const char *commit, km_hub_tree *out, km_err *err)
