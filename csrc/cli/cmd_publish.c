@@ -4,7 +4,7 @@
 static const km_opt options[] = {
     KM_OPT_FLAG("dry-run", 'n', km_publish_fields, dry_run, "say what would change, and stop"),
     KM_OPT_TEXT("tests", 't', "PATH", km_publish_fields, tests,
-                "records of `kernmill test` besides FOLDER/tests.json: a file, or a folder"),
+                "more records of `kernmill test`: a file, or a folder"),
     KM_OPT_FLAG("allow-untested", 0, km_publish_fields, allow_untested,
                 "also files that no test ran on; the card must say so"),
     KM_OPT_FLAG("private", 0, km_publish_fields, private_repo,
@@ -13,7 +13,7 @@ static const km_opt options[] = {
                 "propose the commit instead of making it"),
     KM_OPT_TEXT("message", 'm', "TEXT", km_publish_fields, message, "the commit's first line"),
     KM_OPT_TEXT("transport", 0, "HOW", km_publish_fields, transport,
-                "hf: the official program (default for the public Hub); http: our own requests"),
+                "hf: the official program (the public Hub's default); http: our own"),
     KM_OPT_END,
 };
 
