@@ -10,7 +10,7 @@
 
 #include "cli/command.h"
 #include "core/proc.h"
-#include "core/secret.h"
+#include "core/token.h"
 #include "core/str.h"
 
 #define OPTIONS_MAX 48
@@ -282,7 +282,7 @@ int main(int argc, char **argv)
     int rc;
 
     hold_standard_streams();
-    if (km_secret_take(&err) < 0)
+    if (km_token_take(&err) < 0)
         return print_error(&err, false), exit_code(err.code);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

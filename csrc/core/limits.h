@@ -69,6 +69,8 @@
 #define KM_HUB_COMMIT_STALL_S     600            /* a hub thinks before it answers */
 #define KM_TOKEN_BYTES_MAX        4096
 #define KM_CACHE_STALE_S          86400
+#define KM_LOCK_KERNELS_MAX       1024   /* of a project */
+#define KM_LOCK_DEPTH_MAX         64     /* kernels that need kernels */
 #define KM_CACHE_LOCK_MS          600000 /* another process downloads the same file */
 
 /* pkg */

@@ -12,26 +12,15 @@
 #define BUILD    "build/"
 #define METADATA "metadata.json"
 
-long km_version_number(const char *name)
-{
-    char *end;
-    long n;
-
-    if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
-        return -1;
-    n = strtol(name + 1, &end, 10);
-    return *end ? -1 : n;
-}
-
 const char *km_choose_version(const km_hub_refs *refs)
 {
     const char *newest = "main";
     long best = -1;
 
     for (size_t i = 0; i < refs->branch_count; i++)
-        if (km_version_number(refs->branches[i].name) > best) {
+        if (km_revision_version(refs->branches[i].name) > best) {
             newest = refs->branches[i].name;
-            best = km_version_number(newest);
+            best = km_revision_version(newest);
         }
     return newest;
 }

@@ -9,9 +9,6 @@
 #include "net/cache.h"
 #include "net/wire.h"
 
-/* N of the branch "v<N>", or -1. */
-long km_version_number(const char *name);
-
 /* The branch of the newest version; "main" when there is no version. Borrowed. */
 const char *km_choose_version(const km_hub_refs *refs);
 

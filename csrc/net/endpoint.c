@@ -9,7 +9,7 @@
 
 #include "core/file.h"
 #include "core/path.h"
-#include "core/secret.h"
+#include "core/token.h"
 
 /* The only place that knows it. */
 #define PUBLIC_HUB "https://huggingface.co"
@@ -23,7 +23,7 @@ static const char *variable(const char *name)
 
 static const char *secret(const char *name)
 {
-    const char *value = km_secret(name);
+    const char *value = km_token_variable(name);
 
     return value && *value ? value : NULL;
 }
@@ -188,21 +188,7 @@ int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err)
     return rc;
 }
 
-int km_endpoint_connect(const km_endpoint *e, const char *user_agent, km_http_progress *progress,
-                        void *progress_context, km_http **out, km_err *err)
+bool km_endpoint_is_public(const km_endpoint *e)
 {
-    const char *libraries = km_http_libraries();
-    km_arena a = KM_ARENA_INIT;
-    km_http_options o = { .hub = e->url,
-                          .token = e->token,
-                          .offline = e->offline,
-                          .progress = progress,
-                          .progress_context = progress_context };
-    int rc;
-
-    o.user_agent = km_arena_printf(&a, "%s; %.*s", user_agent, (int)strcspn(libraries, " "),
-                                   libraries);
-    rc = o.user_agent ? km_http_new(out, &o, err) : km_fail_nomem(err);
-    km_arena_release(&a);
-    return rc;
+    return strcmp(e->url, PUBLIC_HUB) == 0;
 }

@@ -24,12 +24,15 @@ typedef struct {
     const char *url;   /* without a slash at its end */
     const char *home;  /* HF_HOME */
     const char *cache; /* the folder of kernels--owner--name and the like */
-    const char *token; /* or NULL. Never printed, never handed to a child (core/secret.h) */
+    const char *token; /* or NULL. Never printed, never handed to a child (core/token.h) */
     bool offline;
 } km_endpoint;
 
 /* Errors: KM_EIO when a token file cannot be read, KM_EENV without any home folder. */
 int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err);
+
+/* Whether it is the public hub. */
+bool km_endpoint_is_public(const km_endpoint *e);
 
 /* A session with that hub. `user_agent` is "kernmill/<version>"; libcurl's is added.
  * Errors: those of km_http_new. */

@@ -1,5 +1,5 @@
-/* The requests that are about the repository as a whole, and the commit. Large files:
- * wire_upload.c. */
+/* The requests that are about the repository as a whole. Large files: wire_upload.c; the commit:
+ * wire_commit.c. */
 #include "net/wire_write.h"
 
 #include <fcntl.h>
@@ -13,8 +13,9 @@
 #include "formats/json.h"
 #include "net/wire_internal.h"
 
-#define PIECE_BYTES (48u << 10) /* a multiple of three: base64 of the pieces is that of the whole  \
-                                 */
+#define PIECE_BYTES                                                                                \
+    (48u << 10) /* a multiple of three: base64 of the pieces is that of the whole                  \
+                 */
 
 bool km_upload_is(const km_upload *u, const km_hub_entry *there)
 {
@@ -184,155 +185,5 @@ int km_wire_preupload(const km_wire *w, km_arena *a, const km_repo *repo, const 
             rc = take_modes(files + at, n, doc, base, err);
         json_decref(doc);
     }
-    return rc;
-}
-
-/* --- the commit: its body is written to a file first --- */
-
-static int put(FILE *to, const char *key, json_t *value, km_err *err)
-{
-    json_t *line = json_pack("{s:s,s:o}", "key", key, "value", value);
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    int rc = text ? 0 : km_fail_nomem(err);
-
-    if (rc == 0 && (fputs(text, to) == EOF || fputc('\n', to) == EOF))
-        rc = km_fail(err, KM_EIO, "unable to write the commit's temporary file");
-    free(text);
-    json_decref(line);
-    return rc;
-}
-
-/* {"key":"file","value":{"content":"...","path":...,"encoding":"base64"}}, the content in pieces.
- */
-static int put_content(FILE *to, const km_upload *u, km_err *err)
-{
-    char *path = json_dumps(json_string(u->path), JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-    unsigned char *piece = malloc(PIECE_BYTES);
-    km_str text = KM_STR_INIT;
-    FILE *from = fopen(u->file, "rbe");
-    uint64_t left = u->size_bytes;
-    int rc = !path || !piece ? km_fail_nomem(err) : 0;
-
-    if (rc == 0 && !from)
-        rc = km_fail(err, KM_EIO, "unable to read '%s'", u->file);
-    if (rc == 0)
-        fputs("{\"key\":\"file\",\"value\":{\"content\":\"", to);
-    while (rc == 0 && left) {
-        size_t n = fread(piece, 1, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, from);
-        if (!n)
-            rc = km_fail(err, KM_EIO, "'%s' became shorter while it was read", u->file);
-        left -= n;
-        km_str_clear(&text);
-        km_base64_add(&text, piece, n);
-        if (rc == 0 && (text.failed || fputs(text.data, to) == EOF))
-            rc = km_fail(err, KM_EIO, "unable to write the commit's temporary file");
-    }
-    if (rc == 0 && fprintf(to, "\",\"path\":%s,\"encoding\":\"base64\"}}\n", path) < 0)
-        rc = km_fail(err, KM_EIO, "unable to write the commit's temporary file");
-    if (from)
-        fclose(from);
-    km_str_release(&text);
-    free(piece);
-    free(path);
-    return rc;
-}
-
-static int put_all(FILE *to, const km_commit *c, km_err *err)
-{
-    json_t *header = json_pack("{s:s,s:s,s:s}", "summary", c->summary, "description",
-                               c->description, "parentCommit", c->parent);
-    int rc = put(to, "header", header, err);
-
-    for (size_t i = 0; i < c->deleted_count && rc == 0; i++)
-        rc = put(to, "deletedFile", json_pack("{s:s}", "path", c->deleted[i]), err);
-    for (size_t i = 0; i < c->file_count && rc == 0; i++) {
-        const km_upload *u = &c->files[i];
-        rc = !u->large ? put_content(to, u, err)
-                       : put(to, "lfsFile",
-                             json_pack("{s:s,s:s,s:s,s:I}", "path", u->path, "algo", "sha256",
-                                       "oid", u->sha256, "size", (json_int_t)u->size_bytes),
-                             err);
-    }
-    if (rc == 0 && (fflush(to) == EOF || ferror(to)))
-        rc = km_fail(err, KM_EIO, "unable to write the commit's temporary file");
-    return rc;
-}
-
-static int check_inline(const km_commit *c, km_err *err)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < c->file_count; i++)
-        sum += c->files[i].large ? 0 : c->files[i].size_bytes;
-    if (sum <= KM_HUB_INLINE_BYTES_MAX)
-        return 0;
-    return km_fail(err, KM_ELIMIT,
-                   "this hub takes large files in the commit alone, and these are %llu MiB",
-                   (unsigned long long)(sum >> 20));
-}
-
-static int read_result(km_arena *a, const json_t *doc, const char *url, bool create_pr,
-                       km_commit_result *out, km_err *err)
-{
-    const char *commit, *web, *pull = NULL, *number;
-
-    if (km_json_text(doc, "commitOid", &commit, url, err) < 0 ||
-        km_json_text(doc, "commitUrl", &web, url, err) < 0 ||
-        (create_pr && km_json_text(doc, "pullRequestUrl", &pull, url, err) < 0))
-        return KM_EFORMAT;
-    if (!km_is_commit(commit))
-        return km_fail_at(err, KM_EFORMAT, url, 0, 0, "no id of 40 digits: '%.64s'", commit);
-    memcpy(out->commit, commit, KM_OID_HEX_BYTES);
-    out->url = km_arena_strdup(a, web);
-    if (pull) {
-        number = strrchr(pull, '/');
-        out->pull_request = km_arena_strdup(a, pull);
-        out->pull_number = number ? strtol(number + 1, NULL, 10) : 0;
-    }
-    return out->url && (!pull || out->pull_request) ? 0 : km_fail_nomem(err);
-}
-
-/* Somebody else was faster: nothing was done. */
-static int moved(const char *revision, km_err *err)
-{
-    km_fail(err, KM_EFORMAT, "the branch '%s' has moved since it was read; nothing was changed",
-            revision);
-    return km_hint(err, "look at what was published there, then run this again");
-}
-
-int km_wire_commit(const km_wire *w, km_arena *a, const km_repo *repo, const char *revision,
-                   const km_commit *c, km_commit_result *out, km_err *err)
-{
-    static const char *const headers[] = { "Content-Type: application/x-ndjson", NULL };
-    const char *base = km_wire_api_url(w, a, repo, "commit", revision, NULL);
-    km_http_answer answer = KM_HTTP_ANSWER_INIT;
-    json_t *doc = NULL;
-    FILE *body = tmpfile();
-    int rc = base ? check_inline(c, err) : km_fail_nomem(err);
-    km_http_request request = {
-        .method = KM_HTTP_POST, .headers = headers, .stall_s = KM_HUB_COMMIT_STALL_S, .once = true
-    };
-
-    *out = (km_commit_result){ 0 };
-    if (rc == 0 && !body)
-        rc = km_fail(err, KM_EIO, "unable to make a temporary file");
-    if (rc == 0)
-        rc = put_all(body, c, err);
-    if (rc == 0) {
-        request.url = km_arena_printf(a, "%s%s", base, c->create_pr ? "?create_pr=1" : "");
-        request.body_fd = fileno(body);
-        request.body_bytes = (uint64_t)ftello(body);
-        rc = request.url ? km_http_send(w->http, &request, &answer, err) : km_fail_nomem(err);
-    }
-    if (rc == 0)
-        rc = answer.status == 412 ? moved(revision, err) : km_http_expect(&answer, 200, err);
-    if (rc == 0)
-        rc = km_json_parse(answer.body.data, answer.body.length, base, &doc, err);
-    if (rc == 0)
-        rc = read_result(a, doc, base, c->create_pr, out, err);
-    json_decref(doc);
-    km_http_answer_release(&answer);
-    if (body)
-        fclose(body);
     return rc;
 }

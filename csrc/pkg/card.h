@@ -17,6 +17,12 @@
 #include "pkg/card_speed.h"
 #include "pkg/plan.h"
 
+/* In these words, which publish looks for. */
+#define KM_CARD_NOT_TESTED "Not tested on these files."
+#define KM_CARD_NOT_ON_GPU "On a GPU: not tested."
+#define KM_CARD_ROW_NOT    "| `%s` | not tested |"
+#define KM_CARD_ROW_PART   "| `%s` | a part passed on these very files |"
+
 /* Where the card's facts come from; each may be NULL but for the folder. */
 typedef struct {
     const char

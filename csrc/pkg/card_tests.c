@@ -3,6 +3,7 @@
 
 #include "core/file.h"
 #include "formats/json.h"
+#include "pkg/card.h"
 #include "pkg/card_parts.h"
 
 /* Whether one of the packages is what the run tested. Packages with the same files count once: the
@@ -77,7 +78,7 @@ static void add_gpu(const km_card_files *f, km_str *out)
     for (size_t i = 0; i < f->runs.count; i++)
         ran |= *f->runs.items[i].gpu && is_ours(f, &f->runs.items[i]);
     if (with_images && !ran)
-        km_str_add(out, "\nOn a GPU: not tested.\n");
+        km_str_add(out, "\n" KM_CARD_NOT_ON_GPU "\n");
 }
 
 /* What failed and what was skipped in any run, each once. */
@@ -172,7 +173,7 @@ void km_card_add_tests(km_card_files *f, km_str *out)
 
     km_str_add(out, "\n## Tests\n");
     if (!ours)
-        km_str_add(out, "\nNot tested on these files.\n");
+        km_str_add(out, "\n" KM_CARD_NOT_TESTED "\n");
     if (ours) {
         km_str_add(out,
                    "\nThe kernel's own tests, on the files that are packed here: their SHA-256 "

@@ -16,7 +16,8 @@ import site
 import subprocess
 import sysconfig
 import tempfile
-from importlib import metadata
+
+from kernmill._program import error_of, program
 
 __all__ = [
     "build_editable",
@@ -24,24 +25,6 @@ __all__ = [
     "get_requires_for_build_editable",
     "get_requires_for_build_wheel",
 ]
-
-
-def program() -> pathlib.Path:
-    """The kernmill program of this installation. Raises RuntimeError when only the pure package is there."""
-    named = os.environ.get("KERNMILL_PROGRAM")
-    if named:
-        return pathlib.Path(named)
-    try:
-        files = metadata.files("kernmill") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.parts[-2:] == ("bin", "kernmill"):
-            return pathlib.Path(file.locate()).resolve()
-    raise RuntimeError(
-        "the kernmill program is not installed, only its Python package: "
-        "install the platform wheel, or name the program in KERNMILL_PROGRAM"
-    )
 
 
 def _environment() -> dict[str, str]:
@@ -64,9 +47,7 @@ def _pack(directory: str, *options: str) -> str:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=_environment())
     answer = json.loads(done.stdout or "{}")
     if done.returncode != 0:
-        error = answer.get("error", {})
-        hint = f"\n  {error['hint']}" if error.get("hint") else ""
-        raise RuntimeError(f"kernmill pack failed: {error.get('message', 'see above')}{hint}")
+        raise RuntimeError(f"kernmill pack failed: {error_of(answer, 'see above')}")
     return pathlib.Path(answer["wheel"]).name
 
 

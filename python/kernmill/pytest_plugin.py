@@ -15,7 +15,6 @@ Tests take the loaded kernel from the fixture ``kernel`` and report errors they 
 
 import hashlib
 import importlib
-import importlib.util
 import json
 import math
 import os
@@ -30,6 +29,8 @@ from types import ModuleType
 
 import pytest
 import torch
+
+from kernmill._hub_folder import import_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,20 +47,6 @@ def _name(start: pathlib.Path) -> str:
         if manifest.exists():
             return tomllib.loads(manifest.read_text())["general"]["name"].replace("-", "_")
     raise pytest.UsageError(f"no build.toml above {start}: name the kernel in KERNMILL_TEST_KERNEL")
-
-
-def load_hub_folder(folder: pathlib.Path) -> ModuleType:
-    """Imports a Hub folder under its metadata's id, as the ``kernels`` client does."""
-    identity = json.loads((folder / "metadata.json").read_text())["id"]
-    if identity in sys.modules:
-        return sys.modules[identity]
-    spec = importlib.util.spec_from_file_location(
-        identity, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[identity] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _sha256(file: pathlib.Path) -> str:
@@ -170,7 +157,7 @@ def kernel(request: pytest.FixtureRequest) -> ModuleType:
     """The kernel's package, from the files under test."""
     hub = os.environ.get("KERNMILL_TEST_HUB")
     if hub:
-        module = load_hub_folder(pathlib.Path(hub))
+        module = import_folder(pathlib.Path(hub))
     else:
         module = importlib.import_module(_name(pathlib.Path(request.config.rootpath)))
     _recorder.package = pathlib.Path(module.__file__).parent.resolve()
