@@ -10,8 +10,8 @@
 
 #include "cli/command.h"
 #include "core/proc.h"
-#include "core/token.h"
 #include "core/str.h"
+#include "core/token.h"
 
 #define OPTIONS_MAX 48
 

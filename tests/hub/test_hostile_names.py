@@ -104,6 +104,12 @@ def test_in_a_wheel(name, client_of, tmp_path):
     done = client.kernmill("check", wheel, check=False)
     assert done.returncode == 4, done.stdout + done.stderr
     says_why(done.stderr)
+    done = client.kernmill("verify", wheel, "--json", check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (verdict,) = json.loads(done.stdout)["targets"]
+    (finding,) = verdict["findings"]
+    assert verdict["files"] == 0
+    says_why(f"error: {finding['message']}\n")
     done = client.kernmill("explain", wheel, "--json", check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     (found,) = json.loads(done.stdout)["kernels"][0]["candidates"]
@@ -118,4 +124,7 @@ def test_the_wheel_without_such_a_name(client_of, tmp_path):
     client = client_of("http://127.0.0.1:9", token=None)
     wheel = wheel_with(tmp_path, "build/v/other.py")
     assert client.kernmill("check", wheel, check=False).returncode == 1
+    assert (
+        json.loads(client.kernmill("verify", wheel, "--json", check=False).stdout)["targets"][0]["files"] == 5
+    )
     assert "zip" not in client.kernmill("explain", wheel, check=False).stdout
