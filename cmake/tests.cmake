@@ -13,6 +13,14 @@ else()
     target_link_libraries(toml_to_json PRIVATE km_formats)
     add_executable(http_driver tests/net/http_driver.c) # for tests/net
     target_link_libraries(http_driver PRIVATE km_net)
+    # for tests/fault: every call that touches a file can be failed (tests/fault/fault.c)
+    add_executable(kernmill-net-fault ${cli} ${cli_net} tests/fault/fault.c)
+    target_compile_definitions(kernmill-net-fault PRIVATE KM_WITH_NET)
+    target_link_libraries(kernmill-net-fault PRIVATE km_hub km_bench km_profile km_skill)
+    foreach(call open openat read pread write pwrite fsync ftruncate fchmod flock rename renameat2 symlink
+            mkdir mkdtemp unlink unlinkat)
+        target_link_options(kernmill-net-fault PRIVATE -Wl,--wrap=${call})
+    endforeach()
     set(fuzz_driver tests/fuzz/replay.c)
 endif()
 

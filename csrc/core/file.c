@@ -233,6 +233,19 @@ long long km_file_size(const char *path, km_err *err)
     return (long long)st.st_size;
 }
 
+int km_file_fail(int fd, const char *verb, km_err *err)
+{
+    int code = errno;
+    char link[32], name[KM_PATH_BYTES_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = readlink(link, name, sizeof name);
+    if (n <= 0)
+        return km_fail_errno(err, code, "unable to %s a file", verb);
+    return km_fail_errno(err, code, "unable to %s '%.*s'", verb, (int)n, name);
+}
+
 int km_file_lock(const char *path, bool wait, km_err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);

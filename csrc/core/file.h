@@ -44,6 +44,10 @@ int km_file_check_append(const char *path, km_err *err);
 /* Size in bytes, or a negative code. */
 long long km_file_size(const char *path, km_err *err);
 
+/* As km_fail_errno of errno, for an open file whose name the caller was not told: "unable to read
+ * '/a/b'", by what /proc says of `fd`. */
+int km_file_fail(int fd, const char *verb, km_err *err);
+
 /* Holds `path` (made when missing) until the descriptor is closed, or the process ends; first waits
  * until no other process holds it, or fails with KM_ETIME when one does and `wait` is false.
  * Returns the descriptor, or a negative code. */

@@ -76,7 +76,7 @@ static int add_file(EVP_MD_CTX *context, int fd, off_t size, km_err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            rc = km_fail_errno(err, errno, "unable to read a file");
+            rc = km_file_fail(fd, "read", err);
         else if (n == 0)
             rc = km_fail(err, KM_EIO, "a file became shorter while it was read");
         else if (EVP_DigestUpdate(context, piece, (size_t)n) != 1)
@@ -99,7 +99,7 @@ int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_er
     if (!context)
         return km_fail_nomem(err);
     if (fstat(fd, &st) < 0)
-        rc = km_fail_errno(err, errno, "unable to read a file");
+        rc = km_file_fail(fd, "read", err);
     if (rc == 0 &&
         EVP_DigestInit_ex(context, kind == KM_DIGEST_SHA256 ? EVP_sha256() : EVP_sha1(), NULL) != 1)
         rc = km_fail(err, KM_EENV, "libcrypto has no %s here",
