@@ -130,13 +130,23 @@ static int choose(struct get *g, km_err *err)
 
 /* --- where they go --- */
 
+/* Without it nobody imports what stands beside it. */
+static bool is_entry(const km_hub_entry *e)
+{
+    return strcmp(km_path_base(e->path), "__init__.py") == 0;
+}
+
+/* The links that make a variant one come last, and then the name of the revision: who is killed in
+ * between leaves no half variant that could be loaded by its commit. */
 static int link_files(struct get *g, km_err *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < g->files.count && rc == 0; i++)
-        rc = km_cache_link(&g->cache, g->out->commit, g->files.entries[i].path,
-                           km_hub_entry_etag(&g->files.entries[i]), err);
+    for (int last = 0; last < 2; last++)
+        for (size_t i = 0; i < g->files.count && rc == 0; i++)
+            if (is_entry(&g->files.entries[i]) == (last == 1))
+                rc = km_cache_link(&g->cache, g->out->commit, g->files.entries[i].path,
+                                   km_hub_entry_etag(&g->files.entries[i]), err);
     if (rc == 0)
         rc = km_cache_write_ref(&g->cache, g->out->revision, g->out->commit, err);
     return rc;

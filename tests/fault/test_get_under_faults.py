@@ -84,6 +84,8 @@ class Place:
         for commit in {self.old, now} - {None}:
             for name, content in commits[commit].items():
                 assert (repo / "snapshots" / commit / name).read_bytes() == content
+        if (repo / "snapshots" / self.new / "build/v/__init__.py").exists():  # it could be imported
+            assert all((repo / "snapshots" / self.new / name).exists() for name in NEW)
         return "new" if now == self.new else "old"
 
     def repeat(self, cache: pathlib.Path) -> None:
