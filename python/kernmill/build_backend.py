@@ -36,12 +36,24 @@ def program() -> pathlib.Path:
     except metadata.PackageNotFoundError:
         files = []
     for file in files:
-        if file.parts[-2:] == ("bin", "kernmill"):
-            return pathlib.Path(file.locate()).resolve()
+        path = pathlib.Path(file.locate()).resolve()
+        if file.parts[-2:] == ("bin", "kernmill") and _is_program(path):
+            return path
     raise RuntimeError(
-        "the kernmill program is not installed, only its Python package: "
-        "install the platform wheel, or name the program in KERNMILL_PROGRAM"
+        "the kernmill program is not installed, only its Python package\n"
+        "  on Linux x86-64 with glibc 2.34 or newer: pip install --force-reinstall kernmill\n"
+        "  elsewhere, from its sources: pip install --no-binary kernmill kernmill\n"
+        "  or name a program in KERNMILL_PROGRAM"
     )
+
+
+def _is_program(path: pathlib.Path) -> bool:
+    """Whether it is the program itself, and not the script that the pure wheel has under its name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def _environment() -> dict[str, str]:
