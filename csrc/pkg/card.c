@@ -61,20 +61,43 @@ int km_card_images(const km_plan *p, km_str *out, unsigned *oldest_driver, km_er
     return rc;
 }
 
-static int add_build(const km_plan *p, km_str *out, km_err *err)
+/* What was made for another processor than the one it was made on could not be run there. */
+static void add_compilers(const km_plan *plans, size_t count, km_str *out)
 {
+    const km_plan *p = &plans[0];
+
+    km_str_printf(out, "\nCompiled by %s", p->compiler);
+    for (size_t i = 1; i < count; i++)
+        km_str_printf(out, ", %s", plans[i].compiler);
+    km_str_printf(out,
+                  "%s%s. Loads in torch 2.%u and every newer one that was tried "
+                  "(2.10 to 2.15).\n",
+                  p->device_compiler ? " and " : "", p->device_compiler ? p->device_compiler : "",
+                  p->torch_minor);
+    for (size_t i = 0; i < count; i++)
+        if (plans[i].is_cross)
+            km_str_printf(out,
+                          "\nThe folders for %s were compiled on another processor and not loaded "
+                          "there.%s\n",
+                          plans[i].host,
+                          p->device_compiler ? " The GPU images are the same for every processor."
+                                             : "");
+}
+
+static int add_build(const km_plan *plans, size_t count, km_str *out, km_err *err)
+{
+    const km_plan *p = &plans[0];
     unsigned oldest;
 
     km_str_add(out, "\n## What is in the folders\n\n| folder | library, bytes |\n|---|---|\n");
-    for (int f = 0; f < KM_FLAVOR_COUNT; f++)
-        for (const char *const *v = p->products[f].variants; p->products[f].built && *v; v++)
-            km_str_printf(out, "| `%s` | %lld |\n", *v,
-                          km_file_size(p->products[f].hub_library, NULL));
-    km_str_printf(out,
-                  "\nCompiled by %s%s%s. Loads in torch 2.%u and every newer one that was tried "
-                  "(2.10 to 2.15).\n",
-                  p->compiler, p->device_compiler ? " and " : "",
-                  p->device_compiler ? p->device_compiler : "", p->torch_minor);
+    for (size_t i = 0; i < count; i++)
+        for (int f = 0; f < KM_FLAVOR_COUNT; f++) {
+            const km_product *product = &plans[i].products[f];
+            for (const char *const *v = product->variants; product->built && *v; v++)
+                km_str_printf(out, "| `%s` | %lld |\n", *v,
+                              km_file_size(product->hub_library, NULL));
+        }
+    add_compilers(plans, count, out);
     if (!p->products[KM_FLAVOR_CUDA].built)
         return 0;
     km_str_add(out,
@@ -115,14 +138,14 @@ int km_card_text(const km_plan *p, km_str *out, km_err *err)
     return rc == 0 ? km_str_check(out, err) : rc;
 }
 
-int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
-                  km_str *out, km_err *err)
+int km_card_write(const km_plan *plans, size_t count, const char *records, const char *hub_dir,
+                  km_card_cells *cells, km_str *out, km_err *err)
 {
-    int rc = km_card_text(p, out, err);
+    int rc = km_card_text(&plans[0], out, err);
 
     if (rc == 0)
-        rc = km_card_speed(p, records, hub_dir, cells, out, err);
+        rc = km_card_speed(&plans[0], records, hub_dir, cells, out, err);
     if (rc == 0)
-        rc = add_build(p, out, err);
+        rc = add_build(plans, count, out, err);
     return rc == 0 ? km_str_check(out, err) : rc;
 }

@@ -12,10 +12,10 @@
  * does not exist. */
 int km_card_text(const km_plan *p, km_str *out, km_err *err);
 
-/* Appends the Hub's card, for the folder `hub_dir`: km_card_text's, what was built, and what was
- * measured (`records`: pkg/card_speed.h). */
-int km_card_write(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
-                  km_str *out, km_err *err);
+/* Appends the Hub's card, for the folder `hub_dir`: km_card_text's, what was built, by every plan,
+ * and what was measured of the first one's (`records`: pkg/card_speed.h). */
+int km_card_write(const km_plan *plans, size_t count, const char *records, const char *hub_dir,
+                  km_card_cells *cells, km_str *out, km_err *err);
 
 /* One line a GPU architecture: "sm_90a  cubin  driver 525 or newer" and so on, from the built
  * library. */
