@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import sysconfig
 
 import pytest
@@ -195,7 +196,32 @@ def test_the_same_images(kernmill, zig, tmp_path):
     assert images[0] == images[1] and len(images[0]) > 1000
 
 
+# One index for both: pip takes the file whose tag is its own, as on any index.
+def test_index(kernmill, zig, packed, tmp_path):
+    document = pack(kernmill, zig, packed[1], tmp_path / "out", "--index", tmp_path / "served", *BOTH)
+    page = pathlib.Path(document["index"]).read_text()
+    assert all(f">{pathlib.Path(wheel).name}</a>" in page for wheel in document["wheels"])
+    for platform, name in (("manylinux_2_28_aarch64", "aarch64"), ("manylinux_2_28_x86_64", "x86_64")):
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", "--no-deps",
+                   "--index-url", f"file://{tmp_path}/served/cpu", "--only-binary=:all:", "--platform", platform,
+                   "--dest", tmp_path / name, "demo-kernel"]  # fmt: skip
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+        done = subprocess.run(
+            command, env={**environment, "PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert [p.name.split("_")[-1] for p in (tmp_path / name).iterdir()] == [f"{name.split('_')[-1]}.whl"]
+
+
 # ---- what is said ----
+
+
+# doctor names it where it is, and misses nothing where it is not.
+def test_doctor(kernmill, zig, no_zig):
+    def names(environment):
+        return [s["what"] for s in kernmill("doctor", "--json", env=environment).json["items"]]
+
+    assert "zig" in names(zig) and "zig" not in names(no_zig)
 
 
 @pytest.mark.parametrize(
