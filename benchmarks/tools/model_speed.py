@@ -96,7 +96,7 @@ class Task:
     def decode(self):
         if self.cache is None:
             self.cache = self.model(self.ids[:, :CONTEXT], use_cache=True).past_key_values
-        self.model(self.ids[:, :1], past_key_values=self.cache, use_cache=True)
+        self.forward(self.ids[:, :1], past_key_values=self.cache, use_cache=True)
         self.cache.crop(-1)
 
     def train(self):
@@ -130,7 +130,9 @@ def with_one(family: str):
 
 
 def measure(model, rounds: int, mode: str, each: bool, batch: bool) -> list[dict]:
-    changes = {"nothing": lambda m: m, "kernmill": with_kernmill, "liger": with_liger}
+    changes = {"nothing": lambda m: m, "kernmill": with_kernmill}
+    if mode == "eager":  # compiled, Liger's functions are traced anew until the limit, for minutes
+        changes["liger"] = with_liger
     if each:
         families = ["layer_norm"] if is_bert(model) else ["rms_norm", "activation", "rotary"]
         changes |= {f"{family} alone": with_one(family) for family in families}
@@ -141,12 +143,8 @@ def measure(model, rounds: int, mode: str, each: bool, batch: bool) -> list[dict
         except ImportError as error:
             print(f"  {name}: {error}")
     lines = []
-    for what in (
-        ("prefill", "train") if mode == "compiled" or is_bert(model) else ("prefill", "decode", "train")
-    ):
+    for what in ("prefill", "train") if is_bert(model) else ("prefill", "decode", "train"):
         calls = {name: getattr(task, what) for name, task in tasks.items()}
-        if mode == "compiled" and what == "train":  # its functions are traced anew until the limit
-            calls.pop("liger", None)
         for call in calls.values():
             for _ in range(3):
                 call()

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/findings.h"
 #include "core/str.h"
 #include "pkg/check.h"
 
@@ -10,34 +11,18 @@ static const km_opt options[] = { KM_OPT_END };
 static int print_json(km_findings *f, const char *path, km_err *err)
 {
     char *shown = km_arena_strdup(&f->arena, path);
-    json_t *rows = json_array();
 
     if (shown) /* a path may be anything, JSON is UTF-8 */
         km_text_clean(shown);
-
-    for (size_t i = 0; i < f->count; i++) {
-        const km_finding *item = &f->items[i];
-        json_array_append_new(rows,
-                              json_pack("{s:s,s:s,s:s,s:s,s:s}", "severity",
-                                        item->severity == KM_FINDING_ERROR ? "error" : "warning",
-                                        "code", item->code, "place", item->place, "message",
-                                        item->message, "hint", item->hint));
-    }
     return km_print_json(json_pack("{s:i,s:s,s:s,s:I,s:o}", "schema", KM_JSON_SCHEMA, "path", shown,
                                    "kind", f->kind, "errors", (json_int_t)f->errors, "findings",
-                                   rows),
+                                   km_findings_json(f)),
                          err);
 }
 
 static void print_text(const km_findings *f, const char *path)
 {
-    for (size_t i = 0; i < f->count; i++) {
-        const km_finding *item = &f->items[i];
-        printf("%s: %s: %s [%s]\n", item->place,
-               item->severity == KM_FINDING_ERROR ? "error" : "warning", item->message, item->code);
-        if (*item->hint)
-            printf("  %s\n", item->hint);
-    }
+    km_findings_print(f, stdout);
     printf("%s: %s, %zu error%s, %zu warning%s\n", path, f->kind, f->errors,
            f->errors == 1 ? "" : "s", f->count - f->errors, f->count - f->errors == 1 ? "" : "s");
 }

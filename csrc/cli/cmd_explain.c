@@ -3,69 +3,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/command.h"
+#include "cli/system_options.h"
+#include "cli/wrap.h"
 #include "core/str.h"
 #include "pkg/explain.h"
 
-#define COLUMNS 80
-
 typedef struct {
     km_common common;
-    km_system_options o;
+    km_system_options system;
 } explain_fields;
 
-#define DESCRIBE(name, value, field, help)                                                         \
-    KM_OPT_TEXT(name, 0, value, explain_fields, o.field, help)
-
 static const km_opt options[] = {
-    DESCRIBE("torch", "X.Y", torch, "torch's version, or none"),
-    DESCRIBE("cuda", "X.Y", cuda, "the CUDA that torch is built for, or none"),
-    DESCRIBE("backend", "NAME", backend, "what torch is built for: cpu, cu126, rocm71"),
-    DESCRIBE("driver", "BRANCH", driver, "NVIDIA's driver: 525, or none"),
-    DESCRIBE("arch", "LIST", arch, "the GPUs: sm_75 or 7.5, with commas, or none"),
-    DESCRIBE("glibc", "X.Y", glibc, "the C library's version"),
-    DESCRIBE("python", "X.Y", python, "Python's version; 3.14t has no GIL"),
-    DESCRIBE("os", "NAME", os, "linux, darwin or windows"),
-    DESCRIBE("cpu", "NAME", cpu, "x86_64 or aarch64"),
-    DESCRIBE("x86-level", "LEVEL", x86_level, "v1 to v4, of x86-64"),
-    DESCRIBE("macos", "X.Y", macos, "the version of macOS"),
-    DESCRIBE("cxx-abi", "ABI", cxx_abi, "cxx11 or cxx98, torch's"),
-    DESCRIBE("tvm-ffi", "X.Y", tvm_ffi, "tvm-ffi's version, or none"),
-    DESCRIBE("kernels", "X.Y.Z", kernels, "the client's version"),
+    KM_SYSTEM_OPTION_ROWS(explain_fields),
     KM_OPT_END,
 };
 
 /* ---- JSON ---- */
-
-static json_t *text_or_null(km_arena *a, const km_version *v)
-{
-    return v->count ? json_string(km_version_text(a, v)) : json_null();
-}
-
-static json_t *gpus_json(const km_system *s)
-{
-    json_t *list = s->gpus_known ? json_array() : json_null();
-
-    for (size_t i = 0; i < s->gpu_count; i++)
-        json_array_append_new(list, json_sprintf("%u.%u", s->gpus[i] / 10, s->gpus[i] % 10));
-    return list;
-}
-
-static json_t *system_json(km_arena *a, const km_system *s)
-{
-    json_t *driver = s->driver == KM_DRIVER_UNKNOWN ? json_null()
-                     : s->driver == KM_DRIVER_NONE  ? json_string("none")
-                                                    : json_sprintf("%d", s->driver);
-
-    return json_pack(
-        "{s:s,s:s,s:o,s:o,s:o,s:o,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "os", s->os, "cpu", s->cpu,
-        "x86_level", s->x86_level ? json_integer(s->x86_level) : json_null(), "glibc",
-        text_or_null(a, &s->glibc), "macos", text_or_null(a, &s->macos), "python",
-        text_or_null(a, &s->python), "free_threaded", s->free_threaded, "torch",
-        text_or_null(a, &s->torch), "backend", s->backend, "cxx_abi",
-        s->cxx11_abi ? "cxx11" : "cxx98", "tvm_ffi", text_or_null(a, &s->tvm_ffi), "kernels",
-        text_or_null(a, &s->kernels), "driver", driver, "gpus", gpus_json(s));
-}
 
 static json_t *candidate_json(const km_candidate *c)
 {
@@ -103,37 +56,13 @@ static int print_json(km_explanation *e, const km_system *s, const char *path, k
     for (size_t i = 0; i < e->count; i++)
         json_array_append_new(kernels, choice_json(&e->choices[i]));
     return km_print_json(json_pack("{s:i,s:s?,s:s,s:o,s:b,s:o}", "schema", KM_JSON_SCHEMA, "path",
-                                   shown, "kind", e->kind, "system", system_json(&e->arena, s),
-                                   "fits", e->fits, "kernels", kernels),
+                                   shown, "kind", e->kind, "system",
+                                   km_cli_system_json(&e->arena, s), "fits", e->fits, "kernels",
+                                   kernels),
                          err);
 }
 
 /* ---- text ---- */
-
-/* `text` after `mark`, its lines broken at spaces and set in by as much; a long word stays whole.
- */
-static void print_wrapped(const char *mark, const char *text)
-{
-    size_t indent = strlen(mark), column = indent;
-
-    fputs(mark, stdout);
-    while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column > indent && column + 1 + word > COLUMNS) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-        }
-        if (column > indent) {
-            putchar(' ');
-            column++;
-        }
-        printf("%.*s", (int)word, text);
-        column += word;
-        text += word;
-        text += strspn(text, " ");
-    }
-    putchar('\n');
-}
 
 static const char *verdict(const km_candidate *c)
 {
@@ -153,7 +82,7 @@ static void print_candidate(const km_candidate *c)
     for (size_t k = 0; k < sizeof order / sizeof *order; k++)
         for (size_t i = 0; i < c->reason_count; i++)
             if (c->reasons[i].side == order[k])
-                print_wrapped(marks[order[k]], c->reasons[i].text);
+                km_print_wrapped(marks[order[k]], c->reasons[i].text);
 }
 
 static void print_choice(km_arena *a, const km_choice *c)
@@ -161,7 +90,7 @@ static void print_choice(km_arena *a, const km_choice *c)
     const char *head = c->chosen ? km_arena_printf(a, "%s: %s", c->chosen->name, c->why) : c->why;
 
     printf("\n");
-    print_wrapped("", km_arena_printf(a, "%s: %s", c->name, head ? head : ""));
+    km_print_wrapped("", km_arena_printf(a, "%s: %s", c->name, head ? head : ""));
     for (size_t i = 0; i < c->count; i++)
         print_candidate(&c->items[i]);
     if (c->fits)
@@ -185,9 +114,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)
-        rc = km_system_find(&s, err);
-    if (rc == 0)
-        rc = km_system_describe(&s, &f->o, err);
+        rc = km_cli_system(&f->system, &s, err);
     if (rc == 0)
         rc = km_explain(&e, path, &s, err);
     if (rc < 0)
@@ -195,7 +122,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     if (f->common.json) {
         rc = print_json(&e, &s, path, err);
     } else {
-        print_wrapped("on ", km_system_text(&e.arena, &s));
+        km_print_wrapped("on ", km_system_text(&e.arena, &s));
         for (size_t i = 0; i < e.count; i++)
             print_choice(&e.arena, &e.choices[i]);
     }

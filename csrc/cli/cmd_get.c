@@ -7,6 +7,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("variant", 0, "V", km_get_fields, variant,
                 "a folder of build/ (default: the one that this machine would use)"),
     KM_OPT_FLAG("all", 0, km_get_fields, all, "all variants"),
+    KM_OPT_TEXT("lock", 0, "FILE", km_get_fields, lock,
+                "the commit and the digests of this kernels.lock"),
     KM_OPT_TEXT("output", 'o', "DIR", km_get_fields, output, "copy it into a new folder"),
     KM_OPT_END,
 };
@@ -20,7 +22,9 @@ const km_command km_cmd_get = {
         "Without --revision and --version it is the newest version, without --variant the variant\n"
         "that the `kernels` client would load here. The files are in the cache that\n"
         "Python's clients use, every digest checked; the path is printed. HF_ENDPOINT, HF_TOKEN,\n"
-        "HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean there.",
+        "HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean there. With --lock nothing "
+        "is\n"
+        "made when a file is not the lock's, as `kernmill lock` wrote it; exit code 1.",
     .options = options,
     .fields_size = sizeof(km_get_fields),
     .run = KM_NET_RUN(km_run_get),

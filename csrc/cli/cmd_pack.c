@@ -11,7 +11,7 @@
 
 typedef struct {
     km_build_fields build;
-    const char *out, *records, *index;
+    const char *out, *records, *tests, *index;
     bool wheel_only, editable;
 } pack_fields;
 
@@ -19,6 +19,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("output", 'o', "DIR", pack_fields, out, "where to write (default: dist)"),
     KM_OPT_TEXT("records", 'r', "PATH", pack_fields, records,
                 "the card's figures (default: benchmarks/results)"),
+    KM_OPT_TEXT("tests", 't', "PATH", pack_fields, tests,
+                "records of `kernmill test` on other machines: a file, or a folder"),
     KM_OPT_TEXT("index", 0, "DIR", pack_fields, index,
                 "also into a static index: DIR/simple, or of a slim wheel DIR/sm90"),
     KM_OPT_FLAG("wheel-only", 0, pack_fields, wheel_only, "write the wheel, not the Hub layout"),
@@ -94,11 +96,22 @@ static json_t *describe_all(const km_cli_built *b, const km_pack_result *r, cons
                      km_cli_describe(b), "index", page);
 }
 
+static int show_all(const km_cli_built *b, const km_pack_result *r, const char *page, bool json,
+                    km_err *err)
+{
+    if (json)
+        return km_print_json(describe_all(b, r, page), err);
+    for (size_t i = 0; i < r->wheel_count; i++)
+        printf("%s  (%lld bytes)\n", r->wheels[i], km_file_size(r->wheels[i], NULL));
+    printf("%s\n%s\n%s%s", r->hub_dir, r->card, page ? page : "", page ? "\n" : "");
+    return 0;
+}
+
 static int write_all(const km_cli_built *b, pack_fields *f, const char *out, km_err *err)
 {
     km_pack_result r;
     const char *page = NULL;
-    int rc = km_pack(b->plans, b->count, out, f->records, &r, err);
+    int rc = km_pack(b->plans, b->count, out, f->records, f->tests, &r, err);
 
     for (size_t i = 0; i < r.findings.count; i++)
         km_term_note(&f->build.common.term, "%s: %s", r.findings.items[i].place,
@@ -107,15 +120,14 @@ static int write_all(const km_cli_built *b, pack_fields *f, const char *out, km_
         km_term_note(&f->build.common.term,
                      "the card says that nothing was measured: '%s' has %zu cells of other builds",
                      f->records, r.cells.others);
+    if (rc == 0 && f->tests && !r.cells.runs_shown)
+        km_term_note(&f->build.common.term,
+                     "the card says that nothing was tested: '%s' has no run on these files",
+                     f->tests);
     for (size_t i = 0; rc == 0 && i < b->count; i++)
         rc = put_into_index(&r.arena, &b->plans[i], f, r.wheels[i], &page, err);
-    if (rc == 0 && f->build.common.json) {
-        rc = km_print_json(describe_all(b, &r, page), err);
-    } else if (rc == 0) {
-        for (size_t i = 0; i < r.wheel_count; i++)
-            printf("%s  (%lld bytes)\n", r.wheels[i], km_file_size(r.wheels[i], NULL));
-        printf("%s\n%s\n%s%s", r.hub_dir, r.card, page ? page : "", page ? "\n" : "");
-    }
+    if (rc == 0)
+        rc = show_all(b, &r, page, f->build.common.json, err);
     km_pack_result_release(&r);
     return rc;
 }
@@ -143,17 +155,19 @@ const km_command km_cmd_pack = {
     .name = "pack",
     .help = "build, check, and write the wheel and the Hub layout with its card",
     .args = "[PATH]",
-    .more =
-        "PATH is the repository or its build.toml; without one, the working folder. The card "
-        "states\n"
-        "what the records of `kernmill bench` say of the very library that is packed, with the\n"
-        "plots that `kernmill report` left beside them. With --arch or --cpu the wheel is slim: "
-        "its\n"
-        "version ends in +sm90 or +cpu, and it belongs into an index of its own, which pip is "
-        "told\n"
-        "by --extra-index-url; beside the fat one pip would take it on every machine. With\n"
-        "--host x86_64,aarch64 there is a wheel for each processor, and one layout and card for "
-        "all.",
+    .more = "PATH is the repository or its build.toml; without one, the working folder. The card "
+            "states\n"
+            "what the files say, and what records of `kernmill test` and `kernmill bench` say of "
+            "the very\n"
+            "files that are packed, with the plots that `kernmill report` left beside them. With "
+            "--arch\n"
+            "or --cpu the wheel is slim: its version ends in +sm90 or +cpu, and it belongs into an "
+            "index\n"
+            "of its own, which pip is told by --extra-index-url; beside the fat one pip would take "
+            "it on\n"
+            "every machine. With --host x86_64,aarch64 there is a wheel for each processor, and "
+            "one layout\n"
+            "and card for all.",
     .options = options,
     .fields_size = sizeof(pack_fields),
     .run = run,

@@ -37,7 +37,12 @@ static void print_text(const json_t *record, const km_plan *p)
         if (i)
             continue;
         json_object_foreach(json_object_get(run, "worst"), metric, value)
-            printf("  worst %s: %.4g\n", metric, json_number_value(value));
+        {
+            if (json_is_string(value)) /* "nan" */
+                printf("  worst %s: %s\n", metric, json_string_value(value));
+            else
+                printf("  worst %s: %.4g\n", metric, json_number_value(value));
+        }
     }
     printf("record: %s/test-record.json\n", p->build_dir);
 }

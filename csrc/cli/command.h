@@ -40,7 +40,7 @@ typedef struct {
     km_term term;
 } km_common;
 
-enum { KM_EXIT_OK = 0, KM_EXIT_NO = 1 };
+enum { KM_EXIT_OK = 0, KM_EXIT_NO = 1, KM_EXIT_IO = 5 };
 
 /* The commands, in the order of the help; ends with NULL. */
 extern const km_command *const km_commands[];

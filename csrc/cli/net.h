@@ -3,15 +3,38 @@
 #define KERNMILL_CLI_NET_H
 
 #include "cli/command.h"
+#include "pkg/system.h"
 
 typedef struct {
     km_common common;
-    const char *revision, *variant, *output;
+    const char *revision, *variant, *output, *lock;
     long version;
     bool all;
 } km_get_fields;
 
+typedef struct {
+    km_common common;
+    bool check;
+} km_lock_fields;
+
+typedef struct {
+    km_common common;
+    km_system_options system;
+    const char *author;
+    long limit;
+} km_search_fields;
+
+typedef struct {
+    km_common common;
+    const char *transport, *tests, *message;
+    bool dry_run, allow_untested, create_pr, private_repo;
+} km_publish_fields;
+
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);
+int km_run_publish(void *fields, const char **args, size_t arg_count, km_err *err);
+int km_run_lock(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
+
+int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);
 
 #endif

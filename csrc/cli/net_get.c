@@ -1,37 +1,9 @@
 #include <stdio.h>
-#include <time.h>
 
+#include "cli/meter.h"
 #include "cli/net.h"
 #include "core/path.h"
 #include "hub/get.h"
-
-#define QUIET_MS 2000 /* between two lines where there is no terminal */
-
-struct meter {
-    km_term *term;
-    const char *what;
-    long long began_ms, said_ms;
-};
-
-static long long now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static void show(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-    struct meter *m = context;
-    long long now = now_ms();
-
-    if (!total_bytes || (!m->term->smart && now - m->said_ms < QUIET_MS))
-        return;
-    m->said_ms = now;
-    km_term_progress(m->term, (size_t)(done_bytes >> 10), (size_t)(total_bytes >> 10),
-                     now - m->began_ms, m->what);
-}
 
 static int make_request(km_arena *a, const km_get_fields *f, const char *name, km_get_request *out,
                         km_err *err)
@@ -53,6 +25,26 @@ static int make_request(km_arena *a, const km_get_fields *f, const char *name, k
     return km_repo_parse(a, name, KM_REPO_KERNEL, &out->repo, err);
 }
 
+static int print_refused(const km_get_fields *f, const km_get_result *r, km_err *err)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < r->refused.count; i++) {
+        const km_refusal *item = &r->refused.items[i];
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s}", "path", item->path, "message", item->message));
+        if (!f->common.json)
+            fprintf(stderr, "%s: %s\n", item->path, item->message);
+    }
+    if (f->common.json)
+        return km_print_json(json_pack("{s:i,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "commit",
+                                       r->commit, "lock", f->lock, "refused", rows),
+                             err);
+    fprintf(stderr, "kernmill: refused: at %s it is not what '%s' says\n", r->commit, f->lock);
+    json_decref(rows);
+    return 0;
+}
+
 static int print_json(const km_get_request *q, const km_get_result *r, km_err *err)
 {
     return km_print_json(
@@ -66,24 +58,33 @@ static int print_json(const km_get_request *q, const km_get_result *r, km_err *e
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     km_get_fields *f = fields;
-    struct meter meter = { &f->common.term, "KiB", now_ms(), now_ms() };
+    km_meter meter;
     km_arena a = KM_ARENA_INIT;
     km_endpoint endpoint;
     km_get_request request;
     km_get_result result;
     km_http *http = NULL;
+    km_lock lock;
     int rc = km_check_args(arg_count, 1, 1, err);
 
+    km_meter_init(&meter, &f->common.term);
     if (rc == 0)
         rc = make_request(&a, f, args[0], &request, err);
+    if (rc == 0 && f->lock) {
+        request.lock = &lock;
+        rc = km_lock_read(&a, f->lock, &lock, err);
+    }
     if (rc == 0)
         rc = km_endpoint_find(&a, &endpoint, err);
     if (rc == 0)
-        rc = km_endpoint_connect(&endpoint, "kernmill/" KM_VERSION, show, &meter, &http, err);
+        rc = km_endpoint_connect(&endpoint, "kernmill/" KM_VERSION, km_meter_show, &meter, &http,
+                                 err);
     if (rc == 0)
         rc = km_get(&a, &endpoint, http, &request, &result, err);
     km_term_clear(&f->common.term);
-    if (rc == 0 && f->common.json)
+    if (rc == 0 && result.refused.count)
+        rc = print_refused(f, &result, err) < 0 ? KM_EIO : KM_EXIT_NO;
+    else if (rc == 0 && f->common.json)
         rc = print_json(&request, &result, err);
     else if (rc == 0)
         puts(result.path);

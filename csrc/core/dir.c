@@ -116,8 +116,9 @@ int km_dir_list(km_arena *a, const char *path, km_names *out, km_err *err)
     return rc;
 }
 
-static int walk(km_arena *a, const char *root, const char *below, unsigned depth, km_names *out,
-                size_t *capacity, km_err *err)
+/* With `any`, whatever is no folder is a name of the list. */
+static int walk(km_arena *a, const char *root, const char *below, bool any, unsigned depth,
+                km_names *out, size_t *capacity, km_err *err)
 {
     const char *dir = *below ? km_path_join(a, root, below) : root;
     km_names here;
@@ -138,11 +139,11 @@ static int walk(km_arena *a, const char *root, const char *below, unsigned depth
             return km_fail_nomem(err);
         if (lstat(full, &st) < 0)
             return km_fail_errno(err, errno, "unable to read '%s'", full);
-        if (S_ISLNK(st.st_mode))
+        if (S_ISLNK(st.st_mode) && !any)
             return km_fail(err, KM_EFORMAT, "'%s' is a symbolic link", full);
-        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !any)
             return km_fail(err, KM_EFORMAT, "'%s' is not a regular file", full);
-        rc = S_ISDIR(st.st_mode) ? walk(a, root, name, depth + 1, out, capacity, err)
+        rc = S_ISDIR(st.st_mode) ? walk(a, root, name, any, depth + 1, out, capacity, err)
                                  : push(a, out, capacity, name, err);
         if (rc < 0)
             return rc;
@@ -150,14 +151,24 @@ static int walk(km_arena *a, const char *root, const char *below, unsigned depth
     return 0;
 }
 
-int km_dir_walk(km_arena *a, const char *path, km_names *out, km_err *err)
+static int walk_sorted(km_arena *a, const char *path, bool any, km_names *out, km_err *err)
 {
     size_t capacity = 0;
     int rc;
 
     *out = (km_names){ NULL, 0 };
-    rc = walk(a, path, "", 0, out, &capacity, err);
+    rc = walk(a, path, "", any, 0, out, &capacity, err);
     if (rc == 0 && out->count)
         qsort(out->names, out->count, sizeof *out->names, by_name);
     return rc;
+}
+
+int km_dir_walk(km_arena *a, const char *path, km_names *out, km_err *err)
+{
+    return walk_sorted(a, path, false, out, err);
+}
+
+int km_dir_walk_any(km_arena *a, const char *path, km_names *out, km_err *err)
+{
+    return walk_sorted(a, path, true, out, err);
 }

@@ -67,4 +67,7 @@ int km_dir_list(km_arena *a, const char *path, km_names *out, km_err *err);
  * error (KM_EFORMAT), as are trees beyond KM_DIR_DEPTH_MAX or KM_DIR_ENTRIES_MAX (KM_ELIMIT). */
 int km_dir_walk(km_arena *a, const char *path, km_names *out, km_err *err);
 
+/* The same with links, pipes and the like among the names; links are not followed. */
+int km_dir_walk_any(km_arena *a, const char *path, km_names *out, km_err *err);
+
 #endif

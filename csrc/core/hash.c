@@ -124,6 +124,18 @@ void km_hash_hex(const km_sha256 *h, char out[KM_SHA256_HEX_BYTES])
         snprintf(out + 2 * i, 3, "%02x", h->bytes[i]);
 }
 
+bool km_hash_from_hex(const char *hex, km_sha256 *out)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    if (strlen(hex) != KM_SHA256_HEX_BYTES - 1 || strspn(hex, digits) != KM_SHA256_HEX_BYTES - 1)
+        return false;
+    for (size_t i = 0; i < KM_SHA256_BYTES; i++)
+        out->bytes[i] = (unsigned char)((strchr(digits, hex[2 * i]) - digits) * 16 +
+                                        (strchr(digits, hex[2 * i + 1]) - digits));
+    return true;
+}
+
 void km_hash_base64(const km_sha256 *h, char out[KM_SHA256_BASE64_BYTES])
 {
     EVP_EncodeBlock((unsigned char *)out, h->bytes, KM_SHA256_BYTES);

@@ -3,6 +3,7 @@
 #ifndef KERNMILL_CORE_HASH_H
 #define KERNMILL_CORE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/err.h"
@@ -41,6 +42,8 @@ typedef enum {
 int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_err *err);
 
 void km_hash_hex(const km_sha256 *h, char out[KM_SHA256_HEX_BYTES]);
+/* Back: `hex` has 64 lower-case digits. False when it has not. */
+bool km_hash_from_hex(const char *hex, km_sha256 *out);
 /* With padding, as Hub metadata has it. */
 void km_hash_base64(const km_sha256 *h, char out[KM_SHA256_BASE64_BYTES]);
 /* URL-safe and unpadded, as a wheel's RECORD has it. */

@@ -53,14 +53,24 @@
 #define KM_HTTP_BACKOFF_MS_MAX    8000
 #define KM_HTTP_WAIT_MS_MAX       60000  /* the pauses of one transfer together */
 #define KM_HUB_PAGES_MAX          1000   /* of one listing */
+#define KM_HUB_KERNELS_MAX        10000  /* of a page */
+#define KM_SEARCH_KERNELS_MAX     10000  /* of one search */
+#define KM_SEARCH_PAGE            24     /* kernels that are asked about together */
 #define KM_HUB_FILES_MAX          100000 /* of a tree */
 #define KM_HUB_REFS_MAX           10000
 #define KM_HUB_REPO_ID_BYTES_MAX  96
 #define KM_HUB_PATH_BYTES_MAX     1024
 #define KM_HUB_REVISION_BYTES_MAX 255
 #define KM_HUB_FILE_BYTES_MAX     (16ull << 30) /* a file of a kernel repository */
+#define KM_HUB_FILES_A_REQUEST    256           /* of an upload: what the hub takes at once */
+#define KM_HUB_PARTS_MAX          10000         /* of one large file's upload */
+#define KM_HUB_SAMPLE_BYTES       512 /* of a file, by which the hub decides how it is kept */
+#define KM_HUB_INLINE_BYTES_MAX   (100ull << 20) /* of all files in a commit's own body */
+#define KM_HUB_COMMIT_STALL_S     600            /* a hub thinks before it answers */
 #define KM_TOKEN_BYTES_MAX        4096
 #define KM_CACHE_STALE_S          86400
+#define KM_LOCK_KERNELS_MAX       1024   /* of a project */
+#define KM_LOCK_DEPTH_MAX         64     /* kernels that need kernels */
 #define KM_CACHE_LOCK_MS          600000 /* another process downloads the same file */
 
 /* pkg */
@@ -73,6 +83,7 @@
 #define KM_CANDIDATES_MAX      4096 /* variants or wheels that are judged together */
 #define KM_REASONS_MAX         64   /* of each */
 #define KM_LIBRARIES_MAX       256  /* of a variant */
+#define KM_TEST_RUNS_MAX       1024 /* that records hold together */
 #define KM_PACKAGE_DEPTH_MAX   8    /* folders in folders of one */
 
 /* bench */

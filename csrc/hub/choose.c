@@ -12,6 +12,19 @@
 #define BUILD    "build/"
 #define METADATA "metadata.json"
 
+const char *km_choose_version(const km_hub_refs *refs)
+{
+    const char *newest = "main";
+    long best = -1;
+
+    for (size_t i = 0; i < refs->branch_count; i++)
+        if (km_revision_version(refs->branches[i].name) > best) {
+            newest = refs->branches[i].name;
+            best = km_revision_version(newest);
+        }
+    return newest;
+}
+
 /* The variant of "build/<variant>/...", in the arena; NULL for what lies elsewhere. */
 static char *variant_of(km_arena *a, const char *path)
 {

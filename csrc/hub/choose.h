@@ -9,6 +9,9 @@
 #include "net/cache.h"
 #include "net/wire.h"
 
+/* The branch of the newest version; "main" when there is no version. Borrowed. */
+const char *km_choose_version(const km_hub_refs *refs);
+
 /* The entries of a list that are a variant's metadata.json. In the arena. */
 int km_choose_metadata(km_arena *a, const km_hub_tree *build, km_hub_tree *out, km_err *err);
 

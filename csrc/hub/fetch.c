@@ -1,7 +1,12 @@
 #include "hub/fetch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "core/str.h"
 
 typedef enum { PENDING, BUSY, FLYING, HERE } item_state;
 
@@ -174,6 +179,30 @@ static size_t collect(item *items, const km_hub_tree *files)
         if (!kept || by_etag(&items[kept - 1], &items[k]) != 0)
             items[kept++] = items[k];
     return kept;
+}
+
+bool km_fetch_wants(const km_hub_entry *e)
+{
+    return !e->is_folder && !km_ends_with(e->path, ".pyc") && !strstr(e->path, "/__pycache__/");
+}
+
+int km_fetch_sha256(const km_cache *c, const km_hub_entry *e, char out[KM_SHA256_HEX_BYTES],
+                    km_err *err)
+{
+    const char *blob;
+    int fd, rc;
+
+    if (*e->sha256) {
+        memcpy(out, e->sha256, KM_SHA256_HEX_BYTES);
+        return 0;
+    }
+    blob = km_arena_printf(c->arena, "%s/blobs/%s", c->repo, km_hub_entry_etag(e));
+    fd = blob ? open(blob, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return blob ? km_fail_errno(err, errno, "unable to open '%s'", blob) : km_fail_nomem(err);
+    rc = km_hash_fd(fd, KM_DIGEST_SHA256, out, err);
+    close(fd);
+    return rc;
 }
 
 int km_fetch_files(const km_wire *w, const km_cache *c, const km_repo *repo, const char *commit,

@@ -12,7 +12,9 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "hub/choose.h"
+#include "hub/commit.h"
 #include "hub/fetch.h"
+#include "pkg/intact.h"
 
 #define COPY_BYTES (64u << 10)
 
@@ -21,90 +23,15 @@ struct get {
     const km_endpoint *e;
     const km_get_request *request;
     km_get_result *out;
+    const char *revision;        /* the request's, or the lock's commit */
+    const km_lock_entry *locked; /* or NULL */
     km_wire wire;
     km_cache cache;
     const char *sub; /* the folder that is wanted: "build", or a variant's in it */
     km_hub_tree files;
 };
 
-/* --- which commit --- */
-
-/* N of "v<N>", or -1. */
-static long version_of(const char *name)
-{
-    char *end;
-    long n;
-
-    if (name[0] != 'v' || name[1] < '0' || name[1] > '9')
-        return -1;
-    n = strtol(name + 1, &end, 10);
-    return *end ? -1 : n;
-}
-
-static const char *newest_version(const km_hub_refs *refs)
-{
-    const char *newest = "main";
-    long best = -1;
-
-    for (size_t i = 0; i < refs->branch_count; i++)
-        if (version_of(refs->branches[i].name) > best) {
-            newest = refs->branches[i].name;
-            best = version_of(newest);
-        }
-    return newest;
-}
-
-static int no_revision(const km_hub_refs *refs, const char *revision, km_err *err)
-{
-    km_str names = KM_STR_INIT;
-
-    for (size_t i = 0; i < refs->branch_count && names.length < 300; i++)
-        km_str_printf(&names, "%s%s", i ? ", " : "", refs->branches[i].name);
-    km_fail(err, KM_ENOENT, "the repository has no revision '%s'", revision);
-    if (names.length)
-        km_hint(err, "its branches are: %s", names.data);
-    km_str_release(&names);
-    return KM_ENOENT;
-}
-
-static int find_commit(struct get *g, km_err *err)
-{
-    const km_get_request *r = g->request;
-    const char *commit;
-    km_hub_info info;
-    km_hub_refs refs;
-
-    if (r->revision && km_is_commit(r->revision)) {
-        g->out->revision = r->revision;
-        memcpy(g->out->commit, r->revision, KM_OID_HEX_BYTES);
-        return 0;
-    }
-    if (km_wire_refs(&g->wire, g->a, &r->repo, &refs, err) < 0)
-        return err ? err->code : KM_EIO;
-    g->out->revision = r->revision ? r->revision : newest_version(&refs);
-    commit = km_hub_refs_find(&refs, g->out->revision);
-    if (!commit) { /* "refs/pr/3" is not in the list */
-        km_err why = KM_ERR_INIT;
-        int rc = km_wire_info(&g->wire, g->a, &r->repo, g->out->revision, &info, &why);
-        if (rc == KM_ENOENT)
-            return no_revision(&refs, g->out->revision, err);
-        if (rc < 0 && err)
-            *err = why;
-        if (rc < 0)
-            return rc;
-        commit = info.commit;
-    }
-    memcpy(g->out->commit, commit, KM_OID_HEX_BYTES);
-    return 0;
-}
-
 /* --- which files --- */
-
-/* What a Python process left behind there is nobody's kernel. */
-static bool is_wanted(const km_hub_entry *e)
-{
-    return !e->is_folder && !km_ends_with(e->path, ".pyc") && !strstr(e->path, "/__pycache__/");
-}
 
 static int no_variant(struct get *g, km_err *err)
 {
@@ -144,7 +71,7 @@ static void keep_wanted(struct get *g)
     g->out->size_bytes = 0;
     for (size_t i = 0; i < g->files.count; i++) {
         const km_hub_entry *e = &g->files.entries[i];
-        if (!is_wanted(e) || strncmp(e->path, g->sub, length) != 0 || e->path[length] != '/')
+        if (!km_fetch_wants(e) || strncmp(e->path, g->sub, length) != 0 || e->path[length] != '/')
             continue;
         g->out->size_bytes += e->size_bytes;
         g->files.entries[kept++] = *e;
@@ -299,9 +226,26 @@ static int set_path(struct get *g, km_err *err)
     return g->out->path ? 0 : km_fail_nomem(err);
 }
 
+/* The files of the list against the lock, then those whose content alone tells. */
+static int fetch_locked(struct get *g, km_err *err)
+{
+    km_refusals *refused = &g->out->refused;
+    int rc = 0;
+
+    if (g->locked)
+        rc = km_locked_check_list(g->a, g->locked, g->sub, &g->files, refused, err);
+    if (rc == 0 && !refused->count)
+        rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &g->files,
+                            &g->out->downloaded_bytes, err);
+    if (rc == 0 && !refused->count && g->locked)
+        rc = km_locked_check_blobs(g->a, g->locked, &g->cache, &g->files, refused, err);
+    return rc;
+}
+
 static int get_online(struct get *g, km_err *err)
 {
-    int rc = find_commit(g, err);
+    int rc = km_commit_find(&g->wire, g->a, &g->request->repo, g->revision, &g->out->revision,
+                            g->out->commit, err);
 
     if (rc == 0)
         rc = list_files(g, err);
@@ -309,34 +253,16 @@ static int get_online(struct get *g, km_err *err)
     if (rc == 0 && !g->request->variant && !g->request->all)
         rc = choose(g, err);
     if (rc == 0)
-        rc = km_fetch_files(&g->wire, &g->cache, &g->request->repo, g->out->commit, &g->files,
-                            &g->out->downloaded_bytes, err);
-    if (rc == 0)
-        rc = g->request->output ? write_output(g, err) : link_files(g, err);
+        rc = fetch_locked(g, err);
+    if (rc < 0 || g->out->refused.count)
+        return rc;
+    rc = g->request->output ? write_output(g, err) : link_files(g, err);
     if (rc == 0 && !g->request->output)
         rc = set_path(g, err);
     return rc;
 }
 
 /* --- without a network --- */
-
-/* Of those that were downloaded. */
-static const char *newest_version_here(const struct get *g)
-{
-    char *folder = km_path_join(g->a, g->cache.repo, "refs");
-    const char *newest = "main";
-    km_names refs;
-    long best = -1;
-
-    if (!folder || km_dir_list(g->a, folder, &refs, NULL) < 0)
-        return newest;
-    for (size_t i = 0; i < refs.count; i++)
-        if (version_of(refs.names[i]) > best) {
-            newest = refs.names[i];
-            best = version_of(newest);
-        }
-    return newest;
-}
 
 static int choose_here(struct get *g, km_err *err)
 {
@@ -348,11 +274,44 @@ static int choose_here(struct get *g, km_err *err)
     return rc == 0 ? set_path(g, err) : rc;
 }
 
+static int check_here(struct get *g, km_err *err)
+{
+    km_refusals *refused = &g->out->refused;
+    km_intact v;
+    int rc = km_intact_snapshot(&v, km_cache_snapshot(&g->cache, g->out->commit), g->out->variant,
+                                g->request->lock, err);
+
+    if (rc < 0)
+        return rc;
+    refused->items = km_arena_array(g->a, v.findings.count + 1, sizeof *refused->items);
+    for (size_t i = 0; refused->items && i < v.findings.count; i++) {
+        km_refusal *r = &refused->items[refused->count++];
+        r->path = km_arena_strdup(g->a, v.findings.items[i].place);
+        r->message = km_arena_strdup(g->a, v.findings.items[i].message);
+        if (!r->path || !r->message)
+            refused->items = NULL;
+    }
+    km_intact_release(&v);
+    if (refused->count)
+        g->out->path = NULL;
+    return refused->items ? 0 : km_fail_nomem(err);
+}
+
+static int find_here(struct get *g, km_err *err)
+{
+    int rc = g->request->variant || g->request->all ? 0 : choose_here(g, err);
+
+    return rc == 0 && g->locked ? check_here(g, err) : rc;
+}
+
 static int get_offline(struct get *g, km_err *err)
 {
-    const char *revision = g->request->revision ? g->request->revision : newest_version_here(g);
-    const char *commit = km_cache_ref(&g->cache, revision);
+    const char *revision = g->revision;
+    const char *commit;
 
+    if (!revision)
+        revision = km_cache_newest(&g->cache);
+    commit = km_cache_ref(&g->cache, revision);
     if (g->request->output) {
         km_fail(err, KM_EENV,
                 "HF_HUB_OFFLINE is set, and a new folder needs the hub's list of files");
@@ -364,11 +323,29 @@ static int get_offline(struct get *g, km_err *err)
         if (set_path(g, err) < 0)
             return KM_ENOMEM;
         if (km_dir_exists(g->out->path))
-            return g->request->variant || g->request->all ? 0 : choose_here(g, err);
+            return find_here(g, err);
     }
     km_fail(err, KM_ENOENT, "'%s' at '%s' is not in the cache, and HF_HUB_OFFLINE is set",
             g->request->repo.id, revision);
     return km_hint(err, "unset HF_HUB_OFFLINE, or name a version that was downloaded before");
+}
+
+/* A lock says which commit. */
+static int find_locked(struct get *g, km_err *err)
+{
+    const km_get_request *r = g->request;
+
+    g->revision = r->revision;
+    if (!r->lock)
+        return 0;
+    g->locked = km_lock_find(r->lock, r->repo.id, r->revision);
+    if (!g->locked) {
+        km_fail(err, KM_ENOENT, "the lock has no %s%s%s", r->repo.id, r->revision ? " at " : "",
+                r->revision ? r->revision : "");
+        return km_hint(err, "add it to [tool.kernels.dependencies], then: kernmill lock");
+    }
+    g->revision = g->locked->commit;
+    return 0;
 }
 
 int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_request *request,
@@ -386,8 +363,12 @@ int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_reques
     if (request->output && lstat(request->output, &st) == 0)
         return km_fail(err, KM_EUSAGE, "'%s' exists; what is downloaded becomes a new folder",
                        request->output);
-    rc = km_cache_init(&g.cache, a, e->cache, &request->repo, err);
+    rc = find_locked(&g, err);
+    if (rc == 0)
+        rc = km_cache_init(&g.cache, a, e->cache, &request->repo, err);
     if (rc == 0)
         rc = e->offline ? get_offline(&g, err) : get_online(&g, err);
+    if (rc == 0 && g.locked && !out->refused.count && !request->output)
+        km_cache_forget_tree(&g.cache, out->commit);
     return rc;
 }

@@ -48,6 +48,20 @@ const char *km_cache_ref(const km_cache *c, const char *revision)
     return km_is_commit(text) ? text : NULL;
 }
 
+const char *km_cache_newest(const km_cache *c)
+{
+    char *folder = km_path_join(c->arena, c->repo, "refs");
+    const char *newest = "main";
+    km_names refs;
+
+    if (!folder || km_dir_list(c->arena, folder, &refs, NULL) < 0)
+        return newest;
+    for (size_t i = 0; i < refs.count; i++)
+        if (km_revision_version(refs.names[i]) > km_revision_version(newest))
+            newest = refs.names[i];
+    return newest;
+}
+
 char *km_cache_snapshot(const km_cache *c, const char *commit)
 {
     return km_arena_printf(c->arena, "%s/snapshots/%s", c->repo, commit);
@@ -230,6 +244,16 @@ void km_cache_blob_release(km_cache_blob *b)
     if (b->lock_fd >= 0)
         close(b->lock_fd);
     *b = (km_cache_blob)KM_CACHE_BLOB_INIT;
+}
+
+void km_cache_forget_tree(const km_cache *c, const char *commit)
+{
+    char *path = km_is_commit(commit)
+                     ? km_arena_printf(c->arena, "%s/trees/%s.json", c->repo, commit)
+                     : NULL;
+
+    if (path)
+        unlink(path);
 }
 
 void km_cache_sweep(const km_cache *c)

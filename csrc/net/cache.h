@@ -10,8 +10,8 @@
  *
  * A blob may be a link into a store that repositories share; it is read through, and replaced,
  * never written through. trees/ is neither written nor believed: it would promise files that are
- * not here. A blob has its final name only after its digest was computed here; the disk has it
- * before the name.
+ * not here (km_cache_forget_tree). A blob has its final name only after its digest was computed
+ * here; the disk has it before the name.
  *
  * Who holds the lock of one blob and waits for another's may wait for ever: so a batch takes what
  * it gets at once, and waits only when it holds nothing.
@@ -40,6 +40,9 @@ int km_cache_init(km_cache *c, km_arena *a, const char *root, const km_repo *rep
 
 /* The commit that a branch or tag was when it was last asked for; a commit is itself. */
 const char *km_cache_ref(const km_cache *c, const char *revision);
+
+/* The newest version branch of those that were downloaded, else "main". */
+const char *km_cache_newest(const km_cache *c);
 
 /* {repo}/snapshots/{commit}, there or not. */
 char *km_cache_snapshot(const km_cache *c, const char *commit);
@@ -78,6 +81,11 @@ void km_cache_blob_release(km_cache_blob *b);
 /* Puts a blob that is here into a snapshot. */
 int km_cache_link(const km_cache *c, const char *commit, const char *path, const char *etag,
                   km_err *err);
+
+/* Removes the Python client's list of a commit's files, {repo}/trees/{commit}.json. Where it
+ * stands, that client's load from a lock wants every file of the list, other variants too, and
+ * fails; without it what is here is enough, and a client that wants a list asks for it again. */
+void km_cache_forget_tree(const km_cache *c, const char *commit);
 
 /* Removes what runs that were killed left behind more than KM_CACHE_STALE_S ago, and none has gone
  * on with since. What cannot be removed stays. */

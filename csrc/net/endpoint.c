@@ -180,21 +180,7 @@ int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err)
     return rc;
 }
 
-int km_endpoint_connect(const km_endpoint *e, const char *user_agent, km_http_progress *progress,
-                        void *progress_context, km_http **out, km_err *err)
+bool km_endpoint_is_public(const km_endpoint *e)
 {
-    const char *libraries = km_http_libraries();
-    km_arena a = KM_ARENA_INIT;
-    km_http_options o = { .hub = e->url,
-                          .token = e->token,
-                          .offline = e->offline,
-                          .progress = progress,
-                          .progress_context = progress_context };
-    int rc;
-
-    o.user_agent = km_arena_printf(&a, "%s; %.*s", user_agent, (int)strcspn(libraries, " "),
-                                   libraries);
-    rc = o.user_agent ? km_http_new(out, &o, err) : km_fail_nomem(err);
-    km_arena_release(&a);
-    return rc;
+    return strcmp(e->url, PUBLIC_HUB) == 0;
 }

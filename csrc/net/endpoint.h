@@ -31,6 +31,9 @@ typedef struct {
 /* Errors: KM_EIO when a token file cannot be read, KM_EENV without any home folder. */
 int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err);
 
+/* Whether it is the public hub. */
+bool km_endpoint_is_public(const km_endpoint *e);
+
 /* A session with that hub. `user_agent` is "kernmill/<version>"; libcurl's is added.
  * Errors: those of km_http_new. */
 int km_endpoint_connect(const km_endpoint *e, const char *user_agent, km_http_progress *progress,

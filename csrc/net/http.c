@@ -35,7 +35,7 @@ static size_t send_body(char *out, size_t size, size_t count, void *user)
     if (r->body)
         memcpy(out, (const char *)r->body + f->body_sent, n);
     else if (n)
-        got = pread(r->body_fd, out, n, (off_t)f->body_sent);
+        got = pread(r->body_fd, out, n, (off_t)(r->body_at + f->body_sent));
     if (got < 0 || (n && !got)) {
         km_fail(&f->err, KM_EIO, "a file became shorter, or unreadable, while it was sent");
         return CURL_READFUNC_ABORT;
@@ -145,6 +145,14 @@ static void set_method(flight *f)
     curl_easy_setopt(f->easy, CURLOPT_CUSTOMREQUEST, names[r->method]);
 }
 
+/* On a connection that was used before libcurl takes a silent end for an idle one's, and sends
+ * again. */
+static void set_once(flight *f)
+{
+    if (f->t->request.once)
+        curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, 1L);
+}
+
 static void set_limits(flight *f)
 {
     const km_http_options *o = &f->h->options;
@@ -208,6 +216,7 @@ static int start_try(flight *f, km_err *err)
     set_session(f);
     set_limits(f);
     set_method(f);
+    set_once(f);
     if (curl_multi_add_handle(f->h->multi, f->easy) != CURLM_OK)
         return km_fail(err, KM_EBUG, "libcurl refuses a transfer");
     return 0;

@@ -78,7 +78,8 @@ typedef struct {
     const char *const *headers; /* "Name: value", ends with NULL; may be NULL. No secrets: they
                                    follow a redirect within the origin */
     const void *body;           /* of POST, PUT, DELETE; its Content-Type is for `headers` to say */
-    int body_fd;                /* instead of `body`, when body_bytes > 0: read from its start */
+    int body_fd;                /* instead of `body`, when body_bytes > 0 */
+    uint64_t body_at;           /* of body_fd: where it begins */
     uint64_t body_bytes;
     km_http_file *file;      /* GET: a 200 or 206 goes there; NULL: into the answer */
     size_t answer_bytes_max; /* 0: KM_HTTP_ANSWER_BYTES_MAX */

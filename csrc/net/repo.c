@@ -1,6 +1,7 @@
 #include "net/repo.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -85,6 +86,17 @@ int km_revision_check(const char *revision, km_err *err)
     if (km_path_check_relative(revision, &why) < 0 || has_part(revision, ".lock", true))
         return km_fail(err, KM_EFORMAT, "'%s' is no name of a revision", revision);
     return 0;
+}
+
+long km_revision_version(const char *revision)
+{
+    char *end;
+    long n;
+
+    if (revision[0] != 'v' || revision[1] < '0' || revision[1] > '9')
+        return -1;
+    n = strtol(revision + 1, &end, 10);
+    return *end ? -1 : n;
 }
 
 int km_repo_path_check(const char *path, km_err *err)

@@ -30,6 +30,9 @@ char *km_repo_folder(km_arena *a, const km_repo *repo);
  * with no part that ends in ".lock". Errors: KM_EFORMAT. */
 int km_revision_check(const char *revision, km_err *err);
 
+/* N of a version branch, "v<N>"; -1: it is none. */
+long km_revision_version(const char *revision);
+
 /* Exactly 40, or 64, lower-case hexadecimal digits. */
 bool km_is_commit(const char *text);
 bool km_is_sha256(const char *text);

@@ -70,6 +70,38 @@ static int get_json(const km_wire *w, km_arena *a, const char *url, json_t **out
     return rc;
 }
 
+char *km_wire_search_url(const km_wire *w, km_arena *a, const char *text, const char *author,
+                         long per_page)
+{
+    km_str s = KM_STR_INIT;
+
+    km_str_printf(&s, "%s/api/kernels?limit=%ld", w->endpoint, per_page);
+    if (text) {
+        km_str_add(&s, "&search=");
+        km_url_escape(&s, text, false);
+    }
+    if (author) {
+        km_str_add(&s, "&author=");
+        km_url_escape(&s, author, false);
+    }
+    return keep(a, &s);
+}
+
+int km_wire_kernels(const km_wire *w, km_arena *a, const char *url, km_hub_kernels *out,
+                    km_err *err)
+{
+    const char *next;
+    json_t *doc = NULL;
+    int rc = get_json(w, a, url, &doc, &next, err);
+
+    if (rc == 0)
+        rc = km_hub_kernels_read(a, doc, "the list of kernels", out, err);
+    if (rc == 0)
+        out->next = next;
+    json_decref(doc);
+    return rc;
+}
+
 int km_wire_info(const km_wire *w, km_arena *a, const km_repo *repo, const char *revision,
                  km_hub_info *out, km_err *err)
 {

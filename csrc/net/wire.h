@@ -3,6 +3,7 @@
  *   GET  /api/kernels/{id}/revision/{rev}        the commit of a revision, and its files
  *   GET  /api/kernels/{id}/refs                  branches and tags
  *   GET  /api/kernels/{id}/tree/{rev}[/{sub}]    files with sizes and digests, page by page
+ *   GET  /api/kernels?search=&author=&limit=     kernels, page by page
  *   HEAD /kernels/{id}/resolve/{rev}/{path}      one file: commit, digest, size, where it lies
  *
  * (models: /api/models and no prefix). An answer that lacks what it must have, or has a name that
@@ -79,6 +80,26 @@ typedef struct {
 int km_wire_resolve(const km_wire *w, km_arena *a, const km_repo *repo, const char *revision,
                     const char *path, km_hub_file *out, km_err *err);
 
+typedef struct {
+    const char *id; /* "owner/name" */
+    bool trusted;   /* the hub lists its owner as a publisher whom `kernels` trusts */
+} km_hub_kernel;
+
+/* One page of a listing. */
+typedef struct {
+    km_hub_kernel *items;
+    size_t count;
+    const char *next; /* where the page after it is; NULL: it is the last */
+} km_hub_kernels;
+
+/* Kernels whose name has `text` in it, of `author`; NULL for either: any. `per_page` is a wish. */
+char *km_wire_search_url(const km_wire *w, km_arena *a, const char *text, const char *author,
+                         long per_page);
+
+/* A page, the first by km_wire_search_url, the others by `next`. */
+int km_wire_kernels(const km_wire *w, km_arena *a, const char *url, km_hub_kernels *out,
+                    km_err *err);
+
 /* Where the bytes of a file are asked for. */
 char *km_wire_file_url(const km_wire *w, km_arena *a, const km_repo *repo, const char *revision,
                        const char *path);
@@ -96,6 +117,8 @@ int km_hub_refs_read(km_arena *a, const json_t *doc, const char *name, km_hub_re
 /* Of the pages of one listing, in their order; then sorted and checked as a whole. */
 int km_hub_tree_read(km_arena *a, json_t *const *pages, size_t page_count, const char *sub,
                      const char *name, km_hub_tree *out, km_err *err);
+int km_hub_kernels_read(km_arena *a, const json_t *doc, const char *name, km_hub_kernels *out,
+                        km_err *err);
 int km_hub_file_read(km_arena *a, const km_http_answer *answer, km_hub_file *out, km_err *err);
 
 #endif

@@ -125,6 +125,35 @@ const char *km_hub_refs_find(const km_hub_refs *refs, const char *name)
     return NULL;
 }
 
+/* --- kernels --- */
+
+int km_hub_kernels_read(km_arena *a, const json_t *doc, const char *name, km_hub_kernels *out,
+                        km_err *err)
+{
+    km_repo repo;
+
+    *out = (km_hub_kernels){ 0 };
+    if (!json_is_array(doc))
+        return km_fail_at(err, KM_EFORMAT, name, 0, 0, "the hub's answer is no list of kernels");
+    if (json_array_size(doc) > KM_HUB_KERNELS_MAX)
+        return km_fail_at(err, KM_ELIMIT, name, 0, 0, "more than %d kernels on a page",
+                          KM_HUB_KERNELS_MAX);
+    out->items = km_arena_array(a, json_array_size(doc) + 1, sizeof *out->items);
+    if (!out->items)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < json_array_size(doc); i++) {
+        const json_t *item = json_array_get(doc, i);
+        const char *id;
+        if (km_json_text(item, "id", &id, name, err) < 0)
+            return KM_EFORMAT;
+        if (km_repo_parse(a, id, KM_REPO_KERNEL, &repo, NULL) < 0)
+            return wrong(name, "a repository that may not be called so:", id, err);
+        out->items[out->count++] = (km_hub_kernel){ repo.id, json_is_true(json_object_get(
+                                                                 item, "trustedPublisher")) };
+    }
+    return 0;
+}
+
 /* --- tree --- */
 
 static int read_size(const json_t *o, const char *name, uint64_t *out, km_err *err)

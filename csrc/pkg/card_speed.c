@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "core/path.h"
 #include "formats/json.h"
+#include "pkg/card_parts.h"
 #include "record/interval.h"
 #include "record/plot.h"
 #include "record/record.h"
@@ -14,15 +15,24 @@
 /* What is being written. */
 struct speed {
     km_arena *a;
-    const km_plan *p;
+    const km_manifest *m;
     km_str *out;
-    const char *media; /* where plots go */
-    const char *file;  /* "libkernmill_rmsnorm.so" */
-    char hash[KM_SHA256_HEX_BYTES];
+    const char *media;                              /* where plots go */
+    const char *file;                               /* "libkernmill_rmsnorm.so" */
+    char hashes[KM_HOSTS_MAX][KM_SHA256_HEX_BYTES]; /* of each processor's */
+    size_t hash_count;
     km_card_cells cells;
 };
 
 /* ---- which cells ---- */
+
+static bool is_ours(const struct speed *s, const char *hash)
+{
+    for (size_t i = 0; i < s->hash_count; i++)
+        if (strcmp(hash, s->hashes[i]) == 0)
+            return true;
+    return false;
+}
 
 /* The call that measured the library; NULL: none, or another build of it. */
 static const json_t *ours_of(struct speed *s, const json_t *cell)
@@ -33,14 +43,14 @@ static const json_t *ours_of(struct speed *s, const json_t *cell)
 
     if (!*hash)
         return NULL;
-    if (strcmp(hash, s->hash) != 0) {
+    if (!is_ours(s, hash)) {
         s->cells.others++;
         return NULL;
     }
     json_array_foreach(json_object_get(cell, "calls"), i, call)
     {
         const char *library = km_json_text_of(call, "library");
-        if (strcmp(library, s->p->m->import_name) == 0 || strcmp(library, s->file) == 0)
+        if (strcmp(library, s->m->import_name) == 0 || strcmp(library, s->file) == 0)
             return call;
     }
     return NULL;
@@ -64,16 +74,6 @@ static size_t list_ours(struct speed *s, const json_t *cells, const json_t **our
 
 /* ---- tables ---- */
 
-/* A text of a record within a table: it can be anything, and must not end a column. */
-static void add_text(km_str *out, const char *text)
-{
-    for (; *text; text++)
-        if (*text == '|' || *text == '<')
-            km_str_printf(out, "&#%d;", *text);
-        else
-            km_str_add_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
-}
-
 static void add_peer(km_str *out, const json_t *cell, const json_t *ours, const json_t *peer)
 {
     const json_t *column = km_record_column(cell, peer);
@@ -89,18 +89,30 @@ static void add_peer(km_str *out, const json_t *cell, const json_t *ours, const 
         km_str_add(out, " - |");
 }
 
+static void add_time(struct speed *s, const json_t *cell, const json_t *ours)
+{
+    const json_t *column = km_record_column(cell, ours);
+    double us[KM_BENCH_ROUNDS_MAX], same[KM_BENCH_ROUNDS_MAX];
+    size_t n = km_record_paired(cell, column, column, us, same);
+    km_interval time;
+
+    km_str_printf(s->out, " | %.4g", km_json_number_of(column, "median_us"));
+    if (n >= KM_INTERVAL_ROUNDS_MIN && km_interval_of(us, n, 0.95, &time, NULL) == 0)
+        km_str_printf(s->out, " [%.4g, %.4g]", time.low, time.high);
+    km_str_add(s->out, " |");
+}
+
 static void add_row(struct speed *s, const json_t *cell, const json_t *ours)
 {
-    double us = km_json_number_of(km_record_column(cell, ours), "median_us");
     double share = km_json_number_of(ours, "share_of_light");
     const char *shape = km_record_shape_text(s->a, cell);
     const json_t *call;
     size_t i;
 
     km_str_add(s->out, "| ");
-    add_text(s->out, shape ? shape : "");
+    km_card_add_cell(s->out, shape ? shape : "");
     if (km_record_is_right(ours))
-        km_str_printf(s->out, " | %.4g |", us);
+        add_time(s, cell, ours);
     else
         km_str_add(s->out, " | not right |");
     if (km_record_on_gpu(cell))
@@ -119,7 +131,7 @@ static void add_heading(struct speed *s, const json_t *cell, const json_t *ours)
     size_t i, columns = 1 + json_array_size(json_object_get(cell, "calls"));
 
     km_str_add(s->out, "\n| ");
-    add_text(s->out, km_json_text_of(cell, "op"));
+    km_card_add_cell(s->out, km_json_text_of(cell, "op"));
     km_str_printf(s->out, ", %s | this kernel, us |%s", km_json_text_of(cell, "dtype"),
                   km_record_on_gpu(cell) ? " share of the speed of light |" : "");
     json_array_foreach(json_object_get(cell, "calls"), i, call)
@@ -127,7 +139,7 @@ static void add_heading(struct speed *s, const json_t *cell, const json_t *ours)
         if (call == ours)
             continue;
         km_str_add_char(s->out, ' ');
-        add_text(s->out, km_json_text_of(call, "name"));
+        km_card_add_cell(s->out, km_json_text_of(call, "name"));
         km_str_add(s->out, ", times that |");
     }
     km_str_add(s->out, "\n|");
@@ -153,7 +165,7 @@ static void add_machine(struct speed *s, const json_t *cell, const char *record)
     const char *name;
 
     km_str_add(s->out, "\n### ");
-    add_text(s->out, km_json_text_of(gpu ? gpu : environment, gpu ? "name" : "cpu"));
+    km_card_add_cell(s->out, km_json_text_of(gpu ? gpu : environment, gpu ? "name" : "cpu"));
     km_str_add(s->out, "\n\n");
     if (gpu)
         km_str_printf(s->out, "Driver CUDA %s, ", km_json_text_of(gpu, "driver_cuda"));
@@ -166,9 +178,9 @@ static void add_machine(struct speed *s, const json_t *cell, const char *record)
         if (!json_is_string(version) || strcmp(name, "torch") == 0)
             continue;
         km_str_add(s->out, ", ");
-        add_text(s->out, name);
+        km_card_add_cell(s->out, name);
         km_str_add_char(s->out, ' ');
-        add_text(s->out, json_string_value(version));
+        km_card_add_cell(s->out, json_string_value(version));
     }
     km_str_printf(s->out, "; `kernmill bench` %s, %.10s, record `%s`.\n",
                   km_json_text_of(environment, "kernmill"), km_json_text_of(environment, "date"),
@@ -255,7 +267,7 @@ static int read_folder(struct speed *s, const char *folder, km_err *err)
 
 static int read_records(struct speed *s, const char *records, km_err *err)
 {
-    const char *standard = km_path_join(s->a, s->p->m->dir, "benchmarks/results");
+    const char *standard = km_path_join(s->a, s->m->dir, "benchmarks/results");
 
     if (!standard)
         return km_fail_nomem(err);
@@ -266,17 +278,18 @@ static int read_records(struct speed *s, const char *records, km_err *err)
     return read_record(s, records, err);
 }
 
-static int hash_library(struct speed *s, km_err *err)
+static int hash_libraries(struct speed *s, const km_plan *plans, size_t count, km_err *err)
 {
-    const char *library = s->p->products[s->p->wheel_flavor].wheel_library;
     km_sha256 hash;
 
-    s->file = km_arena_printf(s->a, "lib%s.so", s->p->m->import_name);
+    s->file = km_arena_printf(s->a, "lib%s.so", s->m->import_name);
     if (!s->file)
         return km_fail_nomem(err);
-    if (km_hash_file(library, &hash, err) < 0)
-        return err->code;
-    km_hash_hex(&hash, s->hash);
+    for (size_t i = 0; i < count; i++) {
+        if (km_hash_file(plans[i].products[plans[i].wheel_flavor].wheel_library, &hash, err) < 0)
+            return err->code;
+        km_hash_hex(&hash, s->hashes[s->hash_count++]);
+    }
     return 0;
 }
 
@@ -286,18 +299,18 @@ static void add_introduction(km_str *out)
         out,
         "\nMedians of calls that were checked after they were timed, beside the others in the "
         "same run. On a GPU each call finds its inputs outside the cache. A ratio above 1: the "
-        "other takes so much longer, with its 95 % interval.\n");
+        "other takes so much longer. In brackets: the 95 % interval.\n");
 }
 
-int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
-                  km_str *out, km_err *err)
+int km_card_speed(const km_plan *plans, size_t count, const char *records, const char *hub_dir,
+                  km_card_cells *cells, km_str *out, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
     km_str tables = KM_STR_INIT;
     struct speed s = {
-        .a = &a, .p = p, .out = &tables, .media = km_path_join(&a, hub_dir, "speed")
+        .a = &a, .m = plans[0].m, .out = &tables, .media = km_path_join(&a, hub_dir, "speed")
     };
-    int rc = s.media ? hash_library(&s, err) : km_fail_nomem(err);
+    int rc = s.media ? hash_libraries(&s, plans, count, err) : km_fail_nomem(err);
 
     if (rc == 0)
         rc = km_dir_remove(s.media, err);

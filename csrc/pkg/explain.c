@@ -330,6 +330,60 @@ int km_explain(km_explanation *out, const char *path, const km_system *system, k
     return rc;
 }
 
+int km_explain_names(km_explanation *out, const char *kernel, const char *const *names,
+                     size_t count, const km_system *system, km_err *err)
+{
+    struct gathering g = { .e = out, .s = system, .root = kernel };
+    int rc;
+
+    *out = (km_explanation){ .kind = "hub folder" };
+    rc = start(&g, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        km_variant v;
+        struct judge j;
+        if (km_variant_parse(names[i], &v, NULL) < 0)
+            continue;
+        j = begin(&g, "", names[i], err);
+        if (j.rc == 0)
+            km_judge_variant(&j, &v);
+        rc = j.rc;
+    }
+    if (rc == 0)
+        rc = name_alike(&g, err);
+    if (rc == 0)
+        rc = choose(&g, err);
+    if (rc < 0)
+        km_explanation_release(out);
+    return rc;
+}
+
+int km_explain_metadata(km_explanation *e, const char *text, size_t size, const km_system *system,
+                        km_err *err)
+{
+    km_choice *c = e->count ? &e->choices[0] : NULL;
+    km_metadata_facts m;
+    km_variant v;
+    struct judge j = { .a = &e->arena, .s = system, .err = err };
+
+    if (!c || !c->chosen || km_variant_parse(c->chosen->name, &v, NULL) < 0)
+        return 0;
+    j.c = &c->items[0]; /* the chosen one is the first */
+    j.root = c->name;
+    if (km_metadata_facts_parse(j.a, text, size, &m, err) < 0)
+        return KM_ENOMEM;
+    km_judge_metadata(&j, &m, &v);
+    c->fits = e->fits = j.c->fits;
+    return j.rc;
+}
+
+const char *km_candidate_obstacle(const km_candidate *c)
+{
+    for (size_t i = 0; i < c->reason_count; i++)
+        if (c->reasons[i].side == KM_REASON_AGAINST)
+            return c->reasons[i].text;
+    return NULL;
+}
+
 void km_explanation_release(km_explanation *e)
 {
     km_arena_release(&e->arena);

@@ -75,6 +75,19 @@ extern const char *const km_reason_names[]; /* "for", "against", "note" */
  * released. */
 int km_explain(km_explanation *out, const char *path, const km_system *system, km_err *err);
 
+/* One kernel of a hub, of which only the names of the folders in build/ are known: what is no
+ * variant's name is left out, and nothing but names is judged. With no variant there is no choice
+ * either. Errors: KM_ELIMIT, KM_ENOMEM. On error *out is released. */
+int km_explain_names(km_explanation *out, const char *kernel, const char *const *names,
+                     size_t count, const km_system *system, km_err *err);
+
+/* Then the chosen one of those by its metadata.json, too. */
+int km_explain_metadata(km_explanation *e, const char *text, size_t size, const km_system *system,
+                        km_err *err);
+
+/* The reason that speaks against a candidate, the first one; NULL: there is none. */
+const char *km_candidate_obstacle(const km_candidate *c);
+
 void km_explanation_release(km_explanation *e);
 
 #endif

@@ -224,7 +224,8 @@ void km_judge_variant(struct judge *j, const km_variant *v)
         framework(j, v);
         compute(j, v);
         if (j->c->fix.torch && !j->c->fix.compute && strcmp(v->compute, "cpu") != 0)
-            j->c->fix.compute = v->compute; /* not every torch is made for every CUDA */
+            /* not every torch is made for every CUDA; `v` is gone when the fix is written */
+            j->c->fix.compute = km_arena_strdup(j->a, v->compute);
     }
     j->choosing = false;
     set_key(j->c, v);

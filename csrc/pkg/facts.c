@@ -10,6 +10,9 @@
 #include "formats/elf.h"
 #include "pkg/torch_symbols.h"
 
+/* What kernmill/isa.h asks for by name, and so does every library that was built with it. */
+#define ISA_VARIABLE "KERNMILL_CPU_ISA"
+
 static int take_glibc(km_arena *a, const km_elf *elf, km_library_facts *out, km_err *err)
 {
     const km_elf_version *newest = km_elf_newest_need(elf, "GLIBC");
@@ -27,6 +30,11 @@ static int take_glibc(km_arena *a, const km_elf *elf, km_library_facts *out, km_
 /* The table starts at KM_TORCH_MINOR_OLDEST, which may mean older. */
 static int take_torch(km_arena *a, const km_elf *elf, km_library_facts *out, km_err *err)
 {
+    for (size_t i = 0; i < elf->import_count; i++) {
+        const km_elf_import *import = &elf->imports[i];
+        out->uses_python |= km_starts_with(import->name, "Py") ||
+                            km_starts_with(import->name, "_Py");
+    }
     for (size_t i = 0; i < elf->import_count; i++) {
         const km_elf_import *import = &elf->imports[i];
         const km_torch_symbol *symbol = import->weak ? NULL : km_torch_symbol_find(import->name);
@@ -141,6 +149,7 @@ int km_library_facts_read(km_arena *a, const void *data, size_t size, const char
     }
     out->machine = strcmp(elf.machine, "x86_64") == 0 ? "x86_64" : "aarch64";
     out->x86_level = x86_level_of(data, size);
+    out->picks_isa = memmem(data, size, ISA_VARIABLE, sizeof ISA_VARIABLE) != NULL;
     rc = take_glibc(a, &elf, out, err);
     if (rc == 0)
         rc = take_torch(a, &elf, out, err);

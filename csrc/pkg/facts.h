@@ -22,6 +22,8 @@ typedef struct {
     const char *torch_symbol; /* the one that needs it */
     unsigned cudart;          /* 12 of libcudart.so.12; 0: does not need it */
     unsigned x86_level;       /* that it declares to need; 0: none */
+    bool picks_isa;           /* it asks the processor for more than that (kernmill/isa.h) */
+    bool uses_python;         /* it calls Python's C functions: for one Python, or abi3 */
     km_fatbin *kernels;       /* a container a compiled file; images in the arena */
     size_t kernel_count;
     const char *images_broken; /* why its images cannot be read, or NULL */
@@ -52,6 +54,10 @@ int km_library_facts_read(km_arena *a, const void *data, size_t size, const char
 
 /* The libraries below a folder, links followed; what cannot be listed is no error. */
 int km_libraries_read(km_arena *a, const char *dir, km_libraries *out, km_err *err);
+
+/* Of the text alone; whether there is a module is not looked at, and taken for granted. */
+int km_metadata_facts_parse(km_arena *a, const char *text, size_t size, km_metadata_facts *out,
+                            km_err *err);
 
 /* Of a Hub folder. */
 int km_metadata_facts_read(km_arena *a, const char *dir, km_metadata_facts *out, km_err *err);

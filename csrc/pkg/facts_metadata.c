@@ -116,6 +116,35 @@ static bool has_module(km_arena *a, const char *dir, const char *name)
     return (outer && km_file_exists(outer)) || (inner && km_file_exists(inner));
 }
 
+/* `rc`: of reading the document, whose error is in r->why. */
+static int take_all(struct reading *r, const json_t *root, int rc, km_err *err)
+{
+    if (rc == 0)
+        rc = take_names(r, root);
+    if (rc == 0)
+        rc = take_depends(r, root);
+    if (rc == 0)
+        rc = take_backend(r, root);
+    if (rc == 0)
+        return 0;
+    r->out->refused = km_arena_strdup(r->a, r->why.message);
+    return r->out->refused ? 0 : km_fail_nomem(err);
+}
+
+int km_metadata_facts_parse(km_arena *a, const char *text, size_t size, km_metadata_facts *out,
+                            km_err *err)
+{
+    struct reading r = { .a = a, .path = "metadata.json", .out = out };
+    json_t *root = NULL;
+    int rc;
+
+    *out = (km_metadata_facts){ .has_module = true };
+    rc = km_json_parse(text, size, r.path, &root, &r.why);
+    rc = take_all(&r, root, rc, err);
+    json_decref(root);
+    return rc;
+}
+
 int km_metadata_facts_read(km_arena *a, const char *dir, km_metadata_facts *out, km_err *err)
 {
     struct reading r = { .a = a, .path = km_path_join(a, dir, "metadata.json"), .out = out };
@@ -126,16 +155,7 @@ int km_metadata_facts_read(km_arena *a, const char *dir, km_metadata_facts *out,
     if (!r.path)
         return km_fail_nomem(err);
     rc = km_json_read(r.path, &root, &r.why);
-    if (rc == 0)
-        rc = take_names(&r, root);
-    if (rc == 0)
-        rc = take_depends(&r, root);
-    if (rc == 0)
-        rc = take_backend(&r, root);
-    if (rc < 0) {
-        out->refused = km_arena_strdup(a, r.why.message);
-        rc = out->refused ? 0 : km_fail_nomem(err);
-    }
+    rc = take_all(&r, root, rc, err);
     out->has_module = has_module(a, dir, out->name);
     json_decref(root);
     return rc;

@@ -65,12 +65,15 @@ typedef struct {
 /* card.toml; texts are NULL or lists empty when not given. */
 typedef struct {
     const char *summary;
-    km_list operators, layers, models, limits;
+    km_list operators, layers, models;
+    km_list dtypes, shapes; /* what it takes, in words */
+    km_list limits;
     int64_t entry_points; /* at most this many in a library; 0: no budget */
     const char *wheel_version;
     km_list
         requires; /* Requires-Dist lines besides torch's */
     const char *requires_python;
+    const char *index; /* address of the index of wheels that has it */
 } km_card;
 
 typedef struct {

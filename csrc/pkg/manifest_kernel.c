@@ -238,6 +238,22 @@ static int check_wheel_version(const km_manifest *m, const km_fields *f, const k
     return 0;
 }
 
+/* The card prints it in a line for the shell. */
+static int check_index(const km_manifest *m, const km_fields *f, const km_toml *wheel, km_err *err)
+{
+    const char *url = m->card.index;
+
+    if (!url)
+        return 0;
+    if ((km_starts_with(url, "https://") || km_starts_with(url, "http://") ||
+         km_starts_with(url, "file://")) &&
+        !url[strspn(url,
+                    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/.-_~%+@=")])
+        return 0;
+    return km_fields_fail(f, km_toml_get(wheel, "index"), err,
+                          "'index' is '%s', which is no address of an index", url);
+}
+
 int km_manifest_read_card(km_manifest *m, km_err *err)
 {
     static const km_field rows[] = {
@@ -245,6 +261,8 @@ int km_manifest_read_card(km_manifest *m, km_err *err)
         { "operators", KM_FIELD_LIST, offsetof(km_card, operators), false },
         { "layers", KM_FIELD_LIST, offsetof(km_card, layers), false },
         { "models", KM_FIELD_LIST, offsetof(km_card, models), false },
+        { "dtypes", KM_FIELD_LIST, offsetof(km_card, dtypes), false },
+        { "shapes", KM_FIELD_LIST, offsetof(km_card, shapes), false },
         { "limits", KM_FIELD_LIST, offsetof(km_card, limits), false },
         { "entry-points", KM_FIELD_INT, offsetof(km_card, entry_points), false },
         { "wheel", KM_FIELD_TABLE, 0, false },
@@ -254,6 +272,7 @@ int km_manifest_read_card(km_manifest *m, km_err *err)
         { "version", KM_FIELD_TEXT, offsetof(km_card, wheel_version), true },
         { "requires", KM_FIELD_LIST, offsetof(km_card, requires), false },
         { "requires-python", KM_FIELD_TEXT, offsetof(km_card, requires_python), false },
+        { "index", KM_FIELD_TEXT, offsetof(km_card, index), false },
         KM_FIELD_END,
     };
     const char *dir = strchr(m->path, '/') ? km_path_dir(&m->arena, m->path) : "";
@@ -277,7 +296,8 @@ int km_manifest_read_card(km_manifest *m, km_err *err)
     f.table = "[wheel]";
     if (!wheel)
         return 0;
-    if (km_fields_read(&f, wheel, wheel_rows, &m->card, err) < 0)
+    if (km_fields_read(&f, wheel, wheel_rows, &m->card, err) < 0 ||
+        check_index(m, &f, wheel, err) < 0)
         return KM_EFORMAT;
     return check_wheel_version(m, &f, wheel, err);
 }

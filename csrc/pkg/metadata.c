@@ -8,13 +8,7 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
-
-/* What the digest leaves out, as the `kernels` client does. */
-static bool is_left_out(const char *name)
-{
-    return strcmp(name, "metadata.json") == 0 || strcmp(name, "metadata.json.sigstore") == 0 ||
-           strstr(name, "__pycache__") || km_ends_with(name, ".pyc");
-}
+#include "pkg/package_digest.h"
 
 static int digest_files(const char *dir, json_t *files, km_err *err)
 {
@@ -26,7 +20,7 @@ static int digest_files(const char *dir, json_t *files, km_err *err)
         const char *path = km_path_join(&a, dir, names.names[i]);
         char text[KM_SHA256_BASE64_BYTES];
         km_sha256 hash;
-        if (is_left_out(names.names[i]))
+        if (km_package_leaves_out(names.names[i]))
             continue;
         rc = path ? km_hash_file(path, &hash, err) : km_fail_nomem(err);
         if (rc < 0)

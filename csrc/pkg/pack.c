@@ -41,15 +41,13 @@ static int copy_variants(const km_plan *p, km_pack_result *r, km_err *err)
     return 0;
 }
 
-static int write_card(const km_plan *plans, size_t count, const char *records, km_pack_result *r,
-                      km_err *err)
+static int write_card(const km_card_inputs *inputs, km_pack_result *r, km_err *err)
 {
     km_str text = KM_STR_INIT;
     int rc;
 
     r->card = km_path_join(&r->arena, r->hub_dir, "README.md");
-    rc = r->card ? km_card_write(plans, count, records, r->hub_dir, &r->cells, &text, err)
-                 : km_fail_nomem(err);
+    rc = r->card ? km_card_write(inputs, &r->cells, &text, err) : km_fail_nomem(err);
     if (rc == 0)
         rc = km_file_update(r->card, text.data, text.length, 0644, err);
     km_str_release(&text);
@@ -84,8 +82,9 @@ static int pack_plan(const km_plan *p, const char *out_dir, km_pack_result *r, k
 }
 
 int km_pack(const km_plan *plans, size_t count, const char *out_dir, const char *records,
-            km_pack_result *r, km_err *err)
+            const char *tests, km_pack_result *r, km_err *err)
 {
+    km_card_inputs inputs = { .plans = plans, .count = count, .records = records, .tests = tests };
     const char *build;
     int rc;
 
@@ -102,8 +101,10 @@ int km_pack(const km_plan *plans, size_t count, const char *out_dir, const char 
         rc = km_dir_remove(build, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = pack_plan(&plans[i], out_dir, r, err);
+    inputs.hub_dir = r->hub_dir;
+    inputs.wheels = r->wheels;
     if (rc == 0)
-        rc = write_card(plans, count, records, r, err);
+        rc = write_card(&inputs, r, err);
     return rc == 0 ? check_all(r, err) : rc;
 }
 

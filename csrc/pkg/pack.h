@@ -4,6 +4,7 @@
  *     OUT/<wheel>.whl
  *     OUT/<name>/README.md              the card
  *     OUT/<name>/speed/...              its plots, where records have some
+ *     OUT/<name>/tests.json             the runs of tests on these files, where there were any
  *     OUT/<name>/build/<variant>/...    each with metadata.json and digests
  *
  * Nothing is packed that `check` has an error for. */
@@ -24,11 +25,11 @@ typedef struct {
     km_findings findings;
 } km_pack_result;
 
-/* The card's figures and images are those of the first plan. `records`: where the card's figures
- * come from, or NULL (pkg/card_speed.h). Errors: those of the parts; KM_ECHILD when the check has
+/* The plans share a manifest and a build folder. `records` and `tests`: where the card's figures
+ * come from, or NULL (pkg/card.h). Errors: those of the parts; KM_ECHILD when the check has
  * findings that are errors (result->findings). The result is to be released in every case. */
 int km_pack(const km_plan *plans, size_t count, const char *out_dir, const char *records,
-            km_pack_result *result, km_err *err);
+            const char *tests, km_pack_result *result, km_err *err);
 
 void km_pack_result_release(km_pack_result *result);
 

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "core/hash.h"
 #include "core/path.h"
 #include "core/proc.h"
 #include "formats/json.h"
+#include "pkg/package_digest.h"
 #include "pkg/stage.h"
+#include "pkg/test_record.h"
 #include "record/environment.h"
 
 #define ARGS_MAX 64
@@ -17,9 +18,20 @@
 /* One set of files under test. */
 struct target {
     const char *name;    /* "wheel", or the variant */
-    const char *library; /* the staged file */
-    const char *folder;  /* for KERNMILL_TEST_WHEEL or _HUB */
+    const char *package; /* the staged folder */
+    const char *library; /* the file's name in it */
+    const char *folder;  /* for PYTHONPATH or KERNMILL_TEST_HUB */
     bool hub;
+};
+
+/* What a command does, and what came out so far. */
+struct session {
+    km_arena *a;
+    const km_plan *p;
+    const km_test_options *o;
+    km_term *term;
+    json_t *record; /* the document; borrowed */
+    int64_t failed;
 };
 
 static int check_python(const km_plan *p, km_err *err)
@@ -105,32 +117,69 @@ static int run_pytest(km_arena *a, const km_plan *p, const km_test_options *o,
     return rc;
 }
 
-/* Runs one target and adds what the plugin wrote, with the file's hash, to `runs`. */
-static int run_target(km_arena *a, const km_plan *p, const km_test_options *o,
-                      const struct target *t, json_t *runs, int64_t *failed, km_err *err)
+/* A test that loaded the kernel from elsewhere says nothing of what was built. */
+static int check_package(const struct target *t, const json_t *run, const km_package_digest *before,
+                         km_err *err)
 {
-    const char *path = km_path_join(a, p->work_dir, "test-run.json");
-    char hex[KM_SHA256_HEX_BYTES];
+    const char *tested = km_json_text_of(run, "package_sha256");
+
+    if (!*tested || strcmp(tested, before->sha256) == 0)
+        return 0;
+    km_fail(err, KM_ECHILD, "the tests of '%s' did not run on the files of '%s'", t->name,
+            t->package);
+    return km_hint(err, "another package of that name stands before it, or the files were changed "
+                        "while the tests ran");
+}
+
+/* A part of the tests that passed takes nothing from what is known; everything else replaces it. */
+static int keep_run(struct session *s, const struct target *t, json_t *run, km_err *err)
+{
+    const char *folder = km_path_join(s->a, s->p->build_dir, "tests");
+    const char *path = folder ? km_arena_printf(s->a, "%s/%s.json", folder, t->name) : NULL;
+    json_t *document = json_copy(s->record);
+    int rc = document && path ? 0 : km_fail_nomem(err);
+
+    if (rc == 0 && (json_is_true(json_object_get(run, "whole")) ||
+                    json_integer_value(json_object_get(run, "failed")))) {
+        json_object_set_new(document, "runs", json_pack("[O]", run));
+        rc = km_dir_make(folder, err);
+        if (rc == 0)
+            rc = km_json_write(path, document, err);
+    }
+    json_decref(document);
+    return rc;
+}
+
+/* Runs one target and adds what the plugin wrote, with the file's hash, to the record. */
+static int run_target(struct session *s, const struct target *t, km_err *err)
+{
+    const char *path = km_path_join(s->a, s->p->work_dir, "test-run.json");
+    km_package_digest package;
     json_t *run = NULL;
-    km_sha256 hash;
-    int64_t failures;
+    int64_t failures = 0;
     int rc = path ? km_dir_remove(path, err) : km_fail_nomem(err);
 
     if (rc == 0)
-        rc = km_hash_file(t->library, &hash, err);
+        rc = km_package_digest_read(s->a, t->package, &package, err);
     if (rc == 0)
-        rc = run_pytest(a, p, o, t, path, err);
+        rc = run_pytest(s->a, s->p, s->o, t, path, err);
     if (rc == 0)
         rc = km_json_read(path, &run, err);
     if (rc == 0)
         rc = km_json_int(run, "failed", &failures, path, err);
+    if (rc == 0)
+        rc = check_package(t, run, &package, err);
     if (rc == 0) {
-        km_hash_hex(&hash, hex);
         json_object_set_new(run, "target", json_string(t->name));
-        json_object_set_new(run, "sha256", json_string(hex));
-        *failed += failures;
-        rc = json_array_append(runs, run) == 0 ? 0 : km_fail_nomem(err);
+        for (size_t i = 0; i < package.library_count; i++)
+            if (strcmp(package.libraries[i].name, t->library) == 0)
+                json_object_set_new(run, "sha256", json_string(package.libraries[i].sha256));
+        s->failed += failures;
+        rc = json_array_append(json_object_get(s->record, "runs"), run) == 0 ? 0
+                                                                             : km_fail_nomem(err);
     }
+    if (rc == 0)
+        rc = keep_run(s, t, run, err);
     json_decref(run);
     return rc;
 }
@@ -141,36 +190,34 @@ static size_t list_targets(km_arena *a, const km_plan *p, bool wheel_only, struc
     const char *wheel = km_stage_wheel_dir(a, p);
     size_t n = 0;
 
-    out[n++] = (struct target){ "wheel",
-                                km_arena_printf(a, "%s/%s/%s", wheel, p->m->import_name, library),
-                                wheel, false };
+    out[n++] = (struct target){ "wheel", km_path_join(a, wheel, p->m->import_name), library, wheel,
+                                false };
     for (int f = 0; f < KM_FLAVOR_COUNT && !wheel_only; f++) {
         /* the folders of one flavor hold the same bytes: the first stands for them */
         const char *variant = p->products[f].built ? p->products[f].variants[0] : NULL;
         const char *dir = variant ? km_stage_hub_dir(a, p, variant) : NULL;
         if (dir)
-            out[n++] = (struct target){ variant, km_path_join(a, dir, library), dir, true };
+            out[n++] = (struct target){ variant, dir, library, dir, true };
     }
     return n;
 }
 
-static int run_all(km_arena *a, const km_plan *p, const km_test_options *o, km_term *term,
-                   json_t *runs, int64_t *failed, km_err *err)
+static int run_all(struct session *s, km_err *err)
 {
     struct target targets[1 + KM_FLAVOR_COUNT];
-    const char *tests = km_path_join(a, p->m->dir, "tests");
+    const char *tests = km_path_join(s->a, s->p->m->dir, "tests");
     size_t n;
 
     if (!tests)
         return km_fail_nomem(err);
     if (!km_dir_exists(tests))
         return km_fail(err, KM_EFORMAT, "the kernel has no tests: '%s' is not there", tests);
-    if (check_python(p, err) < 0)
+    if (check_python(s->p, err) < 0)
         return KM_EENV;
-    n = list_targets(a, p, o->wheel_only, targets);
+    n = list_targets(s->a, s->p, s->o->wheel_only, targets);
     for (size_t i = 0; i < n; i++) {
-        km_term_note(term, "testing %s (%zu of %zu)", targets[i].name, i + 1, n);
-        if (run_target(a, p, o, &targets[i], runs, failed, err) < 0)
+        km_term_note(s->term, "testing %s (%zu of %zu)", targets[i].name, i + 1, n);
+        if (run_target(s, &targets[i], err) < 0)
             return err ? err->code : KM_ECHILD;
     }
     return 0;
@@ -181,16 +228,17 @@ int km_test(const km_plan *p, const km_test_options *o, km_term *term, json_t **
 {
     km_arena a = KM_ARENA_INIT;
     const char *path = km_path_join(&a, p->build_dir, "test-record.json");
-    json_t *runs = json_array();
+    struct session s = { .a = &a, .p = p, .o = o, .term = term };
     int rc;
 
-    *failed = 0;
-    *record = json_pack("{s:i,s:o,s:s,s:I,s:o}", "schema", 1, "environment",
+    *record = json_pack("{s:i,s:o,s:s,s:I,s:[]}", "schema", 1, "environment",
                         km_environment(KM_VERSION, p->m->dir), "kernel", p->m->name, "version",
-                        (json_int_t)p->m->version, "runs", runs);
-    rc = *record && path ? run_all(&a, p, o, term, runs, failed, err) : km_fail_nomem(err);
+                        (json_int_t)p->m->version, "runs");
+    s.record = *record;
+    rc = *record && path ? run_all(&s, err) : km_fail_nomem(err);
     if (rc == 0)
         rc = km_json_write(path, *record, err);
+    *failed = s.failed;
     if (rc < 0) {
         json_decref(*record);
         *record = NULL;

@@ -17,10 +17,10 @@ typedef struct {
     const char *const *more; /* further arguments for pytest, ends with NULL; or NULL */
 } km_test_options;
 
-/* Runs the tests and writes build_dir/test-record.json. *record is a new reference: { schema,
- * environment, kernel, runs: [ { library, sha256, passed, failed, skipped, worst: {...} } ] };
- * `*failed` counts failures over all runs.
- * Errors: KM_EENV without Python, pytest or torch; KM_ENOENT without a tests folder. */
+/* Runs the tests, and writes build_dir/test-record.json and build_dir/tests (pkg/test_record.h).
+ * *record is a new reference: { schema, environment, kernel, version, runs: [...] }; `*failed`
+ * counts failures over all runs. Errors: KM_EENV without Python, pytest or torch; KM_EFORMAT
+ * without a tests folder; KM_ECHILD when the tests ran on other files than those of this build. */
 int km_test(const km_plan *p, const km_test_options *o, km_term *term, json_t **record,
             int64_t *failed, km_err *err);
 

@@ -6,7 +6,7 @@
 
 #include "core/file.h"
 #include "core/path.h"
-#include "core/str.h"
+#include "pkg/site.h"
 
 #define ROOTS_MAX 32
 
@@ -21,19 +21,13 @@ static void add(struct roots *r, const char *root)
         r->items[r->count++] = root;
 }
 
-/* prefix/lib/python3.N/site-packages (Debian: dist-packages) of a Python installation. */
 static void add_site_packages(km_arena *a, struct roots *r, const char *prefix)
 {
-    const char *lib = prefix ? km_path_join(a, prefix, "lib") : NULL;
-    km_names names;
+    km_names sites;
 
-    if (!lib || km_dir_list(a, lib, &names, NULL) < 0)
-        return;
-    for (size_t i = 0; i < names.count; i++)
-        if (km_starts_with(names.names[i], "python3")) {
-            add(r, km_arena_printf(a, "%s/%s/site-packages", lib, names.names[i]));
-            add(r, km_arena_printf(a, "%s/%s/dist-packages", lib, names.names[i]));
-        }
+    if (km_site_packages(a, prefix, &sites, NULL) == 0)
+        for (size_t i = 0; i < sites.count; i++)
+            add(r, sites.names[i]);
 }
 
 static void find_roots(km_arena *a, const km_home *home, struct roots *r)

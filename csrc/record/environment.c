@@ -57,7 +57,7 @@ static int git(const char *dir, const char *const *words, km_str *out)
     return rc;
 }
 
-static json_t *commit_of(const char *dir)
+json_t *km_environment_commit(const char *dir)
 {
     static const char *const head[] = { "rev-parse", "HEAD", NULL };
     static const char *const changed[] = { "status", "--porcelain", "-uno", NULL };
@@ -81,5 +81,6 @@ json_t *km_environment(const char *version, const char *dir)
         memset(&u, 0, sizeof u);
     return json_pack("{s:o,s:s,s:o,s:o,s:I,s:o}", "date", date_now(), "kernmill", version, "system",
                      json_sprintf("%s %s %s", u.sysname, u.release, u.machine), "cpu", cpu_model(),
-                     "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "commit", commit_of(dir));
+                     "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "commit",
+                     km_environment_commit(dir));
 }

@@ -9,6 +9,10 @@
 
 #include <jansson.h>
 
+/* The git commit of the folder, with "+" after it when tracked files differ; NULL or no repository:
+ * null. New reference. */
+json_t *km_environment_commit(const char *dir);
+
 /* `dir` is the folder whose git commit is named, with "+" after it when tracked files differ; NULL
  * or no repository: null. New reference, or NULL when out of memory. */
 json_t *km_environment(const char *version, const char *dir);

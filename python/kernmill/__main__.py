@@ -4,13 +4,13 @@ wheel for every platform, the command ``kernmill`` ends here, too, and says what
 import os
 import sys
 
-from .build_backend import program
+from ._program import KernelError, program
 
 
 def main() -> int:
     try:
         path = program()
-    except RuntimeError as error:
+    except KernelError as error:
         print(f"kernmill: error: {error}", file=sys.stderr)
         return 3  # what the program itself says when its environment lacks something
     return os.execv(path, [str(path), *sys.argv[1:]])

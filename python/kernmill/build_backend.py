@@ -16,7 +16,8 @@ import site
 import subprocess
 import sysconfig
 import tempfile
-from importlib import metadata
+
+from kernmill._program import error_of, program
 
 __all__ = [
     "build_editable",
@@ -24,36 +25,6 @@ __all__ = [
     "get_requires_for_build_editable",
     "get_requires_for_build_wheel",
 ]
-
-
-def program() -> pathlib.Path:
-    """The kernmill program of this installation. Raises RuntimeError when only the pure package is there."""
-    named = os.environ.get("KERNMILL_PROGRAM")
-    if named:
-        return pathlib.Path(named)
-    try:
-        files = metadata.files("kernmill") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        path = pathlib.Path(file.locate()).resolve()
-        if file.parts[-2:] == ("bin", "kernmill") and _is_program(path):
-            return path
-    raise RuntimeError(
-        "the kernmill program is not installed, only its Python package\n"
-        "  on Linux x86-64 with glibc 2.34 or newer: pip install --force-reinstall kernmill\n"
-        "  elsewhere, from its sources: pip install --no-binary kernmill kernmill\n"
-        "  or name a program in KERNMILL_PROGRAM"
-    )
-
-
-def _is_program(path: pathlib.Path) -> bool:
-    """Whether it is the program itself, and not the script that the pure wheel has under its name."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"\x7fELF"
-    except OSError:
-        return False
 
 
 def _environment() -> dict[str, str]:
@@ -76,9 +47,7 @@ def _pack(directory: str, *options: str) -> str:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=_environment())
     answer = json.loads(done.stdout or "{}")
     if done.returncode != 0:
-        error = answer.get("error", {})
-        hint = f"\n  {error['hint']}" if error.get("hint") else ""
-        raise RuntimeError(f"kernmill pack failed: {error.get('message', 'see above')}{hint}")
+        raise RuntimeError(f"kernmill pack failed: {error_of(answer, 'see above')}")
     return pathlib.Path(answer["wheel"]).name
 
 

@@ -297,11 +297,11 @@ def test_card_states_what_was_measured(kernmill, built, tmp_path):
     (records / "log.jsonl").write_text('{"what": "else"}\n')
     text = speed("--records", records)
     assert "### A GPU &#124; of ours" in text and "Driver CUDA 13.0" in text and "2026-11-25" in text
-    assert "| rows=8 | 2 | 0.87 | 4.00 [4.00, 4.00] | not right |" in text
+    assert "| rows=8 | 2 [2, 2] | 0.87 | 4.00 [4.00, 4.00] | not right |" in text
     assert "(speed/one-scale-ratio.svg)" in text
     assert (tmp_path / "out/demo-kernel/speed/one-scale-ratio.svg").read_text() == "<svg/>"
     (tmp_path / "r").write_text(record_of(library))  # no name that says what it is
-    assert "| rows=8 | 2 | 0.87 |" in speed("--records", "r")
+    assert "| rows=8 | 2 [2, 2] | 0.87 |" in speed("--records", "r")
     other = record_of(library).replace(hashlib.sha256(library.read_bytes()).hexdigest(), "0" * 64)
     (records / "card/one.jsonl").write_text(other)
     assert "Not measured" in (text := speed("--records", records)) and "1 more cells" in text

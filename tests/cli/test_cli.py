@@ -22,7 +22,11 @@ COMMANDS = [
     "profile",
     "pack",
     "explain",
+    "search",
+    "publish",
     "get",
+    "lock",
+    "verify",
     "skill",
     "doctor",
     "version",
@@ -47,7 +51,11 @@ commands:
   profile    run a model's script, and list what a kernel could win of its time
   pack       build, check, and write the wheel and the Hub layout with its card
   explain    say which variant or wheel fits a machine, why, and what is in the way
+  search     list the kernels of the Hub, and say which fit a machine
+  publish    upload a packed kernel to the Hub: tested files, one commit, read again
   get        download a kernel from the Hub
+  lock       write kernels.lock, with the digests of every file, for a project's kernels
+  verify     say whether an installed kernel holds exactly the files that were built
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK

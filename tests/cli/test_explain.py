@@ -266,6 +266,20 @@ def test_fixes(options, name, fixes, hub, kernmill):
 # ---- wheels ----
 
 
+# The fix is of the build that it is for, however many others were read after it.
+def test_fix_among_many(kernmill, tmp_path):
+    for compute in ("cu126", "rocm71", "rocm72", "xpu20253"):
+        folder = tmp_path / f"build/torch212-cxx11-{compute}-x86_64-linux"
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").touch()
+        metadata = {"name": "demo", "id": "_demo", "version": 1, "license": "MIT", "python-depends": []}
+        (folder / "metadata.json").write_text(json.dumps({**metadata, "backend": {"type": "cuda"}}))
+    on = ["--torch", "2.13", "--backend", "cu126", "--driver", "570", "--arch", "9.0"]
+    (kernel,) = kernmill("explain", "--json", *BASE[:8], *on, tmp_path).json["kernels"]
+    assert kernel["fix_of"] == "torch212-cxx11-cu126-x86_64-linux"
+    assert kernel["fixes"] == [f"pip install 'torch==2.12.*' {INDEX}/cu126 {WHERE}"]
+
+
 def make_wheel(folder: pathlib.Path, name: str, metadata: str = "", files=()) -> pathlib.Path:
     path = folder / name
     project, version = name.split("-")[:2]

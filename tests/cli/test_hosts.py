@@ -5,9 +5,11 @@ What runs is the library that is shipped, with the SDK's mock in torch's place (
 them these tests skip.
 """
 
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -77,6 +79,123 @@ def test_one_layout_for_both(kernmill, packed):
     assert all(f"| `{name}` |" in card for name in (ARM, X86)) and build["others"][0]["compiler"] in card
     assert "folders for aarch64 were compiled on another processor and not loaded" in card
     assert "for x86_64 were" not in card
+
+
+def sections(card: str) -> dict[str, str]:
+    parts = re.split(r"^## (.+)$", card, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return {cells[0].strip().strip("`"): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+def sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def run_of(folder: pathlib.Path, **more) -> dict:
+    """A run of all tests on these files, as kernmill.pytest_plugin writes it."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "metadata.json"):
+        if "__pycache__" not in str(path):
+            whole.update(str(path.relative_to(folder)).encode() + b"\0" + bytes.fromhex(sha256(path)))
+    library = next(folder.glob("*.so"))
+    return {"target": folder.name, "date": "2026-11-26T10:00:00Z", "package_sha256": whole.hexdigest(),
+            "libraries": {library.name: sha256(library)}, "whole": True, "cpu": "A CPU", "python": "3.12.3",
+            "torch": "2.13.0", "passed": 7, "failed": 0, "skipped": 0, **more}  # fmt: skip
+
+
+# Whatever the order, the card has each file of each processor: what it needs, its digest, its tests, its figures.
+@pytest.mark.parametrize("order", ["x86_64,aarch64", "aarch64,x86_64"])
+def test_the_card_of_both(kernmill, zig, packed, tmp_path, order):
+    kernel, records = packed[1], tmp_path / "records"
+    packages = {
+        "wheel, x86_64": kernel / "build/wheel/demo_kernel",
+        "wheel, aarch64": kernel / "build/wheel-aarch64/demo_kernel",
+        X86: kernel / "build" / X86,
+        ARM: kernel / "build" / ARM,
+    }
+    records.mkdir()
+    tested = ["wheel, aarch64", ARM]
+    (records / "arm.json").write_text(json.dumps({"runs": [run_of(packages[name]) for name in tested]}))
+    cells = [
+        {
+            "op": "scale",
+            "shape": {"rows": 8},
+            "dtype": "float32",
+            "device": "cpu",
+            "environment": {
+                "cpu": f"a CPU for {name}",
+                "libraries": {"libdemo_kernel.so": sha256(packages[name] / "libdemo_kernel.so")},
+            },
+            "calls": [{"name": "mine", "library": "demo_kernel", "state": "right",
+                       "columns": {"cold": {"median_us": 2.0, "samples_us": [2.0] * 12}}}],
+        }
+        for name in ("wheel, x86_64", "wheel, aarch64")
+    ]  # fmt: skip
+    for i, cell in enumerate(cells):
+        (records / f"{i}.jsonl").write_text(json.dumps(cell) + "\n")
+    document = pack(
+        kernmill, zig, kernel, tmp_path / "out", "--host", order, "--tests", records, "--records", records
+    )
+    hub = pathlib.Path(document["hub"])
+    card = sections((hub / "README.md").read_text())
+
+    needs = rows(card["What it needs"])
+    processors = {name: needs[name][4] for name in packages}
+    assert processors == {name: "aarch64" if "aarch64" in name else "x86-64, baseline" for name in packages}
+    assert "2.13.0" in needs[ARM][0] and "not tested" in needs[X86][0]
+    assert f"Linux on {order.replace(',', ' or ')}." in card["What it needs"]
+
+    verdicts = {name: cells[0] for name, cells in rows(card["Tests"]).items() if name in packages}
+    assert verdicts == {n: "passed on these very files" if n in tested else "not tested" for n in packages}
+    assert {run["target"] for run in json.loads((hub / "tests.json").read_text())["runs"]} == {
+        "demo_kernel",
+        ARM,
+    }
+
+    assert all(f"### a CPU for wheel, {cpu}\n" in card["Speed"] for cpu in ("x86_64", "aarch64"))
+    assert "other builds" not in card["Speed"]
+
+    built = rows(card["How it was built"])
+    assert {name: built[name][2] for name in packages} == {
+        name: f"`{sha256(folder / 'libdemo_kernel.so')}`" for name, folder in packages.items()
+    }
+    for wheel in map(pathlib.Path, document["wheels"]):
+        assert f"`{wheel.name}` has {wheel.stat().st_size} bytes" in card["How it was built"]
+        assert f"pip install --no-deps {wheel.name}\n" in card["Install"]
+    for build in (document["build"], *document["build"]["others"]):
+        assert built[f"C compiler, {build['host']}"] == [build["compiler"]]
+        operators = built[f"operators, Hub folders with CPU alone, {build['host']}"]
+        assert operators == [f"`torch.ops.{build['products'][0]['id']}`"]
+
+
+# Files for one processor that ran on a GPU say nothing of those for the other.
+@pytest.mark.skipif(not NVIDIA, reason="no NVRTC in .venv")
+def test_a_gpu_of_one_processor(kernmill, zig, tmp_path):
+    kernel = tmp_path / "launch"
+    shutil.copytree(ROOT / "tests/gpu/launch", kernel, ignore=shutil.ignore_patterns("build"))
+    environment = {**zig, "KERNMILL_SITE": str(NVIDIA[0].parents[1])}
+
+    def tests() -> str:
+        answer = kernmill("pack", "-q", "--json", "--arch", "90a", *BOTH, "-o", tmp_path / "out",
+                          "--tests", tmp_path / "r.json", kernel, env=environment)  # fmt: skip
+        assert answer.code == 0, answer.err
+        return sections(pathlib.Path(answer.json["card"]).read_text())["Tests"]
+
+    (tmp_path / "r.json").write_text('{"passed": 1, "failed": 0}')
+    assert "Not tested on these files." in tests()
+    x86, arm = (kernel / f"build/torch-stable-abi210-cu126-{cpu}-linux" for cpu in ("x86_64", "aarch64"))
+    (tmp_path / "r.json").write_text(json.dumps({"runs": [run_of(x86), run_of(arm)]}))
+    assert "\nOn a GPU: not tested.\n" in tests()
+    (tmp_path / "r.json").write_text(json.dumps({"runs": [run_of(x86, gpu="A GPU"), run_of(arm)]}))
+    text = tests()
+    assert f"\nOn a GPU, `{arm.name}`: not tested.\n" in text
+    assert (
+        "On a GPU: " not in text and f"`{x86.name}`: not" not in text and "`wheel, x86_64`: not" not in text
+    )
 
 
 # A file of one processor under the name of the other would be found by the user, at import.

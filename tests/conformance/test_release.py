@@ -126,7 +126,7 @@ def test_the_command_says_what_to_install(python, command):
 def test_the_build_backend_says_what_to_install(python):
     done = run(python, "-c", "import kernmill.build_backend as b; b.build_wheel('/nowhere')")
     assert done.returncode == 1
-    assert "RuntimeError: the kernmill program is not installed" in done.stderr
+    assert "KernelError: the kernmill program is not installed" in done.stderr
     assert "pip install --force-reinstall kernmill" in done.stderr
 
 

@@ -53,6 +53,19 @@ static void read_info(km_arena *a, json_t *doc, km_err *err)
         check(km_is_commit(info.commit));
 }
 
+static void read_kernels(km_arena *a, json_t *doc, km_err *err)
+{
+    km_hub_kernels kernels;
+    km_repo repo;
+
+    if (km_hub_kernels_read(a, doc, "fuzz", &kernels, err) < 0) {
+        check(err->message[0] != '\0');
+        return;
+    }
+    for (size_t i = 0; i < kernels.count; i++)
+        check(km_repo_parse(a, kernels.items[i].id, KM_REPO_KERNEL, &repo, err) == 0);
+}
+
 /* What is sent and what was checked are the same. */
 static void read_url(km_arena *a, const char *text, km_err *err)
 {
@@ -81,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             read_tree(&a, doc, &err);
         else if (data[0] == 'r')
             read_refs(&a, doc, &err);
+        else if (data[0] == 'k')
+            read_kernels(&a, doc, &err);
         else
             read_info(&a, doc, &err);
     }

@@ -1,7 +1,9 @@
 """Our client beside the real ones on one hub."""
 
+import json
 import os
 import pathlib
+import re
 import sys
 
 import pytest
@@ -43,3 +45,39 @@ def test_hf_uploads_and_kernmill_gets(hub, client, kernel, kernmill, tmp_path):
     assert files
     for name in files:
         assert (tmp_path / "got/build" / name).read_bytes() == (kernel / "build" / name).read_bytes()
+
+
+# What the card prints for the Hub does what it says: the client loads it, kernmill gets it.
+def test_the_lines_of_the_card(hub, client, kernel, kernmill):
+    card = (kernel / "README.md").read_text().split("## Install")[1].split("\n## ")[0]
+    code, *_ = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    line = re.findall(r"```sh\nkernmill (.*?)\n```", card, re.DOTALL)[-1]
+    repo_id = re.search(r'get_kernel\("([^"]+)"', code)[1]
+    hub.add_folder(repo_id, kernel, "v1")
+    path = kernmill(*line.split()).stdout.strip()
+    told = client.python(code + "\nprint(kernel.__file__)").stdout.strip().splitlines()[-1]
+    assert pathlib.Path(told).parent == pathlib.Path(path)
+
+
+# The card of a CUDA build, against the names of its folders and the images that NVIDIA's format holds.
+def test_the_card_of_a_cuda_build(kernel):
+    card = (kernel / "README.md").read_text()
+    needs = card.split("## What it needs")[1].split("\n## ")[0]
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in needs.splitlines() if line[:1] == "|"]
+    of = {row[0].strip("`"): row for row in rows}
+    folders = [p.name for p in (kernel / "build").iterdir()]
+    assert {"wheel", *folders} <= set(of)
+    driver = {name.split("-")[3]: of[name][3] for name in folders}
+    assert driver == {
+        "cpu": "none",
+        "cu126": "525 or newer for a GPU",
+        "cu130": "580 or newer for torch; the images: 525",
+    }
+    assert all("AVX2 and F16C" in of[name][5] for name in ["wheel", *folders])
+    cuda = next(p for p in (kernel / "build").iterdir() if "-cu130-" in p.name)
+    archs = json.loads((cuda / "metadata.json").read_text())["backend"]["archs"]
+    code = {f"sm_{a.removesuffix('+PTX').replace('.', '')}" for a in archs}
+    ptx = {f"sm_{a.removesuffix('+PTX').replace('.', '')}" for a in archs if a.endswith("+PTX")}
+    images = [row for row in rows if row[0].startswith("sm_")]
+    assert {row[0] for row in images if row[1] == "machine code"} == code
+    assert {row[0] for row in images if row[1] == "PTX"} == ptx

@@ -71,6 +71,22 @@ TEST(Hash, TextsKeepTheirBorders)
     EXPECT_NE(memcmp(&a, &b, sizeof a), 0);
 }
 
+// A lock has digits, metadata.json base64: they are compared by way of the bytes.
+TEST(Hash, BackFromDigits)
+{
+    char hex[KM_SHA256_HEX_BYTES];
+    km_sha256 h, back;
+
+    for (size_t i = 0; i < sizeof h.bytes; i++)
+        h.bytes[i] = (unsigned char)(i * 9);
+    km_hash_hex(&h, hex);
+    ASSERT_TRUE(km_hash_from_hex(hex, &back));
+    EXPECT_EQ(memcmp(&h, &back, sizeof h), 0);
+    EXPECT_FALSE(km_hash_from_hex(hex + 1, &back));
+    hex[63] = 'A';
+    EXPECT_FALSE(km_hash_from_hex(hex, &back)) << "one spelling of a digest";
+}
+
 // Hub metadata wants padding, a wheel's RECORD the URL alphabet without: pip compares the texts.
 TEST(Hash, BothAlphabets)
 {

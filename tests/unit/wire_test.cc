@@ -173,6 +173,42 @@ TEST_F(Wire, Refs)
               KM_EFORMAT);
 }
 
+// A name in a list becomes part of an address: what is no repository's name makes the list wrong.
+TEST_F(Wire, Kernels)
+{
+    km_hub_kernels k;
+
+    ASSERT_EQ(read(km_hub_kernels_read, &k,
+                   R"([{"id":"acme/relu","trustedPublisher":true,"likes":3},{"id":"b/c.d-e"}])"),
+              0)
+        << err.message;
+    ASSERT_EQ(k.count, 2u);
+    EXPECT_STREQ(k.items[0].id, "acme/relu");
+    EXPECT_TRUE(k.items[0].trusted);
+    EXPECT_STREQ(k.items[1].id, "b/c.d-e");
+    EXPECT_FALSE(k.items[1].trusted);
+    EXPECT_EQ(k.next, nullptr);
+    EXPECT_EQ(read(km_hub_kernels_read, &k, "[]"), 0);
+    EXPECT_EQ(k.count, 0u);
+    for (const char *text : { "{}", "[1]", "[{}]", R"([{"id":3}])", R"([{"id":"relu"}])",
+                              R"([{"id":"../relu"}])", R"([{"id":"acme/re lu"}])",
+                              R"([{"id":"acme/relu/refs"}])", R"([{"id":"acme/relu?x"}])" }) {
+        EXPECT_EQ(read(km_hub_kernels_read, &k, text), KM_EFORMAT) << text;
+        EXPECT_STRNE(err.message, "") << text;
+    }
+}
+
+// What somebody types is one value of the query, whatever is in it.
+TEST_F(Wire, SearchAddress)
+{
+    km_wire w = { nullptr, "https://hub.example" };
+
+    EXPECT_STREQ(km_wire_search_url(&w, &a, nullptr, nullptr, 24),
+                 "https://hub.example/api/kernels?limit=24");
+    EXPECT_STREQ(km_wire_search_url(&w, &a, "a&b=/ %", "x#y", 3),
+                 "https://hub.example/api/kernels?limit=3&search=a%26b%3D%2F%20%25&author=x%23y");
+}
+
 TEST_F(Wire, Info)
 {
     km_hub_info info;

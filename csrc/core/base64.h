@@ -1,0 +1,12 @@
+/* core/base64.h: bytes as base64, padded, without line breaks (RFC 4648). */
+#ifndef KERNMILL_CORE_BASE64_H
+#define KERNMILL_CORE_BASE64_H
+
+#include <stddef.h>
+
+#include "core/str.h"
+
+/* Appends. Pieces whose sizes are multiples of three give what the whole would. */
+void km_base64_add(km_str *out, const void *bytes, size_t size);
+
+#endif
