@@ -53,7 +53,7 @@ commands:
   explain    say which variant or wheel fits a machine, why, and what is in the way
   search     list the kernels of the Hub, and say which fit a machine
   publish    upload a packed kernel to the Hub: tested files, one commit, read again
-  get        download a kernel from the Hub
+  get        fetch a kernel from the Hub, a folder or an index of wheels
   lock       write kernels.lock, with the digests of every file, for a project's kernels
   verify     say whether an installed kernel holds exactly the files that were built
   skill      install what teaches an agent to use kernmill, or list it
