@@ -54,6 +54,13 @@ class Wheel(bdist_wheel):
         return "py3", "none", "any" if PURE else platform_tag()
 
 
+# The Python package alone has a script by the program's name, which says where the program is.
+SCRIPTS = {"console_scripts": ["kernmill = kernmill.__main__:main"]}
+
 if not PURE:
     build_program()
-setup(cmdclass={"bdist_wheel": Wheel}, data_files=[] if PURE else data_files())
+setup(
+    cmdclass={"bdist_wheel": Wheel},
+    data_files=[] if PURE else data_files(),
+    entry_points=SCRIPTS if PURE else {},
+)

@@ -16,7 +16,7 @@ else()
     # for tests/fault: every call that touches a file can be failed (tests/fault/fault.c)
     add_executable(kernmill-net-fault ${cli} ${cli_net} tests/fault/fault.c)
     target_compile_definitions(kernmill-net-fault PRIVATE KM_WITH_NET)
-    target_link_libraries(kernmill-net-fault PRIVATE km_hub km_bench km_profile km_skill)
+    target_link_libraries(kernmill-net-fault PRIVATE km_hub km_bench km_profile km_lab km_skill)
     foreach(call open openat read pread write pwrite fsync ftruncate fchmod flock rename renameat2 symlink
             mkdir mkdtemp unlink unlinkat)
         target_link_options(kernmill-net-fault PRIVATE -Wl,--wrap=${call})

@@ -23,28 +23,77 @@ static int to_options(const km_build_fields *f, km_build_options *o, km_err *err
     return 0;
 }
 
-int km_cli_build(const km_build_fields *f, const char *path, km_manifest *m, km_plan *p,
-                 km_err *err)
+/* The one of km_hosts that `text` starts with, up to `n`; NULL: none. */
+static const char *find_host(const char *text, size_t n)
 {
+    for (const char *const *host = km_hosts; *host; host++)
+        if (strlen(*host) == n && strncmp(*host, text, n) == 0)
+            return *host;
+    return NULL;
+}
+
+/* "x86_64,aarch64" into hosts[], each once; where none is asked for NULL, which is this machine's.
+ */
+static int to_hosts(const char *list, const char *hosts[KM_HOSTS_MAX], size_t *count, km_err *err)
+{
+    *count = 0;
+    for (const char *at = list; at; at = *at ? at + 1 : NULL) {
+        size_t n = strcspn(at, ",");
+        const char *host = find_host(at, n);
+        if (!host)
+            return km_fail(err, KM_EUSAGE, "option '--host' wants x86_64 or aarch64, not '%.*s'",
+                           (int)n, at);
+        for (size_t i = 0; i < *count; i++)
+            if (hosts[i] == host)
+                return km_fail(err, KM_EUSAGE, "option '--host' names %s twice", host);
+        hosts[(*count)++] = host;
+        at += n;
+    }
+    if (!list)
+        hosts[(*count)++] = NULL;
+    return 0;
+}
+
+static int build_one(km_cli_built *b, const km_build_options *o, km_err *err)
+{
+    km_plan *p = &b->plans[b->count];
+    int rc = km_plan_make(p, &b->m, o, err);
+
+    if (rc < 0)
+        return rc;
+    b->count++;
+    return km_build(p, err);
+}
+
+int km_cli_build(km_cli_built *b, const km_build_fields *f, const char *path, km_err *err)
+{
+    const char *hosts[KM_HOSTS_MAX];
+    size_t count;
     km_build_options o;
     int rc = to_options(f, &o, err);
 
+    *b = (km_cli_built){ 0 };
     if (rc == 0)
-        rc = km_manifest_read(m, path ? path : ".", err);
-    if (rc < 0)
-        return rc;
-    rc = km_plan_make(p, m, &o, err);
-    if (rc == 0) {
-        rc = km_build(p, err);
-        if (rc < 0)
-            km_plan_release(p);
+        rc = to_hosts(f->hosts, hosts, &count, err);
+    if (rc == 0)
+        rc = km_manifest_read(&b->m, path ? path : ".", err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        o.host = hosts[i];
+        o.beside = count > 1 ? hosts[!i] : NULL;
+        rc = build_one(b, &o, err);
     }
-    if (rc < 0)
-        km_manifest_release(m);
     return rc;
 }
 
-json_t *km_cli_describe(const km_plan *p)
+void km_cli_built_release(km_cli_built *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        km_plan_release(&b->plans[i]);
+    km_manifest_release(&b->m);
+    b->count = 0;
+}
+
+static json_t *describe(const km_plan *p)
 {
     json_t *products = json_array(), *archs = json_array();
 
@@ -68,8 +117,20 @@ json_t *km_cli_describe(const km_plan *p)
         else
             json_decref(variants);
     }
-    return json_pack("{s:i,s:s,s:I,s:s,s:s,s:s*,s:o,s:o}", "schema", KM_JSON_SCHEMA, "name",
+    return json_pack("{s:i,s:s,s:I,s:s,s:s,s:s,s:s*,s:o,s:o}", "schema", KM_JSON_SCHEMA, "name",
                      p->m->name, "version", (json_int_t)p->m->version, "build_dir", p->build_dir,
-                     "compiler", p->compiler, "device_compiler", p->device_compiler, "archs", archs,
-                     "products", products);
+                     "host", p->host, "compiler", p->compiler, "device_compiler",
+                     p->device_compiler, "archs", archs, "products", products);
+}
+
+json_t *km_cli_describe(const km_cli_built *b)
+{
+    json_t *root = describe(&b->plans[0]), *others = json_array();
+
+    for (size_t i = 1; i < b->count; i++)
+        json_array_append_new(others, describe(&b->plans[i]));
+    if (b->count > 1)
+        json_object_set(root, "others", others);
+    json_decref(others);
+    return root;
 }

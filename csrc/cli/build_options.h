@@ -9,7 +9,7 @@
 
 typedef struct {
     km_common common;
-    const char *archs, *compiler, *build_dir;
+    const char *archs, *compiler, *build_dir, *hosts;
     long jobs;
     bool cpu_only, debug, verbose;
 } km_build_fields;
@@ -27,12 +27,24 @@ typedef struct {
                     "where to build instead of REPOSITORY/build"),                                 \
         KM_OPT_FLAG("verbose", 'v', type, build.verbose, "print every command")
 
-/* Reads `path` (NULL: the working folder), plans and builds. On success the caller releases both;
- * on error both are released. */
-int km_cli_build(const km_build_fields *f, const char *path, km_manifest *m, km_plan *p,
-                 km_err *err);
+/* Of commands that write files and run none of them. */
+#define KM_HOST_OPTION_ROW(type)                                                                   \
+    KM_OPT_TEXT("host", 0, "LIST", type, build.hosts,                                              \
+                "processors: x86_64, aarch64, or both; another than this one's by zig")
 
-/* What was built, for --json. */
-json_t *km_cli_describe(const km_plan *p);
+/* A kernel, and a plan for each processor that was asked for. */
+typedef struct {
+    km_manifest m;
+    km_plan plans[KM_HOSTS_MAX];
+    size_t count;
+} km_cli_built;
+
+/* Reads `path` (NULL: the working folder), plans and builds. The caller releases in every case. */
+int km_cli_build(km_cli_built *b, const km_build_fields *f, const char *path, km_err *err);
+
+void km_cli_built_release(km_cli_built *b);
+
+/* What was built, for --json: the first plan, and "others" where there are more. */
+json_t *km_cli_describe(const km_cli_built *b);
 
 #endif

@@ -10,6 +10,7 @@ typedef struct {
 
 static const km_opt options[] = {
     KM_BUILD_OPTION_ROWS(build_fields),
+    KM_HOST_OPTION_ROW(build_fields),
     KM_OPT_END,
 };
 
@@ -21,26 +22,24 @@ static void print_products(const km_plan *p)
             printf("%s/%s  (%s, %lld bytes)\n", p->build_dir, *v, product->id,
                    km_file_size(product->hub_library, NULL));
     }
-    printf("%s/wheel/%s\n", p->build_dir, p->m->import_name);
+    printf("%s/wheel%s%s/%s\n", p->build_dir, p->is_cross ? "-" : "", p->is_cross ? p->host : "",
+           p->m->import_name);
 }
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     build_fields *f = fields;
-    km_manifest m = { 0 };
-    km_plan p = { 0 };
+    km_cli_built b = { 0 };
     int rc = km_check_args(arg_count, 0, 1, err);
 
     if (rc == 0)
-        rc = km_cli_build(&f->build, args[0], &m, &p, err);
-    if (rc < 0)
-        return rc;
-    if (f->build.common.json)
-        rc = km_print_json(km_cli_describe(&p), err);
-    else
-        print_products(&p);
-    km_plan_release(&p);
-    km_manifest_release(&m);
+        rc = km_cli_build(&b, &f->build, args[0], err);
+    if (rc == 0 && f->build.common.json)
+        rc = km_print_json(km_cli_describe(&b), err);
+    else if (rc == 0)
+        for (size_t i = 0; i < b.count; i++)
+            print_products(&b.plans[i]);
+    km_cli_built_release(&b);
     return rc;
 }
 

@@ -25,7 +25,12 @@ static int print_json(const km_matrix *x, const km_manifest *m, km_err *err)
                          err);
 }
 
-/* A reason is said once, under the last of the variants that share it. */
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* A reason, or a line to type, is said once, under the last of the variants that share it. */
 static void print_text(const km_matrix *x, const km_manifest *m)
 {
     printf("%s: binding: %s; %zu variant%s, %zu to be built here\n", m->name, x->binding, x->count,
@@ -37,9 +42,10 @@ static void print_text(const km_matrix *x, const km_manifest *m)
             printf("        wheel: %s\n", p->wheel);
         else if (p->here)
             printf("        wheel: none, for want of a version in card.toml\n");
-        if (!p->why || (next && next->why && strcmp(next->why, p->why) == 0))
+        if (next && is_same(next->why, p->why) && is_same(next->line, p->line))
             continue;
-        printf("        %s\n", p->why);
+        if (p->why)
+            printf("        %s\n", p->why);
         if (p->line)
             printf("        %s\n", p->line);
     }

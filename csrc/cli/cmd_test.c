@@ -55,20 +55,17 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
                           .more = arg_count > 1 ? args + 1 : NULL };
     json_t *record = NULL;
     int64_t failed = 0;
-    km_manifest m = { 0 };
-    km_plan p = { 0 };
-    int rc = km_cli_build(&f->build, args[0], &m, &p, err);
+    km_cli_built b;
+    int rc = km_cli_build(&b, &f->build, args[0], err);
 
-    if (rc < 0)
-        return rc;
-    rc = km_test(&p, &o, &f->build.common.term, &record, &failed, err);
+    if (rc == 0)
+        rc = km_test(&b.plans[0], &o, &f->build.common.term, &record, &failed, err);
     if (rc == 0 && f->build.common.json)
         rc = km_print_json(json_incref(record), err);
     else if (rc == 0)
-        print_text(record, &p);
+        print_text(record, &b.plans[0]);
     json_decref(record);
-    km_plan_release(&p);
-    km_manifest_release(&m);
+    km_cli_built_release(&b);
     return rc == 0 && failed ? KM_EXIT_NO : rc;
 }
 

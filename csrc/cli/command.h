@@ -22,6 +22,9 @@ struct km_command {
     const km_opt *options; /* its own; --json, --quiet and --help are everyone's */
     size_t fields_size; /* of the struct that the options fill, whose first member is km_common */
     bool hidden;        /* plumbing: run, not listed */
+    /* A command of commands ("lab"): its rows, whose names are whole ("lab claim"); ends with NULL.
+     * Nothing but `name`, `help`, `more` and this is read then. */
+    const km_command *const *subs;
     /* `fields` is that struct, filled; returns an exit code, or a negative km_code with *err. NULL:
      * needs the network; kernmill-net, whose table has the function, is executed instead. */
     int (*run)(void *fields, const char **args, size_t arg_count, km_err *err);

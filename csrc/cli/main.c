@@ -113,37 +113,66 @@ static void print_options(const km_opt *options)
     }
 }
 
+static void print_rows(const km_command *const *c)
+{
+    for (; *c; c++)
+        if (!(*c)->hidden)
+            printf("  %-10s %s\n", (*c)->name, (*c)->help);
+}
+
+static void print_subs(const km_command *c)
+{
+    printf("usage: kernmill %s COMMAND [options] [arguments]\n\n  %s\n\n%s%scommands:\n", c->name,
+           c->help, c->more ? c->more : "", c->more ? "\n\n" : "");
+    for (const km_command *const *sub = c->subs; *sub; sub++)
+        printf("  %-16s %s\n", (*sub)->name, (*sub)->help);
+    printf("\n'kernmill help %s COMMAND' describes one.\n", c->name);
+}
+
 static void print_help(const km_command *c)
 {
+    if (c->subs) {
+        print_subs(c);
+        return;
+    }
     printf("usage: kernmill %s [options]%s%s\n\n  %s\n\n%s%soptions:\n", c->name,
            *c->args ? " " : "", c->args, c->help, c->more ? c->more : "", c->more ? "\n\n" : "");
     print_options(c->options);
     print_options(common_options);
 }
 
-static const km_command *find_command(const char *name, km_err *err)
+static void unknown_command(const char *name, const km_command *above, const char *near,
+                            km_err *err)
 {
-    const char *names[64], *near;
-    size_t n = 0;
-
-    for (const km_command *const *c = km_commands; *c; c++) {
-        if (strcmp((*c)->name, name) == 0)
-            return *c;
-        if (!(*c)->hidden)
-            names[n++] = (*c)->name;
-    }
-    names[n] = NULL;
-    near = km_nearest(name, names);
-    if (name[0] == '-') {
-        km_fail(err, KM_EUSAGE, "the command is missing before '%s'", name);
-        km_hint(err, "options follow the command: kernmill COMMAND %s", name);
-        return NULL;
-    }
-    km_fail(err, KM_EUSAGE, "unknown command '%s'", name);
+    km_fail(err, KM_EUSAGE, "unknown command '%s%s%s'", above ? above->name : "", above ? " " : "",
+            name);
     if (near)
         km_hint(err, "did you mean '%s'?", near);
     else
-        km_hint(err, "'kernmill help' lists the commands");
+        km_hint(err, "'kernmill help%s%s' lists the commands", above ? " " : "",
+                above ? above->name : "");
+}
+
+/* In the table, or of the rows of `above`, whose names begin with its own. */
+static const km_command *find_command(const char *name, const km_command *above, km_err *err)
+{
+    const char *names[64];
+    size_t n = 0, skipped = above ? strlen(above->name) + 1 : 0;
+
+    for (const km_command *const *c = above ? above->subs : km_commands; *c; c++) {
+        if (strcmp((*c)->name + skipped, name) == 0)
+            return *c;
+        if (!(*c)->hidden)
+            names[n++] = (*c)->name + skipped;
+    }
+    names[n] = NULL;
+    if (name[0] == '-') {
+        km_fail(err, KM_EUSAGE, "the command is missing before '%s'", name);
+        km_hint(err, "options follow the command: kernmill%s%s COMMAND %s", above ? " " : "",
+                above ? above->name : "", name);
+        return NULL;
+    }
+    unknown_command(name, above, km_nearest(name, names), err);
     return NULL;
 }
 
@@ -188,9 +217,7 @@ static void on_signal(int signal)
 static int print_overview(void)
 {
     printf("usage: kernmill COMMAND [options] [arguments]\n\ncommands:\n");
-    for (const km_command *const *c = km_commands; *c; c++)
-        if (!(*c)->hidden)
-            printf("  %-10s %s\n", (*c)->name, (*c)->help);
+    print_rows(km_commands);
     printf("\n'kernmill help COMMAND' describes one. Exit codes:\n");
     for (size_t i = 0; i < sizeof exit_codes / sizeof exit_codes[0]; i++)
         printf("  %-10d %s\n", exit_codes[i].code, exit_codes[i].meaning);
@@ -209,16 +236,27 @@ static json_t *option_rows(const km_opt *options)
     return rows;
 }
 
-/* All commands, or `only` one. */
+/* What can be run: of a command of commands its rows. */
+static void add_rows(json_t *rows, const km_command *const *c, const km_command *only)
+{
+    for (; *c; c++)
+        if ((*c)->subs)
+            add_rows(rows, (*c)->subs, only);
+        else if (only ? *c == only : !(*c)->hidden)
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:o}", "name", (*c)->name, "help",
+                                                  (*c)->help, "args", (*c)->args, "options",
+                                                  option_rows((*c)->options)));
+}
+
+/* All commands, or `only` one, with those of it. */
 static int print_overview_json(const km_command *only, km_err *err)
 {
     json_t *rows = json_array(), *codes = json_array();
 
-    for (const km_command *const *c = km_commands; *c; c++)
-        if (only ? *c == only : !(*c)->hidden)
-            json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:o}", "name", (*c)->name, "help",
-                                                  (*c)->help, "args", (*c)->args, "options",
-                                                  option_rows((*c)->options)));
+    if (only && only->subs)
+        add_rows(rows, only->subs, NULL);
+    else
+        add_rows(rows, km_commands, only);
     for (size_t i = 0; i < sizeof exit_codes / sizeof exit_codes[0]; i++)
         json_array_append_new(codes, json_pack("{s:i,s:s}", "code", exit_codes[i].code, "meaning",
                                                exit_codes[i].meaning));
@@ -233,10 +271,14 @@ static int run_help(void *fields, const char **args, size_t arg_count, km_err *e
     const km_common *common = fields;
     const km_command *c = NULL;
 
-    if (km_check_args(arg_count, 0, 1, err) < 0)
+    if (km_check_args(arg_count, 0, 2, err) < 0)
         return KM_EUSAGE;
-    if (arg_count && !(c = find_command(args[0], err)))
-        return KM_EUSAGE;
+    for (size_t i = 0; i < arg_count; i++) {
+        if (c && !c->subs)
+            return km_check_args(arg_count, 0, 1, err);
+        if (!(c = find_command(args[i], c, err)))
+            return KM_EUSAGE;
+    }
     if (common->json)
         return print_overview_json(c, err);
     if (!c)
@@ -274,6 +316,23 @@ static bool wants_json(int argc, char **argv)
     return false;
 }
 
+/* kernmill ABOVE COMMAND ... */
+static int run_sub(const km_command *above, int argc, char **argv, km_err *err)
+{
+    const km_command *c;
+
+    if (argc < 3) {
+        print_help(above);
+        return 2;
+    }
+    if (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0) {
+        print_help(above);
+        return 0;
+    }
+    c = find_command(argv[2], above, err);
+    return c ? run_command(c, argc - 2, argv + 2, err) : KM_EUSAGE;
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction action = { .sa_handler = on_signal };
@@ -287,14 +346,16 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error of write(2) */
     if (argc < 2)
         return print_overview(), 2;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         argv[1] = (char *)"help";
     if (strcmp(argv[1], "--version") == 0)
         argv[1] = (char *)"version";
-    c = find_command(argv[1], &err);
-    rc = c ? run_command(c, argc - 1, argv + 1, &err) : KM_EUSAGE;
+    c = find_command(argv[1], NULL, &err);
+    rc = c ? (c->subs ? run_sub(c, argc, argv, &err) : run_command(c, argc - 1, argv + 1, &err))
+           : KM_EUSAGE;
     if (rc < 0 && !err.code)
         km_fail(&err, KM_EBUG, "'%s' failed (%d) and does not say why", argv[1], rc);
     if (rc < 0)

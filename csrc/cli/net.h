@@ -7,7 +7,7 @@
 
 typedef struct {
     km_common common;
-    const char *revision, *variant, *output, *lock;
+    const char *revision, *variant, *output, *lock, *index;
     long version;
     bool all;
 } km_get_fields;

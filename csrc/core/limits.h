@@ -102,4 +102,13 @@
 #define KM_SKILLS_MAX      64   /* that are searched for a name near enough */
 #define KM_SKILL_FILES_MAX 1024 /* of a skill */
 
+/* lab */
+#define KM_LAB_TEXT_BYTES_MAX (64u << 10) /* a text of a proposal, a review or an error */
+#define KM_LAB_BODY_BYTES_MAX (4u << 20)  /* a job's payload, a result */
+#define KM_LAB_NAME_BYTES_MAX 128         /* a key, a worker, a campaign */
+#define KM_LAB_BUSY_MS        30000       /* another process has the store */
+#define KM_LAB_LEASE_S        120         /* without a heartbeat */
+#define KM_LAB_LEASE_S_MAX    86400
+#define KM_LAB_ATTEMPTS       3 /* of a job whose worker is lost */
+
 #endif

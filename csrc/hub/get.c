@@ -14,10 +14,9 @@
 #include "formats/zip_names.h"
 #include "hub/choose.h"
 #include "hub/commit.h"
+#include "hub/copy.h"
 #include "hub/fetch.h"
 #include "pkg/intact.h"
-
-#define COPY_BYTES (64u << 10)
 
 struct get {
     km_arena *a;
@@ -158,87 +157,20 @@ static const char *name_in_output(const struct get *g, const km_hub_entry *e)
     return g->out->variant ? e->path + strlen(g->sub) + 1 : e->path;
 }
 
-static int copy_bytes(int in, int out, const char *to, km_err *err)
-{
-    char piece[COPY_BYTES];
-    ssize_t n;
-
-    while ((n = read(in, piece, sizeof piece)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        for (ssize_t done = 0, w; n > 0 && done < n; done += w) {
-            w = write(out, piece + done, (size_t)(n - done));
-            if (w < 0 && errno == EINTR)
-                w = 0;
-            if (w < 0)
-                n = -1;
-        }
-        if (n < 0)
-            return km_fail_errno(err, errno, "unable to copy to '%s'", to);
-    }
-    return fsync(out) < 0 ? km_fail_errno(err, errno, "unable to flush '%s'", to) : 0;
-}
-
-/* In pieces: km_file_copy would hold a library of any size in memory. */
-static int copy_file(const char *from, const char *to, km_err *err)
-{
-    int in = open(from, O_RDONLY | O_CLOEXEC), rc;
-    int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-
-    rc = out < 0 ? km_fail_errno(err, errno, "unable to copy to '%s'", to)
-                 : copy_bytes(in, out, to, err);
-    if (out >= 0 && close(out) < 0 && rc == 0)
-        rc = km_fail_errno(err, errno, "unable to close '%s'", to);
-    if (in >= 0)
-        close(in);
-    return rc;
-}
-
-static int copy_files(struct get *g, const char *folder, km_err *err)
-{
-    int rc = 0;
-
-    for (size_t i = 0; i < g->files.count && rc == 0; i++) {
-        const km_hub_entry *e = &g->files.entries[i];
-        char *to = km_path_join(g->a, folder, name_in_output(g, e));
-        char *from = km_arena_printf(g->a, "%s/blobs/%s", g->cache.repo, km_hub_entry_etag(e));
-        if (!to || !from)
-            return km_fail_nomem(err);
-        rc = km_dir_make(km_path_dir(g->a, to), err);
-        if (rc == 0)
-            rc = copy_file(from, to, err);
-    }
-    return rc;
-}
-
-/* Without slashes at its end, which would make the temporary name one inside it. */
-static char *plain_output(struct get *g)
-{
-    char *output = km_arena_strdup(g->a, g->request->output);
-    size_t n = output ? strlen(output) : 0;
-
-    while (n > 1 && output[n - 1] == '/')
-        output[--n] = '\0';
-    return output;
-}
-
-/* Under another name first: whoever looks sees no half of it. */
 static int write_output(struct get *g, km_err *err)
 {
-    const char *output = plain_output(g);
-    char *temporary = !output ? NULL : km_arena_printf(g->a, "%s.tmp.%ld", output, (long)getpid());
-    int rc = temporary ? km_dir_remove(temporary, err) : km_fail_nomem(err);
+    km_copy *files = km_arena_array(g->a, g->files.count + 1, sizeof *files);
 
-    if (rc == 0)
-        rc = km_dir_make(temporary, err);
-    if (rc == 0)
-        rc = copy_files(g, temporary, err);
-    if (rc == 0 && rename(temporary, output) < 0)
-        rc = km_fail_errno(err, errno, "unable to rename '%s' to '%s'", temporary, output);
-    if (rc < 0 && temporary)
-        km_dir_remove(temporary, NULL);
-    g->out->path = output;
-    return rc;
+    if (!files)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < g->files.count; i++) {
+        const km_hub_entry *e = &g->files.entries[i];
+        files[i].name = name_in_output(g, e);
+        files[i].from = km_arena_printf(g->a, "%s/blobs/%s", g->cache.repo, km_hub_entry_etag(e));
+        if (!files[i].from)
+            return km_fail_nomem(err);
+    }
+    return km_copy_out(g->a, g->request->output, files, g->files.count, &g->out->path, err);
 }
 
 static int set_path(struct get *g, km_err *err)

@@ -75,11 +75,12 @@ static bool card_says(const struct preflight *c, const char *variant, bool gpu_a
 {
     char *none = km_arena_printf(c->a, KM_CARD_ROW_NOT, variant);
     char *part = km_arena_printf(c->a, KM_CARD_ROW_PART, variant);
+    char *gpu = km_arena_printf(c->a, KM_CARD_ONE_NOT_ON_GPU, variant);
 
     if (strstr(c->card, KM_CARD_NOT_TESTED))
         return true;
     if (gpu_alone)
-        return strstr(c->card, KM_CARD_NOT_ON_GPU) != NULL;
+        return strstr(c->card, KM_CARD_NOT_ON_GPU) || (gpu && strstr(c->card, gpu));
     return none && part && (strstr(c->card, none) || strstr(c->card, part));
 }
 

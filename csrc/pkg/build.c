@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,13 +18,29 @@
 #include "pkg/stage.h"
 #include "pkg/stale.h"
 
+/* The same for every build, as zig wants it: glibc's stubs take seconds to make. */
+static const char *zig_cache(km_arena *a, const char *variable)
+{
+    const char *set = getenv(variable), *root = getenv("KERNMILL_CACHE"), *home = getenv("HOME");
+
+    if (set && *set)
+        return km_arena_printf(a, "%s=%s", variable, set);
+    if (root && *root)
+        return km_arena_printf(a, "%s=%s/zig", variable, root);
+    return km_arena_printf(a, "%s=%s/.cache/kernmill/zig", variable, home && *home ? home : "/tmp");
+}
+
 static int run_ninja(km_arena *a, const km_plan *p, const char *file, km_err *err)
 {
-    const char *argv[12], *env[] = { "NINJA_STATUS=[%f/%t] ", NULL };
+    const char *argv[12];
+    const char *env[] = { "NINJA_STATUS=[%f/%t] ", zig_cache(a, "ZIG_GLOBAL_CACHE_DIR"),
+                          zig_cache(a, "ZIG_LOCAL_CACHE_DIR"), NULL };
     km_proc proc = { .argv = argv, .env = env, .cwd = p->m->dir, .share_output = !p->o.quiet };
     km_proc_result r = KM_PROC_RESULT_INIT;
     int n = 0, rc;
 
+    if (!env[1] || !env[2])
+        return km_fail_nomem(err);
     argv[n++] = "ninja";
     argv[n++] = "-f";
     argv[n++] = file;
@@ -93,13 +110,13 @@ static int build_locked(km_arena *a, const km_plan *p, km_err *err)
         rc = run_ninja(a, p, file, err);
     if (rc == 0)
         rc = km_entries_check(p, err);
-    if (rc == 0)
+    if (rc == 0 && !p->is_cross)
         rc = probe_products(a, p, err);
-    if (rc == 0)
+    if (rc == 0 && !p->is_cross)
         rc = write_compile_commands(a, p, file, &began, err);
     if (rc == 0)
         rc = km_stage(p, err);
-    if (rc == 0 && km_stage_is_editable(p))
+    if (rc == 0 && !p->is_cross && km_stage_is_editable(p))
         rc = km_stage_editable(p, err);
     return rc;
 }

@@ -44,25 +44,26 @@ int km_card_text(const km_plan *p, km_str *out, km_err *err)
     return rc == 0 ? km_str_check(out, err) : rc;
 }
 
-int km_card_write(const km_plan *p, const km_card_inputs *inputs, km_card_cells *cells, km_str *out,
-                  km_err *err)
+int km_card_write(const km_card_inputs *inputs, km_card_cells *cells, km_str *out, km_err *err)
 {
+    const km_plan *first = &inputs->plans[0];
     km_arena a = KM_ARENA_INIT;
     const char *record = km_path_join(&a, inputs->hub_dir, "tests.json");
     km_card_files files;
-    int rc = km_card_files_read(&files, p, inputs->wheel, inputs->tests, err);
+    int rc = km_card_files_read(&files, inputs, err);
 
     if (rc == 0)
-        rc = km_card_text(p, out, err);
+        rc = km_card_text(first, out, err);
     if (rc == 0) {
-        km_card_add_glance(p->m, out);
+        km_card_add_glance(first->m, out);
         km_card_add_install(&files, out);
         km_card_add_needs(&files, out);
         km_card_add_tests(&files, out);
         rc = record ? km_card_write_tests(&files, record, err) : km_fail_nomem(err);
     }
     if (rc == 0)
-        rc = km_card_speed(p, inputs->records, inputs->hub_dir, cells, out, err);
+        rc = km_card_speed(inputs->plans, inputs->count, inputs->records, inputs->hub_dir, cells,
+                           out, err);
     if (rc == 0) {
         km_card_add_build(&files, out);
         cells->runs_shown = km_card_own_runs(&files);

@@ -22,39 +22,56 @@ void km_card_add_cell(km_str *out, const char *text)
 
 /* ---- the files ---- */
 
-static int add_package(km_card_files *f, const char *name, const char *dir, km_flavor flavor,
-                       km_err *err)
+static int add_package(km_card_files *f, km_card_package package, km_err *err)
 {
     km_card_package *to = &f->items[f->count];
 
-    *to = (km_card_package){ .name = name, .dir = dir, .flavor = flavor, .is_wheel = !f->count };
-    if (!dir)
+    *to = package;
+    if (!to->name || !to->dir)
         return km_fail_nomem(err);
-    if (km_package_digest_read(&f->arena, dir, &to->digest, err) < 0 ||
-        km_libraries_read(&f->arena, dir, &to->libraries, err) < 0)
+    if (km_package_digest_read(&f->arena, to->dir, &to->digest, err) < 0 ||
+        km_libraries_read(&f->arena, to->dir, &to->libraries, err) < 0)
         return err ? err->code : KM_EIO;
     to->tested = km_test_runs_ask(&f->runs, &to->digest, &to->run);
     f->count++;
     return 0;
 }
 
-int km_card_files_read(km_card_files *f, const km_plan *p, const char *wheel, const char *tests,
-                       km_err *err)
+/* What one plan built: the wheel's package, then the folders. */
+static int add_packages(km_card_files *f, const km_plan *p, km_err *err)
 {
-    const char *package;
-    int rc;
+    km_arena *a = &f->arena;
+    const char *name = f->plan_count > 1 ? km_arena_printf(a, "wheel, %s", p->host) : "wheel";
+    const char *dir = km_path_join(a, km_stage_wheel_dir(a, p), p->m->import_name);
+    km_card_package package = {
+        .name = name, .dir = dir, .p = p, .flavor = p->wheel_flavor, .is_wheel = true
+    };
+    int rc = add_package(f, package, err);
 
-    *f = (km_card_files){ .p = p, .wheel = wheel, .runs = KM_TEST_RUNS_INIT };
-    package = km_path_join(&f->arena, km_stage_wheel_dir(&f->arena, p), p->m->import_name);
-    rc = km_test_runs_read_build(&f->runs, p->build_dir, err);
-    if (rc == 0 && tests)
-        rc = km_test_runs_read(&f->runs, tests, err);
-    if (rc == 0)
-        rc = add_package(f, "wheel", package, p->wheel_flavor, err);
     for (int flavor = 0; rc == 0 && flavor < KM_FLAVOR_COUNT; flavor++)
         for (const char *const *v = p->products[flavor].variants;
-             rc == 0 && p->products[flavor].built && *v; v++)
-            rc = add_package(f, *v, km_stage_hub_dir(&f->arena, p, *v), (km_flavor)flavor, err);
+             rc == 0 && p->products[flavor].built && *v; v++) {
+            package = (km_card_package){
+                .name = *v, .dir = km_stage_hub_dir(a, p, *v), .p = p, .flavor = (km_flavor)flavor
+            };
+            rc = add_package(f, package, err);
+        }
+    return rc;
+}
+
+int km_card_files_read(km_card_files *f, const km_card_inputs *inputs, km_err *err)
+{
+    int rc;
+
+    *f = (km_card_files){ .plans = inputs->plans,
+                          .plan_count = inputs->count,
+                          .wheels = inputs->wheels,
+                          .runs = KM_TEST_RUNS_INIT };
+    rc = km_test_runs_read_build(&f->runs, f->plans[0].build_dir, err);
+    if (rc == 0 && inputs->tests)
+        rc = km_test_runs_read(&f->runs, inputs->tests, err);
+    for (size_t i = 0; rc == 0 && i < f->plan_count; i++)
+        rc = add_packages(f, &f->plans[i], err);
     return rc;
 }
 
@@ -98,21 +115,29 @@ void km_card_add_glance(const km_manifest *m, km_str *out)
 
 /* ---- how it is installed ---- */
 
+/* An index has the wheels of every processor, and pip picks; of files the reader does. */
 static void add_wheel_lines(const km_card_files *f, km_str *out)
 {
-    const km_manifest *m = f->p->m;
-    const char *version = km_path_base(f->wheel) + strlen(m->import_name) + 1;
+    const km_manifest *m = f->plans[0].m;
+    size_t count = m->card.index ? 1 : f->plan_count;
 
-    km_str_add(out, "\nWith pip, beside torch; nothing is compiled:\n\n```sh\n");
-    if (m->card.index)
-        km_str_printf(out, "pip install --no-deps --index-url %s %s==%.*s\n", m->card.index,
-                      m->name, (int)strcspn(version, "-"), version);
-    else
-        km_str_printf(out, "pip install --no-deps %s\n", km_path_base(f->wheel));
-    km_str_printf(out, "python -c \"import torch, %s\"\n```\n", m->import_name);
+    for (size_t i = 0; i < count; i++) {
+        const char *file = km_path_base(f->wheels[i]);
+        const char *version = file + strlen(m->import_name) + 1;
+        km_str_printf(out, "\nWith pip, beside torch%s%s; nothing is compiled:\n\n```sh\n",
+                      count > 1 ? ", on " : "", count > 1 ? f->plans[i].host : "");
+        if (m->card.index)
+            km_str_printf(out, "pip install --no-deps --index-url %s %s==%.*s\n", m->card.index,
+                          m->name, (int)strcspn(version, "-"), version);
+        else
+            km_str_printf(out, "pip install --no-deps %s\n", file);
+        km_str_printf(out, "python -c \"import torch, %s\"\n```\n", m->import_name);
+    }
     if (!m->card.index)
-        km_str_add(out,
-                   "\n(the file as `kernmill pack` writes it; no index is named in card.toml)\n");
+        km_str_printf(out,
+                      "\n(the file%s as `kernmill pack` writes %s; no index is named in "
+                      "card.toml)\n",
+                      count > 1 ? "s" : "", count > 1 ? "them" : "it");
 }
 
 static void add_hub_lines(const km_manifest *m, km_str *out)
@@ -139,13 +164,15 @@ static void add_local_lines(const km_manifest *m, km_str *out)
 
 void km_card_add_install(const km_card_files *f, km_str *out)
 {
+    const km_manifest *m = f->plans[0].m;
+
     km_str_add(out, "\n## Install\n");
-    if (f->wheel)
+    if (f->wheels)
         add_wheel_lines(f, out);
-    if (f->p->m->repo_id)
-        add_hub_lines(f->p->m, out);
+    if (m->repo_id)
+        add_hub_lines(m, out);
     else
-        add_local_lines(f->p->m, out);
+        add_local_lines(m, out);
 }
 
 /* ---- what it needs ---- */
@@ -201,7 +228,7 @@ static const char *newest_torch(const km_card_files *f, const km_card_package *p
 static void add_torch(const km_card_files *f, const km_card_package *package, km_str *out)
 {
     const char *newest = newest_torch(f, package);
-    unsigned floor = f->p->torch_minor;
+    unsigned floor = package->p->torch_minor;
 
     for (size_t i = 0; i < package->libraries.count; i++)
         if (package->libraries.items[i].torch_minor > floor)
@@ -211,14 +238,14 @@ static void add_torch(const km_card_files *f, const km_card_package *package, km
     km_str_add(out, " |");
 }
 
-static void add_python(const km_card_files *f, const km_card_package *package, km_str *out)
+static void add_python(const km_card_package *package, km_str *out)
 {
     bool uses = false;
 
     for (size_t i = 0; i < package->libraries.count; i++)
         uses |= package->libraries.items[i].uses_python;
-    if (package->is_wheel && f->p->m->card.requires_python)
-        km_str_printf(out, " %s |", f->p->m->card.requires_python);
+    if (package->is_wheel && package->p->m->card.requires_python)
+        km_str_printf(out, " %s |", package->p->m->card.requires_python);
     else
         km_str_add(out, uses ? " not stated |" : " any |");
 }
@@ -291,6 +318,25 @@ static void add_images(km_arena *a, const km_libraries *l, km_str *out)
                "one.\n");
 }
 
+/* The processors, by the wheels' libraries. */
+static void add_system(const km_card_files *f, km_str *out)
+{
+    const char *between = "";
+
+    km_str_add(out, "\nLinux on ");
+    for (size_t i = 0; i < f->count; i++) {
+        const km_libraries *l = &f->items[i].libraries;
+        if (!f->items[i].is_wheel)
+            continue;
+        km_str_printf(out, "%s%s", between, l->count ? l->items[0].machine : "any");
+        between = " or ";
+    }
+    km_str_printf(out,
+                  ". What the libraries call is in every torch from 2.%u to 2.%u that was looked "
+                  "at.\n",
+                  f->plans[0].torch_minor, KM_TORCH_MINOR_NEWEST);
+}
+
 void km_card_add_needs(km_card_files *f, km_str *out)
 {
     const km_card_package *with_images = NULL;
@@ -304,7 +350,7 @@ void km_card_add_needs(km_card_files *f, km_str *out)
         int of_torch = torch_driver(package);
         km_str_printf(out, package->is_wheel ? "| %s |" : "| `%s` |", package->name);
         add_torch(f, package, out);
-        add_python(f, package, out);
+        add_python(package, out);
         if (driver && of_torch > (int)driver)
             km_str_printf(out, " %d or newer for torch; the images: %u |", of_torch, driver);
         else if (driver)
@@ -314,11 +360,7 @@ void km_card_add_needs(km_card_files *f, km_str *out)
         add_libraries(&package->libraries, out);
         with_images = driver ? package : with_images;
     }
-    km_str_printf(out,
-                  "\nLinux on %s. What the libraries call is in every torch from 2.%u to 2.%u that "
-                  "was looked at.\n",
-                  f->items[0].libraries.count ? f->items[0].libraries.items[0].machine : "any",
-                  f->p->torch_minor, KM_TORCH_MINOR_NEWEST);
+    add_system(f, out);
     if (with_images)
         add_images(&f->arena, &with_images->libraries, out);
 }
@@ -374,26 +416,59 @@ static void add_sizes(const km_card_files *f, km_str *out)
             km_arena_release(&a);
         }
     }
-    if (f->wheel)
-        km_str_printf(out, "\nThe wheel `%s` has %lld bytes.\n", km_path_base(f->wheel),
-                      km_file_size(f->wheel, NULL));
+    for (size_t i = 0; f->wheels && i < f->plan_count; i++)
+        km_str_printf(out, "\nThe wheel `%s` has %lld bytes.\n", km_path_base(f->wheels[i]),
+                      km_file_size(f->wheels[i], NULL));
+}
+
+/* Rows that each processor has of its own name it where there are several. */
+static void add_compiler(const km_card_files *f, const km_plan *p, km_str *out)
+{
+    bool several = f->plan_count > 1;
+
+    km_str_printf(out, "| C compiler%s%s | %s |\n", several ? ", " : "", several ? p->host : "",
+                  p->compiler);
+}
+
+static void add_namespaces(const km_card_files *f, const km_plan *p, km_str *out)
+{
+    bool several = f->plan_count > 1;
+
+    for (int flavor = 0; flavor < KM_FLAVOR_COUNT; flavor++)
+        if (p->products[flavor].built)
+            km_str_printf(out, "| operators, Hub folders with %s%s%s | `torch.ops.%s` |\n",
+                          flavor == KM_FLAVOR_CUDA ? "CUDA" : "CPU alone", several ? ", " : "",
+                          several ? p->host : "", p->products[flavor].id);
+}
+
+/* What was made for another processor than the one it was made on could not be run there. */
+static void add_cross(const km_plan *p, km_str *out)
+{
+    if (p->is_cross)
+        km_str_printf(
+            out,
+            "\nThe folders for %s were compiled on another processor and not loaded "
+            "there.%s\n",
+            p->host, p->device_compiler ? " The GPU images are the same for every processor." : "");
 }
 
 void km_card_add_build(const km_card_files *f, km_str *out)
 {
-    const km_plan *p = f->p;
+    const km_plan *p = &f->plans[0];
 
     km_str_printf(out, "\n## How it was built\n\n| | |\n|---|---|\n| kernmill | %s |\n",
                   KM_VERSION);
-    km_str_printf(out, "| C compiler | %s |\n| device compiler | %s |\n", p->compiler,
+    for (size_t i = 0; i < f->plan_count; i++)
+        add_compiler(f, &f->plans[i], out);
+    km_str_printf(out, "| device compiler | %s |\n",
                   p->device_compiler ? p->device_compiler : "none: a CPU build");
     km_str_printf(out, "| optimisation | %s |\n",
                   p->o.debug ? "less, with line information (--debug)" : "full");
     add_commit(p->m, out);
     km_str_printf(out, "| operators, wheel | `torch.ops.%s` |\n", p->m->import_name);
-    for (int flavor = 0; flavor < KM_FLAVOR_COUNT; flavor++)
-        if (p->products[flavor].built)
-            km_str_printf(out, "| operators, Hub folders with %s | `torch.ops.%s` |\n",
-                          flavor == KM_FLAVOR_CUDA ? "CUDA" : "CPU alone", p->products[flavor].id);
+    for (size_t i = 0; i < f->plan_count; i++)
+        add_namespaces(f, &f->plans[i], out);
     add_sizes(f, out);
+    for (size_t i = 0; i < f->plan_count; i++)
+        add_cross(&f->plans[i], out);
 }

@@ -5,17 +5,19 @@
 #define KERNMILL_PKG_CARD_PARTS_H
 
 #include "core/str.h"
+#include "pkg/card.h"
 #include "pkg/facts.h"
 #include "pkg/package_digest.h"
 #include "pkg/plan.h"
 #include "pkg/test_record.h"
 
-#define KM_CARD_PACKAGES_MAX (1 + KM_FLAVOR_COUNT * 3)
+#define KM_CARD_PACKAGES_MAX (KM_HOSTS_MAX * (1 + KM_FLAVOR_COUNT * 3))
 
-/* What is shipped: the wheel's package, or a Hub folder. */
+/* What is shipped: a wheel's package, or a Hub folder. */
 typedef struct {
-    const char *name; /* "wheel", or the variant */
+    const char *name; /* "wheel", where there are several "wheel, aarch64"; or the variant */
     const char *dir;  /* the staged folder */
+    const km_plan *p; /* that it was built by */
     km_flavor flavor;
     bool is_wheel;
     km_package_digest digest;
@@ -26,17 +28,17 @@ typedef struct {
 
 typedef struct {
     km_arena arena;
-    const km_plan *p;
-    const char *wheel;                           /* the wheel's path; NULL: there is none */
-    km_card_package items[KM_CARD_PACKAGES_MAX]; /* the wheel's first */
+    const km_plan *plans; /* one for each processor */
+    size_t plan_count;
+    const char *const *wheels;                   /* the wheels' paths; NULL: there are none */
+    km_card_package items[KM_CARD_PACKAGES_MAX]; /* by processor, the wheel's first */
     size_t count;
     km_test_runs runs; /* of these files and of others */
 } km_card_files;
 
-/* Reads the staged files, and the records of tests: those beside the build, and of `tests`, a file
- * or a folder, when it is not NULL. Errors: those of reading. To be released in every case. */
-int km_card_files_read(km_card_files *f, const km_plan *p, const char *wheel, const char *tests,
-                       km_err *err);
+/* Reads the staged files, and the records of tests: those beside the build, and those that the
+ * inputs name. Errors: those of reading. To be released in every case. */
+int km_card_files_read(km_card_files *f, const km_card_inputs *inputs, km_err *err);
 void km_card_files_release(km_card_files *f);
 
 /* How many of the runs are of these files. */

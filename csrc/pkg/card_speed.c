@@ -15,15 +15,24 @@
 /* What is being written. */
 struct speed {
     km_arena *a;
-    const km_plan *p;
+    const km_manifest *m;
     km_str *out;
-    const char *media; /* where plots go */
-    const char *file;  /* "libkernmill_rmsnorm.so" */
-    char hash[KM_SHA256_HEX_BYTES];
+    const char *media;                              /* where plots go */
+    const char *file;                               /* "libkernmill_rmsnorm.so" */
+    char hashes[KM_HOSTS_MAX][KM_SHA256_HEX_BYTES]; /* of each processor's */
+    size_t hash_count;
     km_card_cells cells;
 };
 
 /* ---- which cells ---- */
+
+static bool is_ours(const struct speed *s, const char *hash)
+{
+    for (size_t i = 0; i < s->hash_count; i++)
+        if (strcmp(hash, s->hashes[i]) == 0)
+            return true;
+    return false;
+}
 
 /* The call that measured the library; NULL: none, or another build of it. */
 static const json_t *ours_of(struct speed *s, const json_t *cell)
@@ -34,14 +43,14 @@ static const json_t *ours_of(struct speed *s, const json_t *cell)
 
     if (!*hash)
         return NULL;
-    if (strcmp(hash, s->hash) != 0) {
+    if (!is_ours(s, hash)) {
         s->cells.others++;
         return NULL;
     }
     json_array_foreach(json_object_get(cell, "calls"), i, call)
     {
         const char *library = km_json_text_of(call, "library");
-        if (strcmp(library, s->p->m->import_name) == 0 || strcmp(library, s->file) == 0)
+        if (strcmp(library, s->m->import_name) == 0 || strcmp(library, s->file) == 0)
             return call;
     }
     return NULL;
@@ -258,7 +267,7 @@ static int read_folder(struct speed *s, const char *folder, km_err *err)
 
 static int read_records(struct speed *s, const char *records, km_err *err)
 {
-    const char *standard = km_path_join(s->a, s->p->m->dir, "benchmarks/results");
+    const char *standard = km_path_join(s->a, s->m->dir, "benchmarks/results");
 
     if (!standard)
         return km_fail_nomem(err);
@@ -269,17 +278,18 @@ static int read_records(struct speed *s, const char *records, km_err *err)
     return read_record(s, records, err);
 }
 
-static int hash_library(struct speed *s, km_err *err)
+static int hash_libraries(struct speed *s, const km_plan *plans, size_t count, km_err *err)
 {
-    const char *library = s->p->products[s->p->wheel_flavor].wheel_library;
     km_sha256 hash;
 
-    s->file = km_arena_printf(s->a, "lib%s.so", s->p->m->import_name);
+    s->file = km_arena_printf(s->a, "lib%s.so", s->m->import_name);
     if (!s->file)
         return km_fail_nomem(err);
-    if (km_hash_file(library, &hash, err) < 0)
-        return err->code;
-    km_hash_hex(&hash, s->hash);
+    for (size_t i = 0; i < count; i++) {
+        if (km_hash_file(plans[i].products[plans[i].wheel_flavor].wheel_library, &hash, err) < 0)
+            return err->code;
+        km_hash_hex(&hash, s->hashes[s->hash_count++]);
+    }
     return 0;
 }
 
@@ -292,15 +302,15 @@ static void add_introduction(km_str *out)
         "other takes so much longer. In brackets: the 95 % interval.\n");
 }
 
-int km_card_speed(const km_plan *p, const char *records, const char *hub_dir, km_card_cells *cells,
-                  km_str *out, km_err *err)
+int km_card_speed(const km_plan *plans, size_t count, const char *records, const char *hub_dir,
+                  km_card_cells *cells, km_str *out, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
     km_str tables = KM_STR_INIT;
     struct speed s = {
-        .a = &a, .p = p, .out = &tables, .media = km_path_join(&a, hub_dir, "speed")
+        .a = &a, .m = plans[0].m, .out = &tables, .media = km_path_join(&a, hub_dir, "speed")
     };
-    int rc = s.media ? hash_library(&s, err) : km_fail_nomem(err);
+    int rc = s.media ? hash_libraries(&s, plans, count, err) : km_fail_nomem(err);
 
     if (rc == 0)
         rc = km_dir_remove(s.media, err);

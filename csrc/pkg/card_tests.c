@@ -68,17 +68,32 @@ static void add_runs(const km_card_files *f, km_str *out)
     }
 }
 
-/* A CUDA library can pass where there is no GPU: its kernels did not run then. */
+static bool ran_on_gpu(const km_card_files *f, const km_card_package *package)
+{
+    for (size_t i = 0; i < f->runs.count; i++)
+        if (*f->runs.items[i].gpu && km_test_run_is_of(&f->runs.items[i], &package->digest))
+            return true;
+    return false;
+}
+
+/* A CUDA library can pass where there is no GPU: its kernels did not run then. Where others of the
+ * packages did run on one, those that did not are named, unless nothing at all ran on them. */
 static void add_gpu(const km_card_files *f, km_str *out)
 {
     bool with_images = false, ran = false;
 
-    for (size_t i = 0; i < f->count; i++)
+    for (size_t i = 0; i < f->count; i++) {
         with_images |= f->items[i].flavor == KM_FLAVOR_CUDA;
-    for (size_t i = 0; i < f->runs.count; i++)
-        ran |= *f->runs.items[i].gpu && is_ours(f, &f->runs.items[i]);
+        ran |= ran_on_gpu(f, &f->items[i]);
+    }
     if (with_images && !ran)
         km_str_add(out, "\n" KM_CARD_NOT_ON_GPU "\n");
+    for (size_t i = 0; ran && i < f->count; i++) {
+        const km_card_package *package = &f->items[i];
+        if (package->flavor == KM_FLAVOR_CUDA && package->tested != KM_TESTED_NOT &&
+            !ran_on_gpu(f, package))
+            km_str_printf(out, "\n" KM_CARD_ONE_NOT_ON_GPU "\n", package->name);
+    }
 }
 
 /* What failed and what was skipped in any run, each once. */
@@ -190,6 +205,7 @@ void km_card_add_tests(km_card_files *f, km_str *out)
 
 int km_card_write_tests(const km_card_files *f, const char *path, km_err *err)
 {
+    const km_manifest *m = f->plans[0].m;
     json_t *runs = json_array(), *document;
     int rc = 0;
 
@@ -200,8 +216,8 @@ int km_card_write_tests(const km_card_files *f, const char *path, km_err *err)
         json_decref(runs);
         return km_dir_remove(path, err);
     }
-    document = json_pack("{s:i,s:s,s:I,s:o}", "schema", 1, "kernel", f->p->m->name, "version",
-                         (json_int_t)f->p->m->version, "runs", runs);
+    document = json_pack("{s:i,s:s,s:I,s:o}", "schema", 1, "kernel", m->name, "version",
+                         (json_int_t)m->version, "runs", runs);
     rc = document ? km_json_write(path, document, err) : km_fail_nomem(err);
     json_decref(document);
     return rc;

@@ -15,9 +15,10 @@
 
 /* Symbols only from the stubs, no rpath, no writable tables, no executable stack; and never
  * unloaded, because torch keeps pointers to what was registered. */
-#define KM_LDFLAGS                                                                                 \
-    "-shared -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete "              \
-    "-Wl,--exclude-libs,ALL"
+#define KM_LDFLAGS "-shared -Wl,-z,defs -Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete"
+
+/* What gcc links in from its own archives is not exported; zig has no such option, and hides it. */
+#define KM_LDFLAGS_GCC " -Wl,--exclude-libs,ALL"
 
 /* The folders a section's sources may include from: its own and the SDK. Absolute,
  * ends with NULL; NULL when out of memory. `k` is NULL for the binding. */

@@ -103,6 +103,8 @@ static void diagnose_cuda(km_arena *a, const km_home *home, km_diagnosis *d)
     add(d, "fatbinary", KM_NEED_CUDA, t.fatbinary, line);
     if (t.nvcc) /* only for build --compiler nvcc */
         add(d, "nvcc", KM_NEED_CUDA, t.nvcc, "");
+    if (t.zig) /* only for build --host */
+        add(d, "zig", KM_NEED_BUILD, t.zig, "");
 }
 
 /* The driver's own word, without initialising a GPU for longer than the question. */

@@ -78,13 +78,13 @@ static void stub_torch(km_str *source, unsigned minor)
             km_str_printf(source, "long %s(void) { return 0; }\n", symbols[i].name);
 }
 
-/* libdl's functions with the version they had before glibc 2.34 moved them, and the linker's map.
- */
-static void stub_dl(km_str *source, km_str *map)
+/* libdl's functions with the version they had before glibc 2.34 moved them, that of the oldest
+ * glibc for a processor, and the linker's map. */
+static void stub_dl(const km_plan *p, km_str *source, km_str *map)
 {
     static const char *const names[] = { "dlopen", "dlsym", "dlclose", "dlerror" };
 
-    km_str_add(map, "GLIBC_2.2.5 { global:");
+    km_str_printf(map, "GLIBC_%s { global:", strcmp(p->host, "aarch64") == 0 ? "2.17" : "2.2.5");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         km_str_printf(source, "void %s(void) {}\n", names[i]);
         km_str_printf(map, " %s;", names[i]);
@@ -111,7 +111,7 @@ static int write_stub_sources(const km_plan *p, km_err *err)
     int rc;
 
     stub_torch(&torch, p->torch_minor);
-    stub_dl(&dl, &map);
+    stub_dl(p, &dl, &map);
     rc = write_generated(p, "stub_torch.c", &torch, err);
     if (rc == 0)
         rc = write_generated(p, "stub_dl.c", &dl, err);

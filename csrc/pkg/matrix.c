@@ -22,8 +22,9 @@ struct obstacle {
 struct making {
     km_matrix *x;
     const km_manifest *m;
-    struct obstacle source; /* in the repository itself */
-    struct obstacle c, cuda;
+    struct obstacle source;         /* in the repository itself */
+    struct obstacle ninja, c, cuda; /* c: for this processor, ninja's included */
+    const char *zig;                /* for other processors, or NULL */
     km_err *err;
     int rc;
 };
@@ -83,10 +84,18 @@ static void find_c(struct making *k)
     km_arena *a = &k->x->arena;
 
     k->x->compiler = km_path_program(a, cc && *cc ? cc : "cc");
-    if (!k->x->compiler)
-        k->c = (struct obstacle){ "there is no C compiler", "apt install gcc" };
-    else if (!km_path_program(a, "ninja"))
-        k->c = (struct obstacle){ "there is no Ninja", "apt install ninja-build" };
+    if (!km_path_program(a, "ninja"))
+        k->ninja = (struct obstacle){ "there is no Ninja", "apt install ninja-build" };
+    k->c = k->x->compiler ? k->ninja
+                          : (struct obstacle){ "there is no C compiler", "apt install gcc" };
+}
+
+static void find_zig(struct making *k, const km_home *home)
+{
+    km_toolkit t;
+
+    km_toolkit_find(&k->x->arena, home, &t);
+    k->zig = t.zig;
 }
 
 /* Whether the images that the sections ask for can be made. */
@@ -142,12 +151,13 @@ static void add(struct making *k, const char *name, const char *tag, const char 
     x->here += !o.why;
 }
 
-static struct obstacle elsewhere(struct making *k, const char *cpu, const char *os)
+static struct obstacle elsewhere(struct making *k, const char *cpu)
 {
     return (struct obstacle){ km_arena_printf(&k->x->arena,
-                                              "is built on %s %s; this machine is linux %s", os,
+                                              "is built on linux %s, or here (%s) by zig, which is "
+                                              "not found",
                                               cpu, KM_HOST_CPU),
-                              NULL };
+                              KM_ZIG_INSTALL };
 }
 
 /* One of a C binding: the wheel of the CPU variant of a kernel with CUDA is made by --cpu. */
@@ -158,14 +168,17 @@ static void add_ours(struct making *k, unsigned minor, km_backend backend, const
     const char *version = k->m->card.wheel_version;
     const char *tag = km_arena_printf(a, "py3-none-manylinux_2_28_%s", cpu);
     bool slim = k->m->backends[KM_BACKEND_CUDA] && backend == KM_BACKEND_CPU;
+    bool is_cross = strcmp(cpu, KM_HOST_CPU) != 0;
     struct obstacle o = k->source;
 
-    if (!o.why && strcmp(cpu, KM_HOST_CPU) != 0)
-        o = elsewhere(k, cpu, "linux");
+    if (!o.why && is_cross && !k->zig)
+        o = elsewhere(k, cpu);
     if (!o.why)
-        o = k->c;
+        o = is_cross ? k->ninja : k->c;
     if (!o.why && backend == KM_BACKEND_CUDA)
         o = k->cuda;
+    if (!o.why && is_cross)
+        o.line = km_arena_printf(a, "kernmill pack --host %s %s", cpu, k->m->dir);
     add(k, km_arena_printf(a, "torch-stable-abi2%u-%s-%s-linux", minor, compute, cpu), tag,
         version ? km_arena_printf(a, "%s-%s%s-%s.whl", k->m->import_name, version,
                                   slim ? "+cpu" : "", tag)
@@ -321,6 +334,7 @@ int km_matrix_make(km_matrix *out, const km_manifest *m, km_err *err)
         if (km_plan_check(m, &why) < 0)
             take(&k, &k.source, &why);
         find_c(&k);
+        find_zig(&k, &home);
         if (m->backends[KM_BACKEND_CUDA])
             find_cuda(&k, &home);
         fill(&k);

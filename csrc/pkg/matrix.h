@@ -4,7 +4,8 @@
  * A C binding becomes one library for every torch, and means few: the CPU's, and CUDA's under the
  * names of two CUDA majors. Any other repository means what Hugging Face's builder makes of it,
  * whose table (the two newest torch, 2.12 and 2.13) is matrix.c's. What is not built yet is listed
- * with the reason, as is what another machine builds. */
+ * with the reason, as is what another machine builds; a C binding is built here for another
+ * processor, too, where zig is. */
 #ifndef KERNMILL_PKG_MATRIX_H
 #define KERNMILL_PKG_MATRIX_H
 
@@ -16,7 +17,7 @@ typedef struct {
     const char *wheel; /* the file's name; NULL: no wheel, or card.toml gives it no version */
     bool here;         /* `kernmill build` makes it on this machine */
     const char *why;   /* it does not; else NULL */
-    const char *line;  /* what to type then, or NULL */
+    const char *line;  /* what to type then, or, where `here` needs an option, with it; or NULL */
 } km_planned;
 
 typedef struct {

@@ -79,6 +79,12 @@ static void add_object(km_str *s, const km_plan *p, const km_plan_source *c, con
     km_str_release(&name);
 }
 
+static void add_compiler(km_str *s, const km_plan *p)
+{
+    add_word(s, p->cc);
+    km_str_add(s, p->cc_options);
+}
+
 static void write_rules(km_str *s, const km_plan *p)
 {
     km_str_add(s, "# Written by kernmill from build.toml; changes are lost.\n"
@@ -86,7 +92,7 @@ static void write_rules(km_str *s, const km_plan *p)
     km_str_add(s, "builddir = ");
     add_path(s, p->work_dir);
     km_str_add(s, "\n\nrule cc\n  command = ");
-    add_word(s, p->cc);
+    add_compiler(s, p);
     km_str_printf(s, " -MMD -MF $out.d %s", p->o.debug ? KM_CFLAGS_DEBUG : KM_CFLAGS_RELEASE);
     km_str_add(s, " -ffile-prefix-map=");
     add_word(s, p->m->dir);
@@ -95,12 +101,13 @@ static void write_rules(km_str *s, const km_plan *p)
     km_str_add(s, "=sdk $flags -c $in -o $out\n  depfile = $out.d\n  deps = gcc\n"
                   "  description = compile $what\n");
     km_str_add(s, "\nrule stub\n  command = ");
-    add_word(s, p->cc);
+    add_compiler(s, p);
     km_str_add(s, " -shared -fPIC -nostdlib -w $flags $in -o $out\n"
                   "  description = stand in for $what\n");
     km_str_add(s, "\nrule link\n  command = ");
-    add_word(s, p->cc);
-    km_str_printf(s, " %s%s -o $out $in -L", KM_LDFLAGS, p->o.debug ? "" : " -s");
+    add_compiler(s, p);
+    km_str_printf(s, " %s%s%s -o $out $in -L", KM_LDFLAGS, p->is_cross ? "" : KM_LDFLAGS_GCC,
+                  p->o.debug ? "" : " -s");
     add_word(s, p->work_dir);
     km_str_add(s, "/stub -Wl,--no-as-needed -ltorch_cpu -Wl,--as-needed $libraries -lm\n"
                   "  description = link $what\n");

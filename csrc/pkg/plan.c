@@ -14,6 +14,7 @@
 #include "pkg/variant.h"
 
 const char *const km_flavor_names[] = { "cpu", "cuda" };
+const char *const km_hosts[] = { "x86_64", "aarch64", NULL };
 
 typedef enum { SOURCE_C, SOURCE_DEVICE, SOURCE_HEADER, SOURCE_UNSUPPORTED } source_kind;
 
@@ -206,35 +207,75 @@ static void choose_variants(km_plan *p)
 {
     km_product *cpu = &p->products[KM_FLAVOR_CPU], *cuda = &p->products[KM_FLAVOR_CUDA];
     unsigned minor = p->torch_minor;
-    const char *machine = KM_HOST_CPU "-linux";
+    const char *host = p->host;
+    km_arena *a = &p->arena;
 
-    cpu->variants[0] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cpu-%s", minor, machine);
+    cpu->variants[0] = km_arena_printf(a, "torch-stable-abi2%u-cpu-%s-linux", minor, host);
     /* the same bytes: a client takes the folder of its CUDA major with a minor it has */
-    cuda->variants[0] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cu126-%s", minor, machine);
-    cuda->variants[1] = km_arena_printf(&p->arena, "torch-stable-abi2%u-cu130-%s", minor, machine);
+    cuda->variants[0] = km_arena_printf(a, "torch-stable-abi2%u-cu126-%s-linux", minor, host);
+    cuda->variants[1] = km_arena_printf(a, "torch-stable-abi2%u-cu130-%s-linux", minor, host);
+}
+
+static int choose_host(km_plan *p, km_err *err)
+{
+    p->host = p->o.host ? p->o.host : KM_HOST_CPU;
+    p->is_cross = strcmp(p->host, KM_HOST_CPU) != 0;
+    for (const char *const *host = km_hosts; *host; host++)
+        if (strcmp(*host, p->host) == 0)
+            return 0;
+    return km_fail(err, KM_EUSAGE, "there is no build for the processor '%s'; x86_64 and aarch64",
+                   p->host);
+}
+
+/* The first line that a compiler says of itself. */
+static int ask_version(km_plan *p, const char *option, const char **out, km_err *err)
+{
+    const char *const argv[] = { p->cc, option, NULL };
+    km_proc proc = { .argv = argv, .timeout_ms = 30000 };
+    km_proc_result r = KM_PROC_RESULT_INIT;
+    int rc = km_proc_check(&proc, &r, err);
+
+    if (rc == 0) {
+        *out = km_arena_strndup(&p->arena, r.out.data, strcspn(r.out.data, "\n"));
+        rc = *out ? 0 : km_fail_nomem(err);
+    }
+    km_proc_result_release(&r);
+    return rc;
+}
+
+/* zig brings the headers and the symbols of glibc for every processor. Its own checks of undefined
+ * behaviour, on in debug builds, would bring a run-time library along. */
+static int find_cross_compiler(km_plan *p, km_err *err)
+{
+    const char *version;
+    int rc;
+
+    p->cc = p->toolkit.zig;
+    if (!p->cc) {
+        km_fail(err, KM_EENV, "zig is not found, which compiles C for %s", p->host);
+        return km_hint(err, KM_ZIG_INSTALL);
+    }
+    p->cc_options = km_arena_printf(
+        &p->arena, " cc -target %s-linux-gnu.2.28 -fno-sanitize=undefined", p->host);
+    rc = ask_version(p, "version", &version, err);
+    if (rc == 0) {
+        p->compiler = km_arena_printf(&p->arena, "zig %s for %s-linux-gnu.2.28", version, p->host);
+        rc = p->compiler && p->cc_options ? 0 : km_fail_nomem(err);
+    }
+    return rc;
 }
 
 static int find_compiler(km_plan *p, km_err *err)
 {
     const char *cc = getenv("CC");
-    const char *argv[] = { NULL, "--version", NULL };
-    km_proc proc = { .argv = argv, .timeout_ms = 30000 };
-    km_proc_result r = KM_PROC_RESULT_INIT;
-    int rc;
 
+    p->cc_options = "";
     p->cc = km_path_program(&p->arena, cc && *cc ? cc : "cc");
     if (!p->cc) {
         km_fail(err, KM_EENV, "no C compiler: '%s' is not found", cc && *cc ? cc : "cc");
         return km_hint(err, "apt install gcc");
     }
-    argv[0] = p->cc;
-    rc = km_proc_check(&proc, &r, err);
-    if (rc == 0) {
-        p->compiler = km_arena_strndup(&p->arena, r.out.data, strcspn(r.out.data, "\n"));
-        rc = p->compiler ? 0 : km_fail_nomem(err);
-    }
-    km_proc_result_release(&r);
-    return rc;
+    return ask_version(p, "--version", &p->compiler, err);
 }
 
 static void unite_archs(km_plan *p)
@@ -247,11 +288,13 @@ static void unite_archs(km_plan *p)
 
 static int find_tools(km_plan *p, km_err *err)
 {
-    if (km_home_find(&p->arena, &p->home, err) < 0 || find_compiler(p, err) < 0)
+    if (km_home_find(&p->arena, &p->home, err) < 0)
+        return KM_EENV;
+    km_toolkit_find(&p->arena, &p->home, &p->toolkit);
+    if ((p->is_cross ? find_cross_compiler(p, err) : find_compiler(p, err)) < 0)
         return KM_EENV;
     if (!p->products[KM_FLAVOR_CUDA].built)
         return 0;
-    km_toolkit_find(&p->arena, &p->home, &p->toolkit);
     if (km_toolkit_check(&p->toolkit, p->o.use_nvcc, err) < 0 ||
         km_device_compiler_version(&p->arena, &p->toolkit, p->o.use_nvcc, &p->device_compiler,
                                    err) < 0)
@@ -270,7 +313,8 @@ static int choose_folders(km_plan *p, km_err *err)
     if (km_dir_make(dir, err) < 0 || km_path_real(&p->arena, dir, &real, err) < 0)
         return KM_EIO;
     p->build_dir = real;
-    p->work_dir = km_path_join(&p->arena, real, ".kernmill");
+    p->work_dir = km_arena_printf(&p->arena, "%s/.kernmill%s%s", real, p->is_cross ? "-" : "",
+                                  p->is_cross ? p->host : "");
     return p->work_dir ? km_dir_make(p->work_dir, err) : km_fail_nomem(err);
 }
 
@@ -318,7 +362,9 @@ int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km
     int rc;
 
     *p = (km_plan){ .m = m, .o = *o };
-    rc = plan_sources(p, err);
+    rc = choose_host(p, err);
+    if (rc == 0)
+        rc = plan_sources(p, err);
     if (rc == 0)
         rc = find_tools(p, err);
     if (rc == 0)

@@ -5,6 +5,10 @@
  * op namespace for the wheel, and with `<name>_<12 hex>` for the Hub folders, so that several
  * versions can live in one process. Paths of sources are relative to the repository, those of
  * products absolute.
+ *
+ * A plan is for one processor. Where that is not this machine's, C is compiled by zig against its
+ * glibc 2.28, device code is the same, and nothing that comes out can be loaded here: such a build
+ * has a work folder and a wheel folder of its own, and leaves those of this machine alone.
  */
 #ifndef KERNMILL_PKG_PLAN_H
 #define KERNMILL_PKG_PLAN_H
@@ -17,6 +21,8 @@
 typedef struct {
     const char *archs;     /* "90a,80+PTX"; NULL: the manifest's or the default */
     const char *build_dir; /* NULL: <repository>/build */
+    const char *host;      /* "x86_64" or "aarch64"; NULL: this machine's */
+    const char *beside;    /* another whose folders in build_dir stay, or NULL */
     long jobs;             /* 0: as many as there are processors */
     bool cpu_only;         /* leave the CUDA flavor out */
     bool debug;            /* line information, less optimisation */
@@ -56,11 +62,15 @@ typedef struct {
     km_build_options o;
     km_home home;
     km_toolkit toolkit;
+    const char *host;            /* the processor it is for: "x86_64" or "aarch64" */
+    bool is_cross;               /* not this machine's */
     const char *compiler;        /* "gcc (Debian 12.2.0-14) 12.2.0" */
     const char *device_compiler; /* "NVRTC 12.9"; NULL without a CUDA flavor */
     const char *cc;              /* the program */
+    const char *cc_options;      /* what makes it a compiler for `host`: " cc -target ..." or "" */
     const char *build_dir;       /* <repository>/build */
-    const char *work_dir;        /* build_dir/.kernmill: objects, images, build.ninja */
+    const char *work_dir;        /* build_dir/.kernmill: objects, images, build.ninja; of a build
+                                    for another processor, build_dir/.kernmill-<host> */
     km_plan_source *sources;
     size_t source_count;
     km_plan_device *devices;
@@ -72,9 +82,13 @@ typedef struct {
 } km_plan;
 
 /* `m` must outlive the plan. Errors: KM_EFORMAT (a source that is missing or of a kind that is not
- * built), KM_EENV (no C compiler, no CUDA compiler), KM_EUSAGE (architectures). On error *p is
- * released. */
+ * built), KM_EENV (no C compiler, no CUDA compiler, no zig), KM_EUSAGE (architectures, a processor
+ * that is not known). On error *p is released. */
 int km_plan_make(km_plan *p, const km_manifest *m, const km_build_options *o, km_err *err);
+
+/* The processors that `host` may name, ends with NULL. */
+#define KM_HOSTS_MAX 2
+extern const char *const km_hosts[KM_HOSTS_MAX + 1];
 
 /* Whether km_plan_make would take this manifest and its sources, on a machine that has the tools.
  * Errors: as there, KM_EENV aside. */

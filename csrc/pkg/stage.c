@@ -8,10 +8,12 @@
 #include "core/str.h"
 #include "pkg/metadata.h"
 #include "pkg/template.h"
+#include "pkg/variant.h"
 
 char *km_stage_wheel_dir(km_arena *a, const km_plan *p)
 {
-    return km_path_join(a, p->build_dir, "wheel");
+    return km_arena_printf(a, "%s/wheel%s%s", p->build_dir, p->is_cross ? "-" : "",
+                           p->is_cross ? p->host : "");
 }
 
 char *km_stage_hub_dir(km_arena *a, const km_plan *p, const char *variant)
@@ -113,8 +115,14 @@ static int stage_package(km_arena *a, const km_plan *p, const char *dir, const c
     return remove_others(a, dir, &wanted, err);
 }
 
-static bool is_variant_of(const km_plan *p, const char *name)
+/* Whether a variant's folder is one of this plan, or of the plan that it is made beside. */
+static bool is_wanted(const km_plan *p, const char *name)
 {
+    km_variant parsed;
+
+    if (p->o.beside && km_variant_parse(name, &parsed, NULL) == 0 &&
+        strcmp(parsed.cpu, p->o.beside) == 0)
+        return true;
     for (int f = 0; f < KM_FLAVOR_COUNT; f++)
         for (const char *const *v = p->products[f].variants; p->products[f].built && *v; v++)
             if (strcmp(*v, name) == 0)
@@ -129,7 +137,7 @@ static int remove_old_variants(km_arena *a, const km_plan *p, km_err *err)
     if (km_dir_list(a, p->build_dir, &names, err) < 0)
         return KM_EIO;
     for (size_t i = 0; i < names.count; i++)
-        if (km_starts_with(names.names[i], "torch-") && !is_variant_of(p, names.names[i]) &&
+        if (km_starts_with(names.names[i], "torch-") && !is_wanted(p, names.names[i]) &&
             km_dir_remove(km_path_join(a, p->build_dir, names.names[i]), err) < 0)
             return KM_EIO;
     return 0;

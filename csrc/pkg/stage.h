@@ -1,7 +1,8 @@
 /* pkg/stage.h: a built library becomes a Python package, in two layouts:
  *
  *     build/<variant>/            a Hub folder: Python files, _ops.py, the library, metadata.json
- *     build/wheel/<import name>/  what the wheel carries: the same without metadata.json
+ *     build/wheel/<import name>/  what the wheel carries: the same without metadata.json; of a
+ * build for another processor, build/wheel-<host>/
  *
  * _ops.py is generated: it loads the library, reads its status, and names the op namespace. */
 #ifndef KERNMILL_PKG_STAGE_H
@@ -9,8 +10,9 @@
 
 #include "pkg/plan.h"
 
-/* Folders of earlier builds with other variants are removed. Errors: KM_EFORMAT when the repository
- * has no torch-ext/<import name>/__init__.py; KM_EIO. */
+/* Folders of earlier builds with other variants are removed, but for those of the processor that
+ * the plan is made `beside`. Errors: KM_EFORMAT when the repository has no torch-ext/<import
+ * name>/__init__.py; KM_EIO. */
 int km_stage(const km_plan *p, km_err *err);
 
 /* Puts _ops.py and the library into torch-ext/<import name>/ itself, for `pip install -e`: Python

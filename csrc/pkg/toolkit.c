@@ -77,6 +77,7 @@ void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out)
                                         NULL };
     static const char *const fatbinary[] = { "nvidia/cu13/bin/fatbinary", "bin/fatbinary", NULL };
     static const char *const nvcc[] = { "bin/nvcc", NULL };
+    static const char *const zig[] = { "ziglang/zig", NULL };
     struct roots roots = { .count = 0 };
     const char *found[2];
 
@@ -87,6 +88,9 @@ void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out)
     out->nvcc = km_path_program(a, "nvcc");
     if (!out->nvcc)
         out->nvcc = first(a, &roots, nvcc, X_OK);
+    out->zig = first(a, &roots, zig, X_OK);
+    if (!out->zig)
+        out->zig = km_path_program(a, "zig");
     found[0] = folder_of(a, first(a, &roots, runtime, R_OK), "cuda_bf16.h");
     found[1] = folder_of(a, first(a, &roots, cccl, R_OK), "cuda/std/cstdint");
     for (int i = 0, n = 0; i < 2; i++)

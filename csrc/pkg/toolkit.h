@@ -1,5 +1,6 @@
 /* pkg/toolkit.h: the parts of CUDA that a build needs: the run-time compiler, the headers that
  * device code may include, and `fatbinary`, which joins images. No driver and no host compiler.
+ * And zig, which compiles C for another processor than this one.
  *
  * Each part is looked for by itself, in this order: KERNMILL_CUDA (a toolkit, or a folder of Python
  * packages), the folders of KERNMILL_SITE (the build backend passes its own site-packages), the
@@ -18,12 +19,15 @@ typedef struct {
     const char *includes[3]; /* ends with NULL */
     const char *fatbinary;
     const char *nvcc; /* for `build --compiler nvcc`; NULL: not found */
+    const char *zig;  /* for `build --host`, C for another processor; NULL: not found */
 } km_toolkit;
 
 /* What to type when something is missing. */
 #define KM_TOOLKIT_INSTALL                                                                         \
     "pip install --no-deps nvidia-cuda-nvrtc-cu12==12.9.86 nvidia-cuda-runtime-cu12==12.9.79 "     \
     "nvidia-cuda-cccl-cu12==12.9.27 nvidia-cuda-nvcc==13.0.88"
+
+#define KM_ZIG_INSTALL "pip install --no-deps ziglang==0.17.1"
 
 /* Finds what there is; missing parts are NULL. */
 void km_toolkit_find(km_arena *a, const km_home *home, km_toolkit *out);

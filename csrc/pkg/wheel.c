@@ -9,9 +9,8 @@
 #include "formats/zip.h"
 #include "pkg/card.h"
 #include "pkg/stage.h"
-#include "pkg/variant.h"
 
-#define TAG "py3-none-manylinux_2_28_" KM_HOST_CPU
+#define TAG "py3-none-manylinux_2_28_" /* and the processor */
 
 /* A wheel in the making: the archive and its RECORD. */
 struct wheel {
@@ -61,7 +60,7 @@ int km_wheel_name(km_arena *a, const km_plan *p, const char **out, km_err *err)
 
     if (!version)
         return err->code;
-    *out = km_arena_printf(a, "%s-%s-%s.whl", p->m->import_name, version, TAG);
+    *out = km_arena_printf(a, "%s-%s-" TAG "%s.whl", p->m->import_name, version, p->host);
     return *out ? 0 : km_fail_nomem(err);
 }
 
@@ -249,8 +248,9 @@ static int add_dist_info(struct wheel *w, km_err *err)
     int rc;
 
     km_str_printf(&text,
-                  "Wheel-Version: 1.0\nGenerator: kernmill %s\nRoot-Is-Purelib: false\nTag: %s\n",
-                  KM_VERSION, TAG);
+                  "Wheel-Version: 1.0\nGenerator: kernmill %s\nRoot-Is-Purelib: false\n"
+                  "Tag: " TAG "%s\n",
+                  KM_VERSION, w->p->host);
     rc = add_metadata(w, err);
     if (rc == 0)
         rc = add_text(w, "WHEEL", &text, err);

@@ -37,8 +37,10 @@ def program() -> pathlib.Path:
         if file.parts[-2:] == ("bin", "kernmill") and _is_program(path):
             return path
     raise KernelError(
-        "the kernmill program is not installed, only its Python package: "
-        "install the platform wheel, or name the program in KERNMILL_PROGRAM",
+        "the kernmill program is not installed, only its Python package\n"
+        "  on Linux x86-64 with glibc 2.34 or newer: pip install --force-reinstall kernmill\n"
+        "  elsewhere, from its sources: pip install --no-binary kernmill kernmill\n"
+        "  or name a program in KERNMILL_PROGRAM",
         "environment",
     )
 

@@ -10,6 +10,23 @@ import subprocess
 import pytest
 from program import PROGRAM, ROOT, replace, stamps
 
+ROWS = [
+    "init",
+    "propose",
+    "review",
+    "plan",
+    "claim",
+    "beat",
+    "submit",
+    "fail",
+    "cancel",
+    "decide",
+    "run",
+    "status",
+    "report",
+    "backup",
+]
+LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
     "init",
     "check",
@@ -27,6 +44,7 @@ COMMANDS = [
     "get",
     "lock",
     "verify",
+    *LAB,
     "skill",
     "doctor",
     "version",
@@ -53,9 +71,10 @@ commands:
   explain    say which variant or wheel fits a machine, why, and what is in the way
   search     list the kernels of the Hub, and say which fit a machine
   publish    upload a packed kernel to the Hub: tested files, one commit, read again
-  get        download a kernel from the Hub
+  get        fetch a kernel from the Hub, a folder or an index of wheels
   lock       write kernels.lock, with the digests of every file, for a project's kernels
   verify     say whether an installed kernel holds exactly the files that were built
+  lab        keep the ideas, the work and the results of experiments, for agents and people
   skill      install what teaches an agent to use kernmill, or list it
   doctor     say what this machine has and lacks, and the line to type
   version    print the versions of the program and of the SDK
@@ -117,7 +136,7 @@ def test_help_of_a_command(kernmill):
         assert (answer.code, answer.out, answer.err) == (0, HELP_CHECK, "")
     assert kernmill("help", "init").out == HELP_INIT
     for command in COMMANDS:
-        answer = kernmill("help", command)
+        answer = kernmill("help", *command.split())
         assert answer.code == 0 and answer.out.startswith(f"usage: kernmill {command} [options]")
         assert all(len(line) <= 100 for line in answer.out.splitlines())
         assert not re.search(r"^  [ -].{25}\S", answer.out, re.MULTILINE), "a name reaches into the help"
@@ -132,7 +151,7 @@ def test_help_as_json(kernmill):
     assert [c["name"] for c in document["commands"]] == COMMANDS
     for command in document["commands"]:
         assert set(command) == {"name", "help", "args", "options"} and command["help"]
-        text = kernmill("help", command["name"]).out
+        text = kernmill("help", *command["name"].split()).out
         for option in command["options"] + document["options"]:
             assert set(option) - {"value"} == {"name", "letter", "help"}
             assert len(option["letter"]) <= 1
@@ -147,7 +166,7 @@ def test_help_as_json(kernmill):
 def test_help_of_a_command_as_json(kernmill):
     whole = kernmill("help", "--json").json
     for command in whole["commands"]:
-        one = kernmill("help", command["name"], "--json").json
+        one = kernmill("help", *command["name"].split(), "--json").json
         assert one == {**whole, "commands": [command]}
     answer = kernmill("help", "biuld", "--json")
     assert answer.code == 2 and answer.json["error"]["message"] == "unknown command 'biuld'"

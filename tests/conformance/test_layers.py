@@ -1,4 +1,4 @@
-"""The dependency law of csrc/ and the sizes of its files and functions, as DESIGN.md has them.
+"""The dependency law of csrc/ and the sizes of its files and functions, as CONTRIBUTING.md has them.
 
 A folder may include its own headers and those of the folders below it:
 core <- formats <- {net, record} <- {pkg, bench, profile, lab, skill} <- hub (pkg, net) <- cli. The headers of sdk/ are a

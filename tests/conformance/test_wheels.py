@@ -26,7 +26,8 @@ BUILD = pathlib.Path(os.environ.get("KERNMILL_BUILD", "build/release"))
 PROGRAM = (ROOT / BUILD / "bin" / "kernmill").resolve()
 BIN = pathlib.Path(sys.executable).parent
 DIST = ROOT / "dist"
-WHEELS = sorted(DIST.glob("*.whl"))
+HERE = ("-any.whl", f"_{os.uname().machine}.whl")  # pip refuses those of other processors
+WHEELS = sorted(path for path in DIST.glob("*.whl") if path.name.endswith(HERE))
 KERNELS = [path for path in WHEELS if not path.name.startswith("kernmill-")]
 TORCH_LIBRARIES = re.compile(r"lib(torch|c10)[\w]*\.so")
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 import pytest
+from clients import PROGRAM  # noqa: F401  others take it from here
 
 
 @pytest.fixture

@@ -266,6 +266,6 @@ def test_without_the_program(client, tmp_path):
         path.write_text(text)
     for places in (PURE, {"PYTHONPATH": f"{PURE['PYTHONPATH']}{os.pathsep}{info.parent}"}):
         told = client.run(sys.executable, "-S", "-c", code, **places).stdout
-        assert told.startswith("environment ") and "install the platform wheel" in told
+        assert told.startswith("environment ") and "pip install --force-reinstall kernmill" in told
     told = client.run(sys.executable, "-c", code, **PURE, KERNMILL_PROGRAM="/nowhere/kernmill").stdout
     assert told.startswith("environment unable to start the kernmill program")

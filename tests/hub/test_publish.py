@@ -297,6 +297,26 @@ def test_untested_files_with_a_card_that_says_so(hub, kernmill, packed):  # noqa
     assert published(hub) == files_of(packed)
 
 
+# Where other folders did run on a GPU, the card names those that did not: with each of them named it may be published.
+def test_a_card_that_says_which_had_no_gpu(hub, kernmill, packed):  # noqa: F811
+    write_tests(packed, gpu="")
+    card, before = packed / "README.md", (packed / "README.md").read_text()
+    cuda = sorted(p.name for p in (packed / "build").iterdir() if "-cu" in p.name)
+    assert len(cuda) > 1
+    for names, code in ((cuda[:-1], 1), (cuda, 0)):
+        lines = "".join(f"On a GPU, `{name}`: not tested.\n\n" for name in names)
+        card.write_text(re.sub(r"(?s)## Tests\n.*?\n## ", f"## Tests\n\n{lines}\n## ", before, count=1))
+        done = kernmill("publish", packed, "acme/rms", "--allow-untested", check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        if code:
+            assert (
+                f"{cuda[-1]}: error: no record says that they were tested on a GPU, and the card"
+                in done.stdout
+            )
+            assert not hub.log
+    assert published(hub) == files_of(packed)
+
+
 # Records of another machine, named on the command line.
 def test_records_from_elsewhere(hub, kernmill, packed, tmp_path):  # noqa: F811
     (packed / "tests.json").rename(tmp_path / "gpu.json")

@@ -129,7 +129,7 @@ for _ in range(3):
 PROJECT = '[project]\nname = "p"\nversion = "1"\n[tool.kernels.dependencies]\n"acme/demo" = 1\n'
 ANY = None
 DEMO_PACKED = "dist/demo"
-# the command line and the code that it ends with; "slow" ones once only
+# the command line and the code that it ends with; STRANGER is another origin
 COMMANDS = [
     (["init", "demo"], 0), (["init", "demo"], ANY), (["init", "../x/\x1b", "--json"], ANY),
     (["check", "demo"], ANY), (["check", "demo", "--json"], ANY), (["check", "nothing"], ANY),
@@ -149,6 +149,8 @@ COMMANDS = [
     (["get", "acme/relu"], 0), (["get", "acme/relu", "--all", "--json"], 0), (["get", "acme/absent"], 5),
     (["get", "acme/relu", "--variant", "torch-cpu", "--output", "copy"], 0), (["get", "acme/broken", "--all"], 4),
     (["get", "acme/elsewhere", "--all", "--json"], ANY),
+    (["get", "demo", "--index", "STRANGER"], ANY), (["get", "demo", "--index", "dist", "--json"], ANY),
+    (["lab", "init", "lab"], ANY), (["lab", "status", "lab", "--json"], ANY), (["lab", "run", "nothing"], ANY),
     (["lock", "project"], ANY), (["lock", "project", "--check", "--json"], ANY), (["lock", "nothing"], ANY),
     (["verify", "acme/relu"], ANY), (["verify", DEMO_PACKED, "--json"], ANY), (["verify", "nothing"], ANY),
     (["skill", "list", "--json"], 0), (["skill", "add", "kernel-bench", "--dest", "skills"], 0), (["skill", "add", "x"], ANY),
@@ -200,6 +202,7 @@ def test_no_command_shows_the_token(source, hub, client_of, listener, tmp_path):
     else:
         environment = {source: CANARY}
     for words, code in commands_of(source):
+        words = [hub.stranger_url if word == "STRANGER" else word for word in words]
         done = listener.run(client, *words, **environment)
         assert CANARY not in done.stdout and CANARY not in done.stderr, words
         assert CANARY not in listener.text(), words

@@ -29,7 +29,7 @@ def quoted(name: str) -> str:
 
 
 CFLAGS = (quoted("KM_CFLAGS_COMMON") + quoted("KM_CFLAGS_RELEASE")).split()
-LDFLAGS = quoted("KM_LDFLAGS").split()
+LDFLAGS = (quoted("KM_LDFLAGS") + quoted("KM_LDFLAGS_GCC")).split()
 
 
 def torch_symbols() -> dict[str, int]:

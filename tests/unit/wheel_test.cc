@@ -49,6 +49,7 @@ class Wheel : public testing::Test
 
         p.m = &m;
         p.build_dir = build_dir.c_str();
+        p.host = "x86_64";
         p.torch_minor = 11;
         p.wheel_flavor = flavor;
         return km_wheel_write(&a, &p, out.c_str(), editable, &path, &err);

@@ -1,0 +1,270 @@
+/* kernmill lab init, propose, review, plan, decide: what is worked on, and which ideas. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/lab.h"
+#include "core/limits.h"
+#include "formats/json.h"
+#include "lab/hypothesis.h"
+
+/* --- init --- */
+
+static int run_init(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    const km_common *common = fields;
+    bool made = false;
+    km_lab lab = KM_LAB_INIT;
+    int rc = km_check_args(arg_count, 0, 1, err);
+
+    if (rc == 0)
+        rc = km_lab_make(&lab, arg_count ? args[0] : ".", &made, err);
+    if (rc < 0)
+        return rc;
+    if (common->json)
+        rc = km_print_json(json_pack("{s:i,s:s,s:s,s:b}", "schema", KM_JSON_SCHEMA, "name",
+                                     lab.name, "store", lab.store, "made", made),
+                           err);
+    else
+        printf("%s: %s\n", lab.store, made ? "made" : "lab.toml read again");
+    km_lab_close(&lab);
+    return rc;
+}
+
+static const km_opt no_options[] = { KM_OPT_END };
+
+extern const km_command km_cmd_lab_init;
+const km_command km_cmd_lab_init = {
+    .name = "lab init",
+    .help = "make a lab, or read its lab.toml again",
+    .args = "[DIR]",
+    .options = no_options,
+    .fields_size = sizeof(km_common),
+    .run = run_init,
+};
+
+/* --- propose --- */
+
+/* The payload is any JSON; a worker gets it as it is. *text is the caller's to free. */
+static int payload_text(const json_t *doc, char **text, km_err *err)
+{
+    const json_t *payload = json_object_get(doc, "payload");
+
+    *text = payload ? json_dumps(payload, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("{}");
+    return *text ? 0 : km_fail_nomem(err);
+}
+
+static int read_proposal(const json_t *doc, const char *name, km_proposal *p, km_err *err)
+{
+    int64_t priority = 0;
+
+    *p = (km_proposal){ .text = "", .author = "", .source = "", .parent = "" };
+    if (km_json_text(doc, "key", &p->key, name, err) < 0 ||
+        km_json_text(doc, "title", &p->title, name, err) < 0 ||
+        km_json_text_optional(doc, "text", &p->text, name, err) < 0 ||
+        km_json_text_optional(doc, "author", &p->author, name, err) < 0 ||
+        km_json_text_optional(doc, "source", &p->source, name, err) < 0 ||
+        km_json_text_optional(doc, "parent", &p->parent, name, err) < 0 ||
+        km_json_int_optional(doc, "priority", &priority, name, err) < 0)
+        return KM_EFORMAT;
+    p->priority = priority;
+    if (!*p->key || strlen(p->key) > KM_LAB_NAME_BYTES_MAX)
+        return km_fail_at(err, KM_EFORMAT, name, 0, 0, "'key' has 1 to %d bytes",
+                          KM_LAB_NAME_BYTES_MAX);
+    if (strlen(p->text) > KM_LAB_TEXT_BYTES_MAX)
+        return km_fail_at(err, KM_ELIMIT, name, 0, 0, "'text' is longer than %u KiB",
+                          KM_LAB_TEXT_BYTES_MAX >> 10);
+    return 0;
+}
+
+static int run_propose(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    km_lab_fields *f = fields;
+    km_lab lab = KM_LAB_INIT;
+    char *payload = NULL;
+    json_t *doc = NULL;
+    km_proposal p;
+    int64_t id = 0;
+    bool made = false;
+    int rc = km_check_args(arg_count, 0, 0, err);
+
+    (void)args;
+    if (rc == 0)
+        rc = km_lab_open(&lab, f->dir, err);
+    if (rc == 0)
+        rc = km_lab_read(f, &doc, err);
+    if (rc == 0)
+        rc = read_proposal(doc, km_lab_source(f), &p, err);
+    if (rc == 0)
+        rc = payload_text(doc, &payload, err);
+    if (rc == 0) {
+        p.payload = payload;
+        rc = km_hypothesis_propose(&lab.db, lab.campaign, &p, &id, &made, err);
+    }
+    if (rc == 0)
+        rc = km_print_json(json_pack("{s:i,s:I,s:b}", "schema", KM_JSON_SCHEMA, "hypothesis",
+                                     (json_int_t)id, "made", made),
+                           err);
+    json_decref(doc);
+    free(payload);
+    km_lab_close(&lab);
+    return rc;
+}
+
+static const km_opt input_options[] = { KM_LAB_OPT_DIR, KM_LAB_OPT_IN, KM_OPT_END };
+
+extern const km_command km_cmd_lab_propose;
+const km_command km_cmd_lab_propose = {
+    .name = "lab propose",
+    .help = "researcher: hand in an idea",
+    .args = "",
+    .more = "In: {\"key\", \"title\"} and, if wanted, \"text\", \"payload\" (any JSON, for the "
+            "worker),\n"
+            "\"author\", \"source\", \"parent\" (a commit), \"priority\". The same key again is "
+            "the same\n"
+            "idea. Out: {\"hypothesis\": its number, \"made\": whether it is new}.",
+    .options = input_options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_propose,
+};
+
+/* --- review --- */
+
+static int review(km_lab *lab, int64_t id, const json_t *doc, const char *name, km_err *err)
+{
+    const char *verdict, *reviewer = "", *text = "";
+
+    if (km_json_text(doc, "verdict", &verdict, name, err) < 0 ||
+        km_json_text_optional(doc, "reviewer", &reviewer, name, err) < 0 ||
+        km_json_text_optional(doc, "text", &text, name, err) < 0)
+        return KM_EFORMAT;
+    if (strcmp(verdict, "approve") != 0 && strcmp(verdict, "reject") != 0)
+        return km_fail_at(err, KM_EFORMAT, name, 0, 0,
+                          "'verdict' is \"approve\" or \"reject\", not \"%.64s\"", verdict);
+    return km_hypothesis_review(&lab->db, id, reviewer, *verdict == 'a', text, err);
+}
+
+/* --- plan --- */
+
+static int plan(km_lab *lab, int64_t id, const json_t *doc, const char *name, km_err *err)
+{
+    const char *kind = "work";
+    char *payload = NULL;
+    int64_t job;
+    int rc = km_json_text_optional(doc, "kind", &kind, name, err);
+
+    if (rc == 0 && json_object_get(doc, "payload"))
+        rc = payload_text(doc, &payload, err);
+    if (rc == 0)
+        rc = km_hypothesis_queue(&lab->db, id, kind, payload, &job, err);
+    free(payload);
+    return rc;
+}
+
+/* --- decide --- */
+
+static int decide(km_lab *lab, int64_t id, const json_t *doc, const char *name, km_err *err)
+{
+    const char *state, *reason = "";
+
+    if (km_json_text(doc, "state", &state, name, err) < 0 ||
+        km_json_text_optional(doc, "reason", &reason, name, err) < 0)
+        return KM_EFORMAT;
+    return km_hypothesis_move(&lab->db, id, state, reason, err);
+}
+
+/* --- what the three share: a hypothesis by number, a document about it --- */
+
+static int print_state(km_lab *lab, int64_t id, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err, "SELECT state FROM hypotheses WHERE id = ?", "i", id);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1)
+        rc = km_print_json(json_pack("{s:i,s:I,s:s}", "schema", KM_JSON_SCHEMA, "hypothesis",
+                                     (json_int_t)id, "state",
+                                     (const char *)sqlite3_column_text(s, 0)),
+                           err);
+    sqlite3_finalize(s);
+    return rc;
+}
+
+static int run_on(km_lab_fields *f, const char **args, size_t arg_count,
+                  int (*act)(km_lab *, int64_t, const json_t *, const char *, km_err *),
+                  km_err *err)
+{
+    km_lab lab = KM_LAB_INIT;
+    json_t *doc = NULL;
+    int64_t id;
+    int rc = km_check_args(arg_count, 1, 1, err);
+
+    if (rc == 0)
+        rc = km_lab_id(args[0], &id, err);
+    if (rc == 0)
+        rc = km_lab_open(&lab, f->dir, err);
+    if (rc == 0)
+        rc = km_lab_read(f, &doc, err);
+    if (rc == 0)
+        rc = act(&lab, id, doc, km_lab_source(f), err);
+    if (rc == 0)
+        rc = print_state(&lab, id, err);
+    json_decref(doc);
+    km_lab_close(&lab);
+    return rc;
+}
+
+static int run_review(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    return run_on(fields, args, arg_count, review, err);
+}
+
+static int run_plan(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    return run_on(fields, args, arg_count, plan, err);
+}
+
+static int run_decide(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    return run_on(fields, args, arg_count, decide, err);
+}
+
+extern const km_command km_cmd_lab_review;
+const km_command km_cmd_lab_review = {
+    .name = "lab review",
+    .help = "reviewer: approve or reject an idea",
+    .args = "HYPOTHESIS",
+    .more = "In: {\"verdict\": \"approve\" or \"reject\"} and, if wanted, \"reviewer\", \"text\".",
+    .options = input_options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_review,
+};
+
+extern const km_command km_cmd_lab_plan;
+const km_command km_cmd_lab_plan = {
+    .name = "lab plan",
+    .help = "planner: put an approved idea into the queue",
+    .args = "HYPOTHESIS",
+    .more = "In: {} and, if wanted, \"kind\" (default \"work\") and \"payload\" (default: the "
+            "idea's own).",
+    .options = input_options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_plan,
+};
+
+extern const km_command km_cmd_lab_decide;
+const km_command km_cmd_lab_decide = {
+    .name = "lab decide",
+    .help = "say what became of an idea that was worked on",
+    .args = "HYPOTHESIS",
+    .more = "In: {\"state\"} and, if wanted, \"reason\". After its work an idea is evaluating; "
+            "then accepted,\n"
+            "rejected, undecided (it may be planned again), invalid, duplicate or stale; accepted, "
+            "then\n"
+            "promoted. Other ways there are none.",
+    .options = input_options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_decide,
+};

@@ -1,0 +1,217 @@
+#include "lab/hypothesis.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/limits.h"
+#include "lab/clock.h"
+#include "lab/event.h"
+#include "lab/queue.h"
+
+/* Every way that there is; ended states have none. */
+static const struct {
+    const char *from, *to;
+} ways[] = {
+    { "proposed", "reviewed" },    { "proposed", "rejected" },    { "proposed", "duplicate" },
+    { "proposed", "stale" },       { "proposed", "cancelled" },   { "reviewed", "queued" },
+    { "reviewed", "duplicate" },   { "reviewed", "stale" },       { "reviewed", "cancelled" },
+    { "queued", "running" },       { "queued", "stale" },         { "queued", "cancelled" },
+    { "queued", "failed" },        { "queued", "evaluating" },    { "running", "queued" },
+    { "running", "evaluating" },   { "running", "failed" },       { "running", "crashed" },
+    { "running", "timed_out" },    { "running", "invalid" },      { "running", "cancelled" },
+    { "evaluating", "accepted" },  { "evaluating", "rejected" },  { "evaluating", "undecided" },
+    { "evaluating", "invalid" },   { "evaluating", "duplicate" }, { "evaluating", "stale" },
+    { "evaluating", "cancelled" }, { "undecided", "queued" },     { "undecided", "rejected" },
+    { "undecided", "accepted" },   { "undecided", "cancelled" },  { "accepted", "promoted" },
+    { "accepted", "stale" },       { "accepted", "rejected" },
+};
+
+static bool is_way(const char *from, const char *to)
+{
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(ways[i].from, from) == 0 && strcmp(ways[i].to, to) == 0)
+            return true;
+    return false;
+}
+
+static int state_of(km_db *db, int64_t id, char out[32], km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err, "SELECT state FROM hypotheses WHERE id = ?", "i", id);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1)
+        snprintf(out, 32, "%s", (const char *)sqlite3_column_text(s, 0));
+    sqlite3_finalize(s);
+    if (rc == 0)
+        return km_fail(err, KM_EUSAGE, "there is no hypothesis %lld", (long long)id);
+    return rc < 0 ? rc : 0;
+}
+
+/* In the transaction. */
+static int move(km_db *db, int64_t id, const char *to, const char *reason, km_err *err)
+{
+    char from[32];
+    int rc = state_of(db, id, from, err);
+
+    if (rc == 0 && !is_way(from, to))
+        rc = km_fail(err, KM_EUSAGE, "hypothesis %lld is %s, and cannot become %s", (long long)id,
+                     from, to);
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
+                       "UPDATE hypotheses SET state = ?, reason = ?, updated_us = ? WHERE id = ?",
+                       "ttii", to, reason, km_clock_us(), id);
+    if (rc == 0)
+        rc = km_event_add(db, "hypothesis", id, to, json_pack("{s:s}", "reason", reason), err);
+    return rc;
+}
+
+/* One transaction around a step, unless the caller has one. */
+static int begin(km_db *db, bool *own, km_err *err)
+{
+    *own = !db->in_transaction;
+    return *own ? km_db_begin(db, err) : 0;
+}
+
+static int end(km_db *db, bool own, int rc, km_err *err)
+{
+    if (own && rc == 0)
+        return km_db_commit(db, err);
+    if (own)
+        km_db_rollback(db);
+    return rc;
+}
+
+static int insert(km_db *db, int64_t campaign, const km_proposal *p, int64_t *id, km_err *err)
+{
+    int64_t now = km_clock_us();
+    int rc = km_db_run(
+        db, NULL, err,
+        "INSERT INTO hypotheses (campaign, key, title, text, payload, author, source,"
+        " parent, state, priority, created_us, updated_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'proposed', ?, ?, ?)",
+        "itttttttiii", campaign, p->key, p->title, p->text, p->payload, p->author, p->source,
+        p->parent, p->priority, now, now);
+
+    if (rc == 0) {
+        *id = sqlite3_last_insert_rowid(db->handle);
+        rc = km_event_add(db, "hypothesis", *id, "proposed",
+                          json_pack("{s:s,s:s}", "key", p->key, "author", p->author), err);
+    }
+    return rc;
+}
+
+int km_hypothesis_propose(km_db *db, int64_t campaign, const km_proposal *p, int64_t *id,
+                          bool *made, km_err *err)
+{
+    bool own;
+    int rc = begin(db, &own, err);
+
+    if (rc == 0)
+        rc = km_db_int(db, id, 0, err, "SELECT id FROM hypotheses WHERE campaign = ? AND key = ?",
+                       "it", campaign, p->key);
+    *made = rc == 0 && !*id;
+    if (*made)
+        rc = insert(db, campaign, p, id, err);
+    return end(db, own, rc, err);
+}
+
+int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool approve,
+                         const char *text, km_err *err)
+{
+    bool own;
+    int rc = begin(db, &own, err);
+
+    if (rc == 0)
+        rc = move(db, id, approve ? "reviewed" : "rejected", text, err);
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
+                       "INSERT INTO reviews (hypothesis, reviewer, verdict, text, created_us)"
+                       " VALUES (?, ?, ?, ?, ?)",
+                       "ittti", id, reviewer, approve ? "approve" : "reject", text, km_clock_us());
+    return end(db, own, rc, err);
+}
+
+static int submit(km_db *db, int64_t id, const char *kind, const char *payload, int64_t *job,
+                  km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    km_job_request r = { .hypothesis = id, .kind = kind };
+    sqlite3_stmt *s;
+    bool made;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT campaign, payload, priority,"
+                         " (SELECT count(*) FROM jobs WHERE hypothesis = hypotheses.id)"
+                         " FROM hypotheses WHERE id = ?",
+                         "i", id);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1) {
+        r.campaign = sqlite3_column_int64(s, 0);
+        r.payload = payload ? payload : km_db_text(&a, s, 1);
+        r.priority = sqlite3_column_int64(s, 2);
+        r.key = km_arena_printf(&a, "hypothesis %lld, %s %lld", (long long)id, kind,
+                                (long long)sqlite3_column_int64(s, 3) + 1);
+        rc = r.payload && r.key ? 0 : km_fail_nomem(err);
+    }
+    sqlite3_finalize(s);
+    if (rc == 0)
+        rc = km_queue_submit(db, &r, job, &made, err);
+    km_arena_release(&a);
+    return rc;
+}
+
+int km_hypothesis_queue(km_db *db, int64_t id, const char *kind, const char *payload, int64_t *job,
+                        km_err *err)
+{
+    bool own;
+    int rc = begin(db, &own, err);
+
+    if (rc == 0)
+        rc = move(db, id, "queued", "", err);
+    if (rc == 0)
+        rc = submit(db, id, kind, payload, job, err);
+    return end(db, own, rc, err);
+}
+
+int km_hypothesis_move(km_db *db, int64_t id, const char *state, const char *reason, km_err *err)
+{
+    bool own;
+    int rc = begin(db, &own, err);
+
+    if (rc == 0)
+        rc = move(db, id, state, reason, err);
+    return end(db, own, rc, err);
+}
+
+int km_hypothesis_follow(km_db *db, int64_t id, km_err *err)
+{
+    static const char sql[] =
+        "SELECT CASE WHEN sum(state = 'dead') > 0 THEN 'failed'"
+        " WHEN sum(state = 'leased') > 0 THEN 'running'"
+        " WHEN sum(state = 'queued') > 0 THEN 'queued'"
+        " WHEN sum(state = 'done') > 0 THEN 'evaluating' ELSE 'cancelled' END,"
+        " max(error) FROM jobs WHERE hypothesis = ?";
+    char now[32], then[32] = "", why[512] = "";
+    sqlite3_stmt *s;
+    int rc = id ? state_of(db, id, now, err) : 0;
+
+    if (!id || rc < 0 || (strcmp(now, "queued") != 0 && strcmp(now, "running") != 0))
+        return rc;
+    rc = km_db_query(db, &s, err, sql, "i", id);
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1) {
+        snprintf(then, sizeof then, "%s", (const char *)sqlite3_column_text(s, 0));
+        snprintf(why, sizeof why, "%s", (const char *)sqlite3_column_text(s, 1));
+    }
+    sqlite3_finalize(s);
+    if (rc < 0 || strcmp(now, then) == 0)
+        return rc < 0 ? rc : 0;
+    return move(db, id, then, why, err);
+}

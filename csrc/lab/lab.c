@@ -1,0 +1,244 @@
+#include "lab/lab.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "formats/fields.h"
+#include "lab/budget.h"
+#include "lab/clock.h"
+#include "lab/event.h"
+#include "lab/schema.h"
+
+static const char template[] =
+    "# A lab: what is worked on, and what it may cost. After a change: kernmill lab init\n"
+    "\n"
+    "[lab]\n"
+    "name = \"%s\"\n"
+    "metric = \"metric\"      # the number that the evaluator writes\n"
+    "direction = \"lower\"    # which way is better: lower, or higher\n"
+    "\n"
+    "[budget]               # a hard stop for each that is given\n"
+    "runs = 1000\n"
+    "# gpu_seconds = 7200\n"
+    "# money = 20\n"
+    "# tokens = 2000000\n";
+
+typedef struct {
+    const char *name, *metric, *direction;
+} settings;
+
+static const km_field lab_rows[] = {
+    { "name", KM_FIELD_TEXT, offsetof(settings, name), true },
+    { "metric", KM_FIELD_TEXT, offsetof(settings, metric), true },
+    { "direction", KM_FIELD_TEXT, offsetof(settings, direction), true },
+    KM_FIELD_END,
+};
+
+typedef struct {
+    int64_t amount[KM_BUDGET_KINDS];
+} budget;
+
+static const km_field budget_rows[] = {
+    { "runs", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_RUNS]), false },
+    { "gpu_seconds", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_GPU_SECONDS]), false },
+    { "money", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_MONEY]), false },
+    { "tokens", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_TOKENS]), false },
+    KM_FIELD_END,
+};
+
+static const km_field file_rows[] = {
+    { "lab", KM_FIELD_TABLE, 0, true },
+    { "budget", KM_FIELD_TABLE, 0, false },
+    KM_FIELD_END,
+};
+
+/* --- lab.toml --- */
+
+static int read_table(km_arena *a, const char *path, const km_toml *doc, const char *name,
+                      const km_field *rows, void *base, km_err *err)
+{
+    const km_toml *table = km_toml_get(doc, name);
+    char *shown = km_arena_printf(a, "[%s]", name);
+    km_fields f = { a, path, shown };
+
+    return table ? km_fields_read(&f, table, rows, base, err) : 0;
+}
+
+static int read_settings(km_lab *lab, settings *s, budget *b, km_err *err)
+{
+    char *path = km_path_join(&lab->arena, lab->root, "lab.toml");
+    km_fields f = { &lab->arena, path, "" };
+    km_toml *doc = NULL;
+    int rc = path ? km_toml_read(&lab->arena, path, &doc, err) : km_fail_nomem(err);
+
+    *s = (settings){ 0 };
+    for (int i = 0; i < KM_BUDGET_KINDS; i++)
+        b->amount[i] = -1;
+    if (rc == 0)
+        rc = km_fields_read(&f, doc, file_rows, NULL, err);
+    if (rc == 0)
+        rc = read_table(&lab->arena, path, doc, "lab", lab_rows, s, err);
+    if (rc == 0)
+        rc = read_table(&lab->arena, path, doc, "budget", budget_rows, b, err);
+    if (rc == 0 && strcmp(s->direction, "lower") != 0 && strcmp(s->direction, "higher") != 0)
+        rc = km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                        "direction is \"lower\" or \"higher\", not \"%s\"", s->direction);
+    return rc;
+}
+
+static int write_template(km_lab *lab, km_err *err)
+{
+    char *path = km_path_join(&lab->arena, lab->root, "lab.toml"), *text;
+    char *full = realpath(lab->root, NULL);
+
+    if (path && km_file_exists(path)) {
+        free(full);
+        return 0;
+    }
+    text = full ? km_arena_printf(&lab->arena, template, km_path_base(full)) : NULL;
+    free(full);
+    if (!path || !text)
+        return km_fail_nomem(err);
+    return km_file_write(path, text, strlen(text), 0644, err);
+}
+
+/* --- the store --- */
+
+/* The store is nothing for the repository around it. */
+static int write_gitignore(km_lab *lab, km_err *err)
+{
+    char *path = km_arena_printf(&lab->arena, "%s/.lab/.gitignore", lab->root);
+
+    return path ? km_file_update(path, "*\n", 2, 0644, err) : km_fail_nomem(err);
+}
+
+static int set_places(km_lab *lab, const char *dir, km_err *err)
+{
+    lab->root = km_arena_strdup(&lab->arena, dir);
+    lab->store = km_arena_printf(&lab->arena, "%s/.lab/lab.db", dir);
+    return lab->root && lab->store ? 0 : km_fail_nomem(err);
+}
+
+/* The one that there is. */
+static int find_campaign(km_lab *lab, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err, "SELECT id, name FROM campaigns ORDER BY id LIMIT 1",
+                         "");
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1) {
+        lab->campaign = sqlite3_column_int64(s, 0);
+        lab->name = km_db_text(&lab->arena, s, 1);
+    }
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
+static int write_campaign(km_lab *lab, const settings *s, km_err *err)
+{
+    json_t *doc = json_pack("{s:s,s:s}", "metric", s->metric, "direction", s->direction);
+    char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+    int rc = text ? 0 : km_fail_nomem(err);
+
+    if (rc == 0 && !lab->campaign) {
+        rc = km_db_run(&lab->db, NULL, err,
+                       "INSERT INTO campaigns (name, settings, state, created_us)"
+                       " VALUES (?, ?, 'open', ?)",
+                       "tti", s->name, text, km_clock_us());
+        lab->campaign = sqlite3_last_insert_rowid(lab->db.handle);
+    } else if (rc == 0) {
+        rc = km_db_run(&lab->db, NULL, err,
+                       "UPDATE campaigns SET name = ?, settings = ? WHERE id = ?", "tti", s->name,
+                       text, lab->campaign);
+    }
+    if (rc == 0)
+        rc = km_event_add(&lab->db, "campaign", lab->campaign, "settings", json_incref(doc), err);
+    lab->name = km_arena_strdup(&lab->arena, s->name);
+    json_decref(doc);
+    free(text);
+    return rc;
+}
+
+static int write_settings(km_lab *lab, const settings *s, const budget *b, km_err *err)
+{
+    int rc = km_db_begin(&lab->db, err);
+
+    if (rc == 0)
+        rc = find_campaign(lab, err);
+    if (rc == 0)
+        rc = write_campaign(lab, s, err);
+    for (int i = 0; rc == 0 && i < KM_BUDGET_KINDS; i++)
+        rc = km_budget_set(&lab->db, lab->campaign, (km_budget_kind)i, (double)b->amount[i], err);
+    if (rc == 0)
+        return km_db_commit(&lab->db, err);
+    km_db_rollback(&lab->db);
+    return rc;
+}
+
+int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err)
+{
+    settings s;
+    budget b;
+    int rc;
+
+    *lab = (km_lab)KM_LAB_INIT;
+    rc = km_dir_make(dir, err);
+    if (rc == 0)
+        rc = set_places(lab, dir, err);
+    if (rc == 0)
+        rc = write_template(lab, err);
+    if (rc == 0)
+        rc = read_settings(lab, &s, &b, err);
+    if (rc == 0)
+        rc = km_dir_make(km_path_dir(&lab->arena, lab->store), err);
+    if (rc == 0)
+        rc = write_gitignore(lab, err);
+    *made = rc == 0 && !km_file_exists(lab->store);
+    if (rc == 0)
+        rc = km_db_open(&lab->db, lab->store, &km_lab_schema, true, err);
+    if (rc == 0)
+        rc = write_settings(lab, &s, &b, err);
+    if (rc < 0)
+        km_lab_close(lab);
+    return rc;
+}
+
+int km_lab_open(km_lab *lab, const char *dir, km_err *err)
+{
+    char *at = realpath(dir ? dir : ".", NULL);
+    int rc;
+
+    *lab = (km_lab)KM_LAB_INIT;
+    if (!at)
+        return km_fail(err, KM_ENOENT, "there is no folder '%s'", dir ? dir : ".");
+    for (;;) {
+        rc = set_places(lab, at, err);
+        if (rc < 0 || km_file_exists(lab->store) || !strrchr(at, '/') || !at[1])
+            break;
+        *(strrchr(at, '/') == at ? at + 1 : strrchr(at, '/')) = '\0';
+    }
+    free(at);
+    if (rc == 0 && !km_file_exists(lab->store)) {
+        rc = km_fail(err, KM_ENOENT, "there is no lab in '%s', nor above it", dir ? dir : ".");
+        km_hint(err, "kernmill lab init");
+    }
+    if (rc == 0)
+        rc = km_db_open(&lab->db, lab->store, &km_lab_schema, false, err);
+    if (rc == 0)
+        rc = find_campaign(lab, err);
+    if (rc < 0)
+        km_lab_close(lab);
+    return rc;
+}
+
+void km_lab_close(km_lab *lab)
+{
+    km_db_close(&lab->db);
+    km_arena_release(&lab->arena);
+}

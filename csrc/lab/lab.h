@@ -1,0 +1,41 @@
+/* lab/lab.h: a lab: a folder with lab.toml, which people write, and .lab/lab.db, which is the
+ * store.
+ *
+ *     [lab]
+ *     name = "rmsnorm"             what is worked on; one lab, one campaign
+ *     metric = "latency_ns"        the number that the evaluator writes
+ *     direction = "lower"          or "higher": which way is better
+ *     [budget]                     a hard stop for each that is given
+ *     runs = 500
+ *     gpu_seconds = 7200
+ *     money = 20
+ *     tokens = 2000000
+ */
+#ifndef KERNMILL_LAB_LAB_H
+#define KERNMILL_LAB_LAB_H
+
+#include "lab/db.h"
+
+typedef struct {
+    km_db db;
+    km_arena arena;
+    const char *root;  /* the folder of lab.toml */
+    const char *store; /* root/.lab/lab.db */
+    int64_t campaign;  /* 0: there is none yet */
+    const char *name;
+} km_lab;
+
+#define KM_LAB_INIT { { NULL, NULL, false }, KM_ARENA_INIT, NULL, NULL, 0, NULL }
+
+/* Makes the lab of `dir`, with a lab.toml where there is none; or, when it is there, takes over
+ * what changed in lab.toml. *made: the store was not there. Errors: KM_EFORMAT with the place in
+ * lab.toml; those of km_db_open. */
+int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err);
+
+/* Opens the lab that `dir` is in: it, or the nearest folder above with a .lab. NULL: the working
+ * folder. Errors: KM_ENOENT; those of km_db_open. On error it is closed. */
+int km_lab_open(km_lab *lab, const char *dir, km_err *err);
+
+void km_lab_close(km_lab *lab);
+
+#endif

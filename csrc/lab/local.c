@@ -1,0 +1,381 @@
+#include "lab/local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "core/str.h"
+#include "formats/json.h"
+#include "lab/clock.h"
+#include "lab/queue.h"
+
+#define TICK_MS 20
+
+/* A job that runs. */
+struct run {
+    pid_t pid; /* 0: the slot is free; the group's, too */
+    int64_t job, token;
+    int64_t began_ms, beat_ms;
+    char dir[KM_PATH_BYTES_MAX];
+    const char *killed; /* why, or NULL */
+    bool lost;          /* the job is another's */
+};
+
+struct driver {
+    km_lab *lab;
+    const km_local *o;
+    km_local_result *out;
+    struct run *runs;
+    int64_t lease_s;
+    bool spent; /* of the budget */
+    char worker[64];
+};
+
+static void say(struct driver *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct driver *d, const char *format, ...)
+{
+    char text[1024];
+    va_list values;
+
+    if (!d->o->say)
+        return;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    d->o->say(d->o->context, text);
+}
+
+/* --- the folder of a run --- */
+
+static int write_job(struct run *r, const km_job *job, const char *store, km_err *err)
+{
+    json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
+    json_t *doc = json_pack("{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o}", "schema", 1, "job",
+                            (json_int_t)job->id, "token", (json_int_t)job->token, "attempt",
+                            (json_int_t)job->attempts, "key", job->key, "kind", job->kind,
+                            "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
+                            payload ? payload : json_null());
+    char path[KM_PATH_BYTES_MAX + 16];
+    int rc;
+
+    snprintf(path, sizeof path, "%s/job.json", r->dir);
+    rc = doc ? km_json_write(path, doc, err) : km_fail_nomem(err);
+    json_decref(doc);
+    return rc;
+}
+
+static int make_folder(struct driver *d, struct run *r, const km_job *job, km_err *err)
+{
+    int n = snprintf(r->dir, sizeof r->dir, "%s/.lab/runs/%" PRId64 "/%" PRId64, d->lab->root,
+                     job->id, job->token);
+
+    if (n >= (int)sizeof r->dir)
+        return km_fail(err, KM_ELIMIT, "the lab's path is too long");
+    if (km_dir_make(r->dir, err) < 0)
+        return KM_EIO;
+    return write_job(r, job, d->lab->store, err);
+}
+
+/* --- the child --- */
+
+/* After fork: only what is safe there. */
+static void become_worker(const struct driver *d, const struct run *r, pid_t parent, int in,
+                          int out)
+{
+    static char dir[KM_PATH_BYTES_MAX + 32];
+    struct rlimit limit = { (rlim_t)d->o->output_bytes_max, (rlim_t)d->o->output_bytes_max };
+
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    if (d->o->output_bytes_max)
+        setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    snprintf(dir, sizeof dir, "KERNMILL_RUN_DIR=%s", r->dir);
+    putenv(dir);
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir(d->lab->root) < 0)
+        _exit(126);
+    execl("/bin/sh", "sh", "-c", d->o->command, (char *)NULL);
+    _exit(127);
+}
+
+static int start(struct driver *d, struct run *r, const km_job *job, km_err *err)
+{
+    char path[KM_PATH_BYTES_MAX + 16];
+    pid_t parent = getpid();
+    int in, out;
+
+    if (make_folder(d, r, job, err) < 0)
+        return err ? err->code : KM_EIO;
+    snprintf(path, sizeof path, "%s/job.json", r->dir);
+    in = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%s/output.log", r->dir);
+    out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    r->pid = in < 0 || out < 0 ? -1 : fork();
+    if (r->pid == 0)
+        become_worker(d, r, parent, in, out);
+    if (r->pid > 0)
+        setpgid(r->pid, r->pid);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    r->job = job->id;
+    r->token = job->token;
+    r->began_ms = r->beat_ms = km_clock_boot_ms();
+    r->killed = NULL;
+    r->lost = false;
+    if (r->pid > 0)
+        return 0;
+    r->pid = 0;
+    return km_fail_errno(err, errno, "unable to start job %" PRId64, job->id);
+}
+
+static void kill_run(struct run *r, const char *why)
+{
+    if (!r->killed)
+        r->killed = why;
+    kill(-r->pid, SIGKILL);
+}
+
+/* --- its result --- */
+
+/* The last line of the output, when it is an object. */
+static int last_line(km_arena *a, const struct run *r, char **out, km_err *err)
+{
+    char path[KM_PATH_BYTES_MAX + 16], *text;
+    size_t size;
+
+    snprintf(path, sizeof path, "%s/output.log", r->dir);
+    *out = NULL;
+    if (km_file_read(a, path, KM_LAB_BODY_BYTES_MAX, &text, &size, err) < 0)
+        return err ? err->code : KM_EIO;
+    while (size && strchr(" \r\n", text[size - 1]))
+        text[--size] = '\0';
+    text = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
+    *out = *text == '{' ? text : NULL;
+    return 0;
+}
+
+/* The result as JSON on one line; its caller frees it. */
+static int read_result(const struct run *r, char **body, km_err *err)
+{
+    char path[KM_PATH_BYTES_MAX + 16], *line = NULL;
+    km_arena a = KM_ARENA_INIT;
+    json_t *doc = NULL;
+    int rc;
+
+    *body = NULL;
+    snprintf(path, sizeof path, "%s/result.json", r->dir);
+    if (km_file_exists(path))
+        rc = km_json_read(path, &doc, err);
+    else if ((rc = last_line(&a, r, &line, err)) == 0 && line)
+        rc = km_json_parse(line, strlen(line), "output.log", &doc, err);
+    if (rc == 0 && !json_is_object(doc))
+        rc = km_fail(err, KM_EFORMAT, "it left no result.json, and its output ends with no object");
+    if (rc == 0 && !(*body = json_dumps(doc, JSON_COMPACT)))
+        rc = km_fail_nomem(err);
+    json_decref(doc);
+    km_arena_release(&a);
+    return rc;
+}
+
+static int hand_in(struct driver *d, struct run *r, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    char *body;
+    int rc = read_result(r, &body, &why);
+
+    if (rc < 0) {
+        d->out->failed++;
+        say(d, "job %" PRId64 ": %s", r->job, why.message);
+        rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
+        return rc < 0 ? rc : 0;
+    }
+    rc = km_queue_complete(&d->lab->db, r->job, r->token, body, err);
+    free(body);
+    if (rc == 1) {
+        d->out->done++;
+        say(d, "job %" PRId64 ": done", r->job);
+    } else if (rc == 0) {
+        d->out->lost++;
+        say(d, "job %" PRId64 ": another worker has it; this result is refused", r->job);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int give_back(struct driver *d, struct run *r, int status, km_err *err)
+{
+    char why[256];
+    int rc;
+
+    if (r->lost) {
+        d->out->lost++;
+        say(d, "job %" PRId64 ": %s", r->job, r->killed);
+        return 0;
+    }
+    if (r->killed)
+        snprintf(why, sizeof why, "%s", r->killed);
+    else if (WIFSIGNALED(status))
+        snprintf(why, sizeof why, "ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(why, sizeof why, "exit code %d", WEXITSTATUS(status));
+    d->out->failed++;
+    say(d, "job %" PRId64 ": %s", r->job, why);
+    rc = km_queue_fail(&d->lab->db, r->job, r->token, why, err);
+    return rc < 0 ? rc : 0;
+}
+
+/* --- one turn --- */
+
+static int reap(struct driver *d, struct run *r, km_err *err)
+{
+    int status;
+    pid_t pid = waitpid(r->pid, &status, WNOHANG);
+    bool good;
+
+    if (pid == 0)
+        return 0;
+    kill(-r->pid, SIGKILL); /* what it left running */
+    r->pid = 0;
+    good = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && !r->killed;
+    return good ? hand_in(d, r, err) : give_back(d, r, status, err);
+}
+
+static int watch(struct driver *d, struct run *r, km_err *err)
+{
+    int64_t now = km_clock_boot_ms();
+    int rc;
+
+    if (d->o->limit_s && now - r->began_ms > d->o->limit_s * 1000)
+        kill_run(r, "it took longer than its time limit");
+    if (r->killed || now - r->beat_ms < d->lease_s * 1000 / 3)
+        return 0;
+    r->beat_ms = now;
+    rc = km_queue_beat(&d->lab->db, r->job, r->token, d->lease_s, err);
+    if (rc == 0) {
+        r->lost = true;
+        kill_run(r, "the job was cancelled, or its lease was lost");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: a job was started; 0: there is none to start. */
+static int fill(struct driver *d, struct run *r, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    km_err why = KM_ERR_INIT;
+    km_job job;
+    int rc = km_queue_claim(&d->lab->db, &a, d->lab->campaign, d->o->kind, d->worker, d->lease_s,
+                            &job, &why);
+
+    if (rc == KM_EUSAGE) { /* the budget */
+        d->spent = true;
+        say(d, "%s", why.message);
+        rc = 0;
+    } else if (rc < 0 && err) {
+        *err = why;
+    }
+    if (rc == 1) {
+        rc = start(d, r, &job, err);
+        rc = rc < 0 ? rc : 1;
+    }
+    km_arena_release(&a);
+    return rc;
+}
+
+/* How many run. */
+static int turn(struct driver *d, bool stopping, int *running, km_err *err)
+{
+    bool more = !stopping;
+    int rc = 0;
+
+    *running = 0;
+    for (int i = 0; i < d->o->slots && rc >= 0; i++) {
+        struct run *r = &d->runs[i];
+        if (r->pid && stopping)
+            kill_run(r, "the driver was told to stop");
+        if (r->pid)
+            rc = watch(d, r, err);
+        if (rc >= 0 && r->pid)
+            rc = reap(d, r, err);
+        if (rc >= 0 && !r->pid && more && !d->spent) {
+            rc = fill(d, r, err);
+            more = rc > 0;
+        }
+        *running += r->pid != 0;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* --- those that came before --- */
+
+/* "local/<pid>" of a process that is gone, of this boot. */
+static int end_orphans(struct driver *d, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&d->lab->db, &s, err,
+                         "SELECT id, token, worker FROM jobs WHERE state = 'leased'"
+                         " AND worker LIKE 'local/%'",
+                         "");
+    struct {
+        int64_t job, token;
+    } gone[256];
+    size_t n = 0;
+
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&d->lab->db, s, err)) == 1 && n < sizeof gone / sizeof *gone) {
+        long pid = strtol((const char *)sqlite3_column_text(s, 2) + strlen("local/"), NULL, 10);
+        if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
+            gone[n].job = sqlite3_column_int64(s, 0);
+            gone[n++].token = sqlite3_column_int64(s, 1);
+        }
+    }
+    sqlite3_finalize(s);
+    for (size_t i = 0; i < n && rc >= 0; i++)
+        rc = km_queue_fail(&d->lab->db, gone[i].job, gone[i].token, "its driver is gone", err);
+    return rc < 0 ? rc : 0;
+}
+
+int km_local_run(km_lab *lab, const km_local *o, const volatile int *stop, km_local_result *out,
+                 km_err *err)
+{
+    const struct timespec tick = { 0, TICK_MS * 1000000L };
+    struct driver d = { .lab = lab,
+                        .o = o,
+                        .out = out,
+                        .runs = calloc((size_t)o->slots, sizeof *d.runs),
+                        .lease_s = o->lease_s ? o->lease_s : KM_LAB_LEASE_S };
+    int running = 0, rc;
+
+    *out = (km_local_result){ 0, 0, 0 };
+    if (!d.runs)
+        return km_fail_nomem(err);
+    snprintf(d.worker, sizeof d.worker, "local/%ld", (long)getpid());
+    rc = end_orphans(&d, err);
+    while (rc == 0) {
+        rc = turn(&d, *stop, &running, err);
+        if (rc < 0 || (!running && (*stop || d.spent || !o->wait)))
+            break;
+        nanosleep(&tick, NULL);
+    }
+    for (int i = 0; i < o->slots; i++)
+        if (d.runs[i].pid)
+            kill(-d.runs[i].pid, SIGKILL);
+    free(d.runs);
+    return rc;
+}

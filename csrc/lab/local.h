@@ -1,0 +1,44 @@
+/* lab/local.h: jobs on this machine: N at once, each a command of the worker's own.
+ *
+ * A job is taken with a lease, and gets a folder root/.lab/runs/<job>/<token>/ with
+ *
+ *     job.json       what `lab claim` prints; also the command's standard input
+ *     output.log     both its streams, up to a limit
+ *     result.json    the command's word: written under another name and renamed, or printed as the
+ *                    last line of its output when it begins with '{'
+ *
+ * It runs through the shell in a process group of its own and dies with this process. Heartbeats
+ * are ours. It is killed, group and all, at its time limit, and when its lease is lost; then, and
+ * when it ends without a result or with another exit code than 0, the job is given back. A driver
+ * that was killed leaves leases behind: the next one ends those at once, for it sees that their
+ * process is gone.
+ */
+#ifndef KERNMILL_LAB_LOCAL_H
+#define KERNMILL_LAB_LOCAL_H
+
+#include "lab/lab.h"
+
+typedef struct {
+    const char *command;      /* for sh -c */
+    const char *kind;         /* of jobs; NULL: any */
+    int slots;                /* at once */
+    int64_t lease_s;          /* 0: KM_LAB_LEASE_S */
+    int64_t limit_s;          /* of one job's time; 0: none */
+    int64_t output_bytes_max; /* 0: KM_LAB_BODY_BYTES_MAX; more is cut */
+    bool wait; /* go on when nothing waits and nothing runs, for what is still to come */
+
+    /* What happens, as it happens: "job 7: done"; may be NULL. */
+    void (*say)(void *context, const char *text);
+    void *context;
+} km_local;
+
+typedef struct {
+    int64_t done, failed, lost; /* lost: another has the job */
+} km_local_result;
+
+/* Until nothing waits and nothing runs, until the budget is spent (which is no error), or until
+ * *stop is not 0: then what runs is given back. Errors: those of the store. */
+int km_local_run(km_lab *lab, const km_local *options, const volatile int *stop,
+                 km_local_result *out, km_err *err);
+
+#endif

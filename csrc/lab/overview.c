@@ -1,0 +1,170 @@
+#include "lab/overview.h"
+
+#include <string.h>
+
+#include "lab/clock.h"
+
+/* A row as an object, its columns by their names; texts that are JSON (payload, body) as such. */
+static json_t *row_json(sqlite3_stmt *s)
+{
+    json_t *row = json_object();
+
+    for (int i = 0; i < sqlite3_column_count(s); i++) {
+        const char *name = sqlite3_column_name(s, i);
+        const char *text = (const char *)sqlite3_column_text(s, i);
+        json_t *value;
+        switch (sqlite3_column_type(s, i)) {
+        case SQLITE_INTEGER:
+            value = json_integer((json_int_t)sqlite3_column_int64(s, i));
+            break;
+        case SQLITE_FLOAT:
+            value = json_real(sqlite3_column_double(s, i));
+            break;
+        case SQLITE_NULL:
+            value = json_null();
+            break;
+        default:
+            value = strcmp(name, "payload") == 0 || strcmp(name, "body") == 0
+                        ? json_loads(text, JSON_DECODE_ANY, NULL)
+                        : json_string(text);
+        }
+        json_object_set_new(row, name, value ? value : json_null());
+    }
+    return row;
+}
+
+static int rows(km_db *db, json_t **out, km_err *err, const char *sql, int64_t id)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err, sql, "i", id);
+
+    *out = json_array();
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(db, s, err)) == 1)
+        json_array_append_new(*out, row_json(s));
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* {first column: second column} */
+static int pairs(km_db *db, json_t **out, km_err *err, const char *sql, int64_t id)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err, sql, "i", id);
+
+    *out = json_object();
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(db, s, err)) == 1)
+        json_object_set_new(*out, (const char *)sqlite3_column_text(s, 0),
+                            json_integer((json_int_t)sqlite3_column_int64(s, 1)));
+    sqlite3_finalize(s);
+    return rc;
+}
+
+static int budget(km_lab *lab, json_t **out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err,
+                         "SELECT kind, allowed, used FROM budgets WHERE campaign = ?"
+                         " AND (allowed IS NOT NULL OR used > 0) ORDER BY kind",
+                         "i", lab->campaign);
+
+    *out = json_object();
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&lab->db, s, err)) == 1) {
+        json_t *row = json_pack("{s:f}", "used", sqlite3_column_double(s, 2));
+        if (sqlite3_column_type(s, 1) != SQLITE_NULL)
+            json_object_set_new(row, "allowed", json_real(sqlite3_column_double(s, 1)));
+        json_object_set_new(*out, (const char *)sqlite3_column_text(s, 0), row);
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+static int workers(km_lab *lab, json_t **out, km_err *err)
+{
+    char boot[KM_BOOT_ID_BYTES];
+    sqlite3_stmt *s = NULL;
+    int rc = km_clock_boot_id(boot, err);
+
+    *out = json_array();
+    if (rc == 0)
+        rc = km_db_query(&lab->db, &s, err,
+                         "SELECT worker, id AS job, kind, started_us AS since_us,"
+                         " lease_boot <> ? OR lease_until_ms < ? AS late FROM jobs"
+                         " WHERE state = 'leased' AND campaign = ? ORDER BY started_us",
+                         "tii", boot, km_clock_boot_ms(), lab->campaign);
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&lab->db, s, err)) == 1)
+        json_array_append_new(*out, row_json(s));
+    sqlite3_finalize(s);
+    return rc;
+}
+
+int km_overview(km_lab *lab, json_t **out, km_err *err)
+{
+    json_t *ideas = NULL, *jobs = NULL, *money = NULL, *who = NULL;
+    int rc = pairs(&lab->db, &ideas, err,
+                   "SELECT state, count(*) FROM hypotheses WHERE campaign = ? GROUP BY state",
+                   lab->campaign);
+
+    if (rc == 0)
+        rc = pairs(&lab->db, &jobs, err,
+                   "SELECT state, count(*) FROM jobs WHERE campaign = ? GROUP BY state",
+                   lab->campaign);
+    if (rc == 0)
+        rc = budget(lab, &money, err);
+    if (rc == 0)
+        rc = workers(lab, &who, err);
+    *out = rc == 0 ? json_pack("{s:s,s:O,s:O,s:O,s:O}", "name", lab->name, "hypotheses", ideas,
+                               "jobs", jobs, "budget", money, "workers", who)
+                   : NULL;
+    json_decref(ideas);
+    json_decref(jobs);
+    json_decref(money);
+    json_decref(who);
+    return rc == 0 && !*out ? km_fail_nomem(err) : rc;
+}
+
+static int add_details(km_lab *lab, json_t *idea, km_err *err)
+{
+    static const struct {
+        const char *key, *sql;
+    } parts[] = {
+        { "reviews",
+          "SELECT reviewer, verdict, text, created_us FROM reviews WHERE hypothesis = ?" },
+        { "jobs", "SELECT id, key, kind, state, attempts, worker, error, created_us, started_us,"
+                  " ended_us FROM jobs WHERE hypothesis = ?" },
+        { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how"
+                    " FROM leases JOIN jobs ON jobs.id = job WHERE hypothesis = ?" },
+        { "results", "SELECT job, results.token, body, results.created_us FROM results"
+                     " JOIN jobs ON jobs.id = job WHERE hypothesis = ?" },
+    };
+    int64_t id = json_integer_value(json_object_get(idea, "id"));
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
+        json_t *list;
+        rc = rows(&lab->db, &list, err, parts[i].sql, id);
+        json_object_set_new(idea, parts[i].key, list);
+    }
+    return rc;
+}
+
+int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
+{
+    json_t *idea;
+    size_t k;
+    int rc = rows(
+        &lab->db, out, err,
+        "SELECT id, key, title, text, payload, author, source, parent, state, reason,"
+        " priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
+        lab->campaign);
+
+    json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, err);
+    return rc;
+}

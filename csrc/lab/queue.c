@@ -1,0 +1,348 @@
+#include "lab/queue.h"
+
+#include <string.h>
+
+#include "core/limits.h"
+#include "lab/budget.h"
+#include "lab/clock.h"
+#include "lab/event.h"
+#include "lab/hypothesis.h"
+
+/* --- submit --- */
+
+static int insert(km_db *db, const km_job_request *r, int64_t *id, km_err *err)
+{
+    int64_t attempts = r->attempts_max ? r->attempts_max : KM_LAB_ATTEMPTS;
+    int rc = km_db_run(
+        db, NULL, err,
+        "INSERT INTO jobs (campaign, hypothesis, key, kind, payload, priority, state,"
+        " attempts_max, created_us) VALUES (?, nullif(?, 0), ?, ?, ?, ?, 'queued', ?, ?)",
+        "iitttiii", r->campaign, r->hypothesis, r->key, r->kind, r->payload, r->priority, attempts,
+        km_clock_us());
+
+    if (rc == 0) {
+        *id = sqlite3_last_insert_rowid(db->handle);
+        rc = km_event_add(db, "job", *id, "submitted",
+                          json_pack("{s:s,s:s}", "key", r->key, "kind", r->kind), err);
+    }
+    return rc;
+}
+
+/* The job that has the key must be this one. */
+static int check_same(km_db *db, const km_job_request *r, int64_t id, km_err *err)
+{
+    int64_t same;
+    int rc = km_db_int(db, &same, 0, err,
+                       "SELECT 1 FROM jobs WHERE id = ? AND kind = ? AND payload = ?", "itt", id,
+                       r->kind, r->payload);
+
+    if (rc == 0 && !same)
+        return km_fail(err, KM_EUSAGE, "the key '%s' is job %lld's, which is another one", r->key,
+                       (long long)id);
+    return rc;
+}
+
+int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made, km_err *err)
+{
+    bool own = !db->in_transaction;
+    int rc = own ? km_db_begin(db, err) : 0;
+
+    *made = false;
+    if (rc == 0)
+        rc = km_db_int(db, id, 0, err, "SELECT id FROM jobs WHERE campaign = ? AND key = ?", "it",
+                       r->campaign, r->key);
+    if (rc == 0 && *id) {
+        rc = check_same(db, r, *id, err);
+    } else if (rc == 0) {
+        *made = true;
+        rc = insert(db, r, id, err);
+    }
+    if (own && rc == 0)
+        rc = km_db_commit(db, err);
+    else if (own)
+        km_db_rollback(db);
+    return rc;
+}
+
+/* What became of a job becomes of its hypothesis. */
+static int follow(km_db *db, int64_t job, km_err *err)
+{
+    int64_t hypothesis;
+    int rc = km_db_int(db, &hypothesis, 0, err, "SELECT hypothesis FROM jobs WHERE id = ?", "i",
+                       job);
+
+    return rc == 0 ? km_hypothesis_follow(db, hypothesis, err) : rc;
+}
+
+/* --- leases that ended --- */
+
+static int end_lease(km_db *db, int64_t job, int64_t token, const char *how, km_err *err)
+{
+    return km_db_run(db, NULL, err,
+                     "UPDATE leases SET ended_us = ?, how = ? WHERE job = ? AND token = ?", "itii",
+                     km_clock_us(), how, job, token);
+}
+
+/* A job that its worker did not end: it waits again, or has been tried often enough. */
+static int give_back(km_db *db, int64_t job, int64_t token, const char *how, const char *why,
+                     km_err *err)
+{
+    int rc = km_db_run(db, NULL, err,
+                       "UPDATE jobs SET state = CASE WHEN attempts >= attempts_max THEN 'dead'"
+                       " ELSE 'queued' END, error = ?, worker = '', lease_boot = '',"
+                       " ended_us = CASE WHEN attempts >= attempts_max THEN ? ELSE 0 END"
+                       " WHERE id = ? AND token = ?",
+                       "tiii", why, km_clock_us(), job, token);
+
+    if (rc == 0)
+        rc = end_lease(db, job, token, how, err);
+    if (rc == 0)
+        rc = km_event_add(db, "job", job, how,
+                          json_pack("{s:I,s:s}", "token", (json_int_t)token, "why", why), err);
+    return rc == 0 ? follow(db, job, err) : rc;
+}
+
+static int sweep(km_db *db, int64_t *count, km_err *err)
+{
+    char boot[KM_BOOT_ID_BYTES];
+    sqlite3_stmt *s = NULL;
+    int rc = km_clock_boot_id(boot, err);
+
+    *count = 0;
+    if (rc == 0)
+        rc = km_db_query(db, &s, err,
+                         "SELECT id, token, worker FROM jobs WHERE state = 'leased'"
+                         " AND (lease_boot <> ? OR lease_until_ms < ?)",
+                         "ti", boot, km_clock_boot_ms());
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(db, s, err)) == 1) {
+        rc = give_back(db, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), "expired",
+                       "its worker was not heard of any more", err);
+        if (rc < 0)
+            break;
+        ++*count;
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+int km_queue_sweep(km_db *db, int64_t *count, km_err *err)
+{
+    int rc = km_db_begin(db, err);
+
+    if (rc == 0)
+        rc = sweep(db, count, err);
+    if (rc == 0)
+        return km_db_commit(db, err);
+    km_db_rollback(db);
+    return rc;
+}
+
+/* --- claim --- */
+
+static int read_job(km_db *db, km_arena *a, int64_t id, km_job *out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(
+        db, &s, err,
+        "SELECT ifnull(hypothesis, 0), token, attempts, key, kind, payload FROM jobs"
+        " WHERE id = ?",
+        "i", id);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1)
+        *out = (km_job){ id,
+                         sqlite3_column_int64(s, 0),
+                         sqlite3_column_int64(s, 1),
+                         sqlite3_column_int64(s, 2),
+                         km_db_text(a, s, 3),
+                         km_db_text(a, s, 4),
+                         km_db_text(a, s, 5) };
+    sqlite3_finalize(s);
+    if (rc == 1 && (!out->key || !out->kind || !out->payload))
+        return km_fail_nomem(err);
+    return rc < 0 ? rc : 0;
+}
+
+static int lease(km_db *db, int64_t id, const char *worker, int64_t lease_s, km_err *err)
+{
+    char boot[KM_BOOT_ID_BYTES];
+    int64_t now = km_clock_us();
+    int rc = km_clock_boot_id(boot, err);
+
+    if (rc == 0)
+        rc = km_db_run(
+            db, NULL, err,
+            "UPDATE jobs SET state = 'leased', token = token + 1, attempts = attempts + 1,"
+            " worker = ?, lease_boot = ?, lease_until_ms = ?, started_us = ?, error = ''"
+            " WHERE id = ?",
+            "ttiii", worker, boot, km_clock_boot_ms() + lease_s * 1000, now, id);
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
+                       "INSERT INTO leases (job, token, worker, began_us)"
+                       " SELECT id, token, worker, ? FROM jobs WHERE id = ?",
+                       "ii", now, id);
+    if (rc == 0)
+        rc = km_event_add(db, "job", id, "claimed", json_pack("{s:s}", "worker", worker), err);
+    return rc == 0 ? follow(db, id, err) : rc;
+}
+
+/* In the transaction. 1: claimed. */
+static int claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
+                 int64_t lease_s, km_job *out, km_err *err)
+{
+    int64_t expired, id = 0;
+    int rc = sweep(db, &expired, err);
+
+    if (rc == 0)
+        rc = km_db_int(db, &id, 0, err,
+                       "SELECT id FROM jobs WHERE state = 'queued' AND campaign = ?1"
+                       " AND (?2 IS NULL OR kind = ?2) ORDER BY priority DESC, id LIMIT 1",
+                       "it", campaign, kind);
+    if (rc == 0 && id)
+        rc = km_budget_check(db, campaign, err);
+    if (rc == 0 && id)
+        rc = km_budget_spend(db, campaign, KM_BUDGET_RUNS, 1, err);
+    if (rc == 0 && id)
+        rc = lease(db, id, worker, lease_s, err);
+    if (rc == 0 && id)
+        rc = read_job(db, a, id, out, err);
+    return rc == 0 ? id != 0 : rc;
+}
+
+int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
+                   int64_t lease_s, km_job *out, km_err *err)
+{
+    int rc = km_db_begin(db, err), done;
+
+    if (rc == 0)
+        rc = claim(db, a, campaign, kind, worker, lease_s ? lease_s : KM_LAB_LEASE_S, out, err);
+    if (rc < 0) {
+        km_db_rollback(db);
+        return rc;
+    }
+    done = km_db_commit(db, err);
+    return done < 0 ? done : rc;
+}
+
+/* --- what a worker says --- */
+
+/* Whether the job is the token's now. Also a lease that ran out is, as long as nobody took the job:
+ * then no other worker can have begun it. */
+static int holds(km_db *db, int64_t job, int64_t token, km_err *err)
+{
+    int64_t yes;
+    int rc = km_db_int(db, &yes, 0, err,
+                       "SELECT 1 FROM jobs WHERE id = ? AND token = ? AND state = 'leased'", "ii",
+                       job, token);
+
+    return rc < 0 ? rc : (int)yes;
+}
+
+static int beat(km_db *db, int64_t job, int64_t lease_s, km_err *err)
+{
+    return km_db_run(db, NULL, err, "UPDATE jobs SET lease_until_ms = ? WHERE id = ?", "ii",
+                     km_clock_boot_ms() + (lease_s ? lease_s : KM_LAB_LEASE_S) * 1000, job);
+}
+
+static int complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err)
+{
+    int64_t now = km_clock_us();
+    int rc = km_db_run(db, NULL, err,
+                       "INSERT INTO results (job, token, body, created_us) VALUES (?, ?, ?, ?)",
+                       "iiti", job, token, body, now);
+
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
+                       "UPDATE jobs SET state = 'done', ended_us = ?, lease_boot = '' WHERE id = ?",
+                       "ii", now, job);
+    if (rc == 0)
+        rc = end_lease(db, job, token, "done", err);
+    if (rc == 0)
+        rc = km_event_add(db, "job", job, "done", json_pack("{s:I}", "token", (json_int_t)token),
+                          err);
+    return rc == 0 ? follow(db, job, err) : rc;
+}
+
+/* Begins, asks who holds the job, and ends what `rc` says. */
+static int begin_held(km_db *db, int64_t job, int64_t token, km_err *err)
+{
+    int rc = km_db_begin(db, err);
+
+    return rc == 0 ? holds(db, job, token, err) : rc;
+}
+
+static int end_held(km_db *db, int rc, km_err *err)
+{
+    if (rc < 0)
+        km_db_rollback(db);
+    else
+        rc = km_db_commit(db, err);
+    return rc < 0 ? rc : 1;
+}
+
+static int not_held(km_db *db)
+{
+    km_db_rollback(db);
+    return 0;
+}
+
+int km_queue_beat(km_db *db, int64_t job, int64_t token, int64_t lease_s, km_err *err)
+{
+    int rc = begin_held(db, job, token, err);
+
+    if (rc == 0)
+        return not_held(db);
+    return end_held(db, rc < 0 ? rc : beat(db, job, lease_s, err), err);
+}
+
+int km_queue_complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err)
+{
+    int rc = begin_held(db, job, token, err);
+
+    if (rc == 0)
+        return not_held(db);
+    return end_held(db, rc < 0 ? rc : complete(db, job, token, body, err), err);
+}
+
+int km_queue_fail(km_db *db, int64_t job, int64_t token, const char *why, km_err *err)
+{
+    int rc = begin_held(db, job, token, err);
+
+    if (rc == 0)
+        return not_held(db);
+    return end_held(db, rc < 0 ? rc : give_back(db, job, token, "failed", why, err), err);
+}
+
+int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err)
+{
+    int64_t changed = 0, token = 0;
+    int rc = km_db_begin(db, err);
+
+    if (rc == 0)
+        rc = km_db_int(db, &token, 0, err, "SELECT token FROM jobs WHERE id = ?", "i", job);
+    if (rc == 0)
+        rc = km_db_run(
+            db, &changed, err,
+            "UPDATE jobs SET state = 'cancelled', error = ?, ended_us = ?, lease_boot = ''"
+            " WHERE id = ? AND state IN ('queued', 'leased')",
+            "tii", why, km_clock_us(), job);
+    if (rc == 0 && changed)
+        rc = km_db_run(
+            db, NULL, err,
+            "UPDATE leases SET ended_us = ?, how = 'cancelled' WHERE job = ? AND token = ?"
+            " AND ended_us IS NULL",
+            "iii", km_clock_us(), job, token);
+    if (rc == 0 && changed)
+        rc = km_event_add(db, "job", job, "cancelled", json_pack("{s:s}", "why", why), err);
+    if (rc == 0 && changed)
+        rc = follow(db, job, err);
+    if (rc == 0)
+        rc = km_db_commit(db, err);
+    else
+        km_db_rollback(db);
+    return rc < 0 ? rc : changed != 0;
+}
