@@ -6,7 +6,7 @@ else()
     find_package(GTest REQUIRED)
     file(GLOB unit CONFIGURE_DEPENDS tests/unit/*_test.cc)
     add_executable(unit_tests ${unit})
-    target_link_libraries(unit_tests PRIVATE km_net km_pkg km_bench km_profile GTest::gtest_main)
+    target_link_libraries(unit_tests PRIVATE km_hub km_bench km_profile GTest::gtest_main)
     target_compile_definitions(unit_tests PRIVATE KM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit COMMAND unit_tests)
     add_executable(toml_to_json tests/conformance/toml_to_json.c) # for test_toml.py
