@@ -12,8 +12,9 @@
  * whatever the distribution: then he reaches 1 / alpha at any time with a probability of at most
  * alpha (Ville's inequality). So anybody may look after each pair and stop when there is an answer.
  * Noise may be heavy in the tails, change its scale, or jump between two hosts. Of an idea without
- * any effect the gain is symmetric because parent and candidate could change places. Not covered: a candidate that makes the
- * noise itself lopsided; then the verdict is about the middle of the gains, not their mean.
+ * any effect the gain is symmetric because parent and candidate could change places. Not covered: a
+ * candidate that makes the noise itself lopsided; then the verdict is about the middle of the
+ * gains, not their mean.
  *
  *     J. Ville, Etude critique de la notion de collectif, Paris 1939.
  *     V. H. de la Pena, A general class of exponential inequalities for martingales and ratios,
