@@ -7,6 +7,9 @@
 #   share/kernmill/            data the program reads
 option(KM_BUNDLE "install the shared libraries that the program needs beside it" OFF)
 include(GNUInstallDirs)
+# In the build folder too, which has the same form: CMake's placeholder for what it sets at installation
+# is a path of empty parts, and an empty part is the working folder, where libraries would be looked for.
+set_target_properties(kernmill kernmill-net kernmill_bench PROPERTIES BUILD_WITH_INSTALL_RPATH ON)
 # DT_RPATH rather than DT_RUNPATH: it is also followed for what the bundled libraries need themselves
 set_target_properties(kernmill PROPERTIES
     INSTALL_RPATH "$ORIGIN/../lib/kernmill:$ORIGIN/../lib/kernmill/system")

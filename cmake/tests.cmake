@@ -6,7 +6,7 @@ else()
     find_package(GTest REQUIRED)
     file(GLOB unit CONFIGURE_DEPENDS tests/unit/*_test.cc)
     add_executable(unit_tests ${unit})
-    target_link_libraries(unit_tests PRIVATE km_net km_pkg km_bench km_profile km_lab GTest::gtest_main)
+    target_link_libraries(unit_tests PRIVATE km_hub km_bench km_profile km_lab GTest::gtest_main)
     target_compile_definitions(unit_tests PRIVATE KM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit COMMAND unit_tests)
     add_executable(toml_to_json tests/conformance/toml_to_json.c) # for test_toml.py
@@ -15,6 +15,14 @@ else()
     target_link_libraries(http_driver PRIVATE km_net)
     add_executable(soak_judge EXCLUDE_FROM_ALL tests/soak/judge.cc) # for scripts/soak judge
     target_link_libraries(soak_judge PRIVATE km_lab)
+    # for tests/fault: every call that touches a file can be failed (tests/fault/fault.c)
+    add_executable(kernmill-net-fault ${cli} ${cli_net} tests/fault/fault.c)
+    target_compile_definitions(kernmill-net-fault PRIVATE KM_WITH_NET)
+    target_link_libraries(kernmill-net-fault PRIVATE km_hub km_bench km_profile km_lab km_skill)
+    foreach(call open openat read pread write pwrite fsync ftruncate fchmod flock rename renameat2 symlink
+            mkdir mkdtemp unlink unlinkat)
+        target_link_options(kernmill-net-fault PRIVATE -Wl,--wrap=${call})
+    endforeach()
     set(fuzz_driver tests/fuzz/replay.c)
 endif()
 

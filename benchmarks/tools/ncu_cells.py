@@ -87,7 +87,8 @@ def read(text: str) -> list[dict]:
 def machine() -> dict:
     import torch
 
-    ncu = subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    told = subprocess.run(["ncu", "--version"], capture_output=True, text=True, check=True).stdout
+    ncu = told.split("Version ")[1].split()[0]
     return {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "ncu": ncu}
 
 

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "core/file.h"
+#include "core/token.h"
 #include "pkg/home.h"
 
 #define CURL            "libcurl.so.4"
@@ -52,6 +53,7 @@ int km_exec_net(char **argv, km_err *err)
         km_hint(err, "apt install libcurl4");
         goto out;
     }
+    km_token_give_back();
     execv(home.net_program, argv);
     rc = km_fail_errno(err, errno, "unable to start '%s'", home.net_program);
 out:

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "core/proc.h"
 #include "core/str.h"
+#include "core/token.h"
 
 #define OPTIONS_MAX 48
 
@@ -340,6 +341,8 @@ int main(int argc, char **argv)
     int rc;
 
     hold_standard_streams();
+    if (km_token_take(&err) < 0)
+        return print_error(&err, false), exit_code(err.code);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);

@@ -20,6 +20,8 @@ int km_dir_make(const char *path, km_err *err)
         return km_fail(err, KM_EUSAGE, "the name of a folder is empty");
     if (n >= sizeof part)
         return km_fail(err, KM_ELIMIT, "path '%.64s...' is too long", path);
+    if (km_dir_exists(path)) /* as for all files of a folder but the first */
+        return 0;
     for (size_t i = 1; i <= n; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,8 +44,7 @@ static int write_all(int fd, const char *data, size_t size, const char *path, km
     return 0;
 }
 
-int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data, size_t *size,
-                 km_err *err)
+int km_file_open(const char *path, size_t limit_bytes, size_t *size, km_err *err)
 {
     struct stat st;
     int rc = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait */
@@ -58,14 +58,49 @@ int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data,
     else if ((size_t)st.st_size > limit_bytes)
         rc = km_fail(err, KM_ELIMIT, "'%s' has %lld bytes; the limit is %zu", path,
                      (long long)st.st_size, limit_bytes);
-    if (rc < 0)
-        goto out;
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
     *size = (size_t)st.st_size;
+    return fd;
+}
+
+int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data, size_t *size,
+                 km_err *err)
+{
+    int rc, fd = km_file_open(path, limit_bytes, size, err);
+
+    if (fd < 0)
+        return fd;
     *data = km_arena_alloc(a, *size + 1);
     rc = *data ? read_all(fd, *data, *size, path, err) : km_fail_nomem(err);
-out:
     close(fd);
     return rc;
+}
+
+int km_file_map(const char *path, size_t limit_bytes, const void **data, size_t *size, km_err *err)
+{
+    int rc = 0, fd = km_file_open(path, limit_bytes, size, err);
+    void *map;
+
+    if (fd < 0)
+        return fd;
+    *data = "";
+    if (*size) { /* nothing cannot be mapped */
+        map = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED)
+            rc = km_fail_errno(err, errno, "unable to map '%s'", path);
+        *data = map;
+    }
+    close(fd);
+    return rc;
+}
+
+void km_file_unmap(const void *data, size_t size)
+{
+    if (size)
+        munmap((void *)data, size);
 }
 
 /* Flushes the folder that holds `path`, so that a rename in it survives a crash. */
@@ -231,6 +266,19 @@ long long km_file_size(const char *path, km_err *err)
     if (stat(path, &st) < 0)
         return km_fail_errno(err, errno, "unable to read '%s'", path);
     return (long long)st.st_size;
+}
+
+int km_file_fail(int fd, const char *verb, km_err *err)
+{
+    int code = errno;
+    char link[32], name[KM_PATH_BYTES_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = readlink(link, name, sizeof name);
+    if (n <= 0)
+        return km_fail_errno(err, code, "unable to %s a file", verb);
+    return km_fail_errno(err, code, "unable to %s '%.*s'", verb, (int)n, name);
 }
 
 int km_file_lock(const char *path, bool wait, km_err *err)

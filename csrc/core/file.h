@@ -20,6 +20,16 @@
 int km_file_read(km_arena *a, const char *path, size_t limit_bytes, char **data, size_t *size,
                  km_err *err);
 
+/* The descriptor, open for reading, of a regular file of at most `limit_bytes`, which the caller
+ * closes; else negative. Errors: those of km_file_read. */
+int km_file_open(const char *path, size_t limit_bytes, size_t *size, km_err *err);
+
+/* As km_file_read, without a copy, for what is looked at in places: only these take memory. The
+ * bytes are the caller's until km_file_unmap. The file must not become shorter meanwhile: reading
+ * what is gone ends the process (SIGBUS). */
+int km_file_map(const char *path, size_t limit_bytes, const void **data, size_t *size, km_err *err);
+void km_file_unmap(const void *data, size_t size);
+
 /* Writes atomically, with permission bits `mode` (before umask). Missing folders are an error. */
 int km_file_write(const char *path, const void *data, size_t size, mode_t mode, km_err *err);
 
@@ -43,6 +53,10 @@ int km_file_check_append(const char *path, km_err *err);
 
 /* Size in bytes, or a negative code. */
 long long km_file_size(const char *path, km_err *err);
+
+/* As km_fail_errno of errno, for an open file whose name the caller was not told: "unable to read
+ * '/a/b'", by what /proc says of `fd`. */
+int km_file_fail(int fd, const char *verb, km_err *err);
 
 /* Holds `path` (made when missing) until the descriptor is closed, or the process ends; first waits
  * until no other process holds it, or fails with KM_ETIME when one does and `wait` is false.

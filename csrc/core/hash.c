@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,20 +50,6 @@ int km_hash_bytes(const void *data, size_t size, km_sha256 *out, km_err *err)
     return km_hasher_final(&h, out, err);
 }
 
-int km_hash_file(const char *path, km_sha256 *out, km_err *err)
-{
-    km_arena a = KM_ARENA_INIT;
-    size_t size;
-    char *data;
-    int rc;
-
-    rc = km_file_read(&a, path, KM_FILE_BYTES_MAX, &data, &size, err);
-    if (rc == 0)
-        rc = km_hash_bytes(data, size, out, err);
-    km_arena_release(&a);
-    return rc;
-}
-
 #define PIECE_BYTES (256u << 10)
 
 static int add_file(EVP_MD_CTX *context, int fd, off_t size, km_err *err)
@@ -76,7 +63,7 @@ static int add_file(EVP_MD_CTX *context, int fd, off_t size, km_err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            rc = km_fail_errno(err, errno, "unable to read a file");
+            rc = km_file_fail(fd, "read", err);
         else if (n == 0)
             rc = km_fail(err, KM_EIO, "a file became shorter while it was read");
         else if (EVP_DigestUpdate(context, piece, (size_t)n) != 1)
@@ -85,6 +72,22 @@ static int add_file(EVP_MD_CTX *context, int fd, off_t size, km_err *err)
     }
     free(piece);
     return rc;
+}
+
+int km_hash_file(const char *path, km_sha256 *out, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    km_hasher h;
+    size_t size = 0;
+    int fd = km_file_open(path, SIZE_MAX, &size, err), rc, end;
+
+    if (fd < 0)
+        return fd;
+    km_hasher_init(&h);
+    rc = h.failed ? 0 : add_file(h.context, fd, (off_t)size, &why);
+    end = km_hasher_final(&h, out, err);
+    close(fd);
+    return rc < 0 ? km_fail(err, rc, "'%s': %s", path, why.message) : end;
 }
 
 int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_err *err)
@@ -99,7 +102,7 @@ int km_hash_fd(int fd, km_digest_kind kind, char out[KM_SHA256_HEX_BYTES], km_er
     if (!context)
         return km_fail_nomem(err);
     if (fstat(fd, &st) < 0)
-        rc = km_fail_errno(err, errno, "unable to read a file");
+        rc = km_file_fail(fd, "read", err);
     if (rc == 0 &&
         EVP_DigestInit_ex(context, kind == KM_DIGEST_SHA256 ? EVP_sha256() : EVP_sha1(), NULL) != 1)
         rc = km_fail(err, KM_EENV, "libcrypto has no %s here",

@@ -42,9 +42,10 @@
 #define KM_HTTP_HEADERS_MAX       128
 #define KM_HTTP_HEADER_BYTES_MAX  16384 /* a line */
 #define KM_HTTP_REDIRECTS_MAX     5
-#define KM_HTTP_PARALLEL          8     /* transfers at once */
-#define KM_HTTP_CONNECT_MS        10000 /* name, connection, TLS */
-#define KM_HTTP_STALL_S           30    /* below KM_HTTP_STALL_BYTES_S for so long: given up */
+#define KM_HTTP_RECEIVE_BYTES     (256u << 10) /* of a download, at once */
+#define KM_HTTP_PARALLEL          8            /* transfers at once */
+#define KM_HTTP_CONNECT_MS        10000        /* name, connection, TLS */
+#define KM_HTTP_STALL_S           30 /* below KM_HTTP_STALL_BYTES_S for so long: given up */
 #define KM_HTTP_STALL_BYTES_S     1024
 #define KM_HTTP_ANSWER_S          300 /* the whole of an answer kept in memory */
 #define KM_HTTP_TRIES_MAX         6   /* without a byte of progress */

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/str.h"
 
 char *km_path_join(km_arena *a, const char *dir, const char *name)
 {
@@ -104,6 +106,27 @@ int km_path_check_relative(const char *name, km_err *err)
             return 0;
         part = p + 1;
     }
+}
+
+int km_path_check_foreign(const char *name, km_err *err)
+{
+    size_t n;
+
+    if (km_path_check_relative(name, err) < 0)
+        return KM_EFORMAT;
+    for (const char *p = name; *p; p++)
+        if (km_text_deceives(p))
+            return km_fail(err, KM_EFORMAT, "path '%s' has a character in it that is not shown",
+                           name);
+    for (const char *part = name; *part; part += n + (part[n] == '/')) {
+        n = strcspn(part, "/");
+        if (n == 4 && strncasecmp(part, ".git", n) == 0)
+            return km_fail(err, KM_EFORMAT, "path '%s' has a '.git' part", name);
+        if (part[n - 1] == '.' || part[n - 1] == ' ')
+            return km_fail(err, KM_EFORMAT, "path '%s' has a part that ends in a dot or a blank",
+                           name);
+    }
+    return 0;
 }
 
 int km_path_real(km_arena *a, const char *path, char **out, km_err *err)

@@ -1,7 +1,7 @@
 /* core/path.h: names of files, and names that may not leave their folder.
  *
- * Names from a manifest, a wheel or a Hub answer are untrusted: km_path_check_relative decides by
- * the text alone, before anything touches the disk.
+ * Names from a manifest, a wheel or a Hub answer are untrusted: km_path_check_relative and
+ * km_path_check_foreign decide by the text alone, before anything touches the disk.
  */
 #ifndef KERNMILL_CORE_PATH_H
 #define KERNMILL_CORE_PATH_H
@@ -34,6 +34,12 @@ void km_path_fold(char *path);
  * absolute, no empty, "." or ".." part, no backslash, control byte or drive letter, and no part
  * longer than 255 bytes. Errors: KM_EFORMAT with the reason. */
 int km_path_check_relative(const char *name, km_err *err);
+
+/* As that, for a name that a stranger chose and no one here will miss (a Hub's list, a wheel):
+ * refused are also parts that are ".git" or end in a dot or a blank, which some disks drop, so that
+ * two names become one, and characters that make a name read as another: controls beyond ASCII,
+ * line separators, and those that turn the direction of writing. */
+int km_path_check_foreign(const char *name, km_err *err);
 
 /* The absolute, resolved name of something that exists. Errors: as realpath(3). */
 int km_path_real(km_arena *a, const char *path, char **out, km_err *err);

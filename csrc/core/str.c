@@ -109,13 +109,27 @@ static size_t character_bytes(const unsigned char *s)
     return n;
 }
 
+/* U+0080 to U+009F; U+2028 to U+202E; U+2066 to U+2069; U+FEFF. */
+bool km_text_deceives(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    if (s[0] == 0xc2)
+        return s[1] >= 0x80 && s[1] < 0xa0;
+    if (s[0] == 0xe2 && s[1] == 0x80)
+        return s[2] >= 0xa8 && s[2] <= 0xae;
+    if (s[0] == 0xe2 && s[1] == 0x81)
+        return s[2] >= 0xa6 && s[2] <= 0xa9;
+    return s[0] == 0xef && s[1] == 0xbb && s[2] == 0xbf;
+}
+
 void km_text_clean(char *text)
 {
     unsigned char *s = (unsigned char *)text;
 
     while (*s) {
         size_t n = character_bytes(s);
-        if (n > 1 && !(s[0] == 0xc2 && s[1] < 0xa0)) { /* those are control characters, too */
+        if (n > 1 && !km_text_deceives((const char *)s)) {
             s += n;
             continue;
         }

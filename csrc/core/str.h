@@ -42,8 +42,12 @@ int km_str_check(const km_str *s, km_err *err);
 void km_str_clear(km_str *s);
 void km_str_release(km_str *s);
 
+/* Whether the character at `text` makes a line read as another: controls beyond ASCII, line
+ * separators, those that turn the direction of writing, and the byte order mark. */
+bool km_text_deceives(const char *text);
+
 /* Makes a text safe for a terminal and for JSON, in place: control bytes other than newline and
- * tab, and bytes that are no UTF-8, become '?'. */
+ * tab, bytes that are no UTF-8, and what km_text_deceives finds, become '?'. */
 void km_text_clean(char *text);
 
 bool km_starts_with(const char *text, const char *prefix);

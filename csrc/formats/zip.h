@@ -7,7 +7,7 @@
  * members give the same bytes on any machine with the same libzip.
  *
  * Refused besides: comments behind the directory, zip64, encryption, methods other than stored and
- * deflate, names that km_path_check_relative refuses, names that are not UTF-8 or not marked so,
+ * deflate, names that km_path_check_foreign refuses, names that are not UTF-8 or not marked so,
  * two names that one disk could hold only once (ASCII case aside; Unicode forms are not compared),
  * a file where a folder is needed, links, devices and set-uid bits.
  *

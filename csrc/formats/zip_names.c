@@ -40,7 +40,7 @@ int km_zip_check_name(km_arena *a, const char *name, size_t length, km_err *err)
     if (!is_utf8(name))
         return km_fail(err, KM_EFORMAT, "name '%s' is not UTF-8", name);
     bare = km_arena_strndup(a, name, length - (length && name[length - 1] == '/'));
-    return bare ? km_path_check_relative(bare, err) : km_fail_nomem(err);
+    return bare ? km_path_check_foreign(bare, err) : km_fail_nomem(err);
 }
 
 static unsigned fold(unsigned char c)

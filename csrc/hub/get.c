@@ -11,6 +11,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
+#include "formats/zip_names.h"
 #include "hub/choose.h"
 #include "hub/commit.h"
 #include "hub/copy.h"
@@ -78,6 +79,18 @@ static void keep_wanted(struct get *g)
     g->files.count = g->out->file_count = kept;
 }
 
+/* What one disk could hold only once must not decide by its order which file is loaded. */
+static int check_names(const struct get *g, km_err *err)
+{
+    const char **names = km_arena_array(g->a, g->files.count, sizeof *names);
+
+    if (!names)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i < g->files.count; i++)
+        names[i] = g->files.entries[i].path;
+    return km_zip_check_names(g->a, names, g->files.count, err);
+}
+
 static int list_files(struct get *g, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -92,7 +105,7 @@ static int list_files(struct get *g, km_err *err)
         return rc;
     }
     keep_wanted(g);
-    return g->files.count ? 0 : no_variant(g, err);
+    return g->files.count ? check_names(g, err) : no_variant(g, err);
 }
 
 /* By what is known without the libraries. */
@@ -116,13 +129,23 @@ static int choose(struct get *g, km_err *err)
 
 /* --- where they go --- */
 
+/* Without it nobody imports what stands beside it. */
+static bool is_entry(const km_hub_entry *e)
+{
+    return strcmp(km_path_base(e->path), "__init__.py") == 0;
+}
+
+/* The links that make a variant one come last, and then the name of the revision: who is killed in
+ * between leaves no half variant that could be loaded by its commit. */
 static int link_files(struct get *g, km_err *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < g->files.count && rc == 0; i++)
-        rc = km_cache_link(&g->cache, g->out->commit, g->files.entries[i].path,
-                           km_hub_entry_etag(&g->files.entries[i]), err);
+    for (int last = 0; last < 2; last++)
+        for (size_t i = 0; i < g->files.count && rc == 0; i++)
+            if (is_entry(&g->files.entries[i]) == (last == 1))
+                rc = km_cache_link(&g->cache, g->out->commit, g->files.entries[i].path,
+                                   km_hub_entry_etag(&g->files.entries[i]), err);
     if (rc == 0)
         rc = km_cache_write_ref(&g->cache, g->out->revision, g->out->commit, err);
     return rc;

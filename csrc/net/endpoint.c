@@ -9,6 +9,7 @@
 
 #include "core/file.h"
 #include "core/path.h"
+#include "core/token.h"
 
 /* The only place that knows it. */
 #define PUBLIC_HUB "https://huggingface.co"
@@ -16,6 +17,13 @@
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+static const char *secret(const char *name)
+{
+    const char *value = km_token_variable(name);
 
     return value && *value ? value : NULL;
 }
@@ -134,7 +142,7 @@ static const char *clean_token(km_arena *a, const char *text, km_err *err)
 
 static int find_token(km_arena *a, km_endpoint *e, km_err *err)
 {
-    const char *token = variable("HF_TOKEN"), *path = variable("HF_TOKEN_PATH");
+    const char *token = secret("HF_TOKEN"), *path = variable("HF_TOKEN_PATH");
     size_t size;
     char *text;
     km_err why = KM_ERR_INIT;
@@ -142,7 +150,7 @@ static int find_token(km_arena *a, km_endpoint *e, km_err *err)
     if (is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN")))
         return 0;
     if (!token)
-        token = variable("HUGGING_FACE_HUB_TOKEN");
+        token = secret("HUGGING_FACE_HUB_TOKEN");
     e->token = token ? clean_token(a, token, &why) : NULL;
     if (e->token || why.code)
         goto out;

@@ -24,7 +24,7 @@ typedef struct {
     const char *url;   /* without a slash at its end */
     const char *home;  /* HF_HOME */
     const char *cache; /* the folder of kernels--owner--name and the like */
-    const char *token; /* or NULL. Never printed, never handed to a child */
+    const char *token; /* or NULL. Never printed, never handed to a child (core/token.h) */
     bool offline;
 } km_endpoint;
 

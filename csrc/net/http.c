@@ -132,8 +132,11 @@ static void set_method(flight *f)
         curl_easy_setopt(f->easy, CURLOPT_NOBODY, 1L);
         return;
     }
-    if (r->method == KM_HTTP_GET)
+    if (r->method == KM_HTTP_GET) {
+        if (r->file) /* libcurl's own 16 KiB are a recv and a poll each */
+            curl_easy_setopt(f->easy, CURLOPT_BUFFERSIZE, (long)KM_HTTP_RECEIVE_BYTES);
         return;
+    }
     if (r->body_bytes || r->method != KM_HTTP_DELETE) {
         curl_easy_setopt(f->easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(f->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->body_bytes);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "formats/json.h"
 #include "net/http_internal.h"
 
@@ -130,7 +131,7 @@ int km_http_restart_file(flight *f, km_err *err)
     f->counted_bytes = 0;
     file->have_bytes = 0;
     f->tried_from = 0;
-    return ftruncate(file->fd, 0) < 0 ? km_fail_errno(err, errno, "unable to empty a file") : 0;
+    return ftruncate(file->fd, 0) < 0 ? km_file_fail(file->fd, "empty", err) : 0;
 }
 
 /* The ETag as it compares: without quotes; NULL when it is weak or missing. */
@@ -210,7 +211,7 @@ static int write_part(flight *f, const char *data, size_t length, km_err *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return km_fail_errno(err, errno, "unable to write a downloaded file");
+            return km_file_fail(file->fd, "write", err);
         data += n;
         length -= (size_t)n;
         file->have_bytes += (uint64_t)n;

@@ -64,14 +64,15 @@ bool km_is_sha256(const char *text)
     return is_hex(text, KM_ETAG_HEX_BYTES - 1);
 }
 
-/* Whether one of the parts is `name`, or with `end` ends so. */
-static bool has_part(const char *path, const char *name, bool end)
+/* Git takes no such name, and a cache has such a file beside it. */
+static bool has_lock_part(const char *path)
 {
+    static const char name[] = ".lock";
     size_t want = strlen(name), n;
 
     for (const char *part = path; *part; part += n + (part[n] == '/')) {
         n = strcspn(part, "/");
-        if ((end ? n >= want : n == want) && strncasecmp(part + n - want, name, want) == 0)
+        if (n >= want && strncasecmp(part + n - want, name, want) == 0)
             return true;
     }
     return false;
@@ -83,7 +84,7 @@ int km_revision_check(const char *revision, km_err *err)
 
     if (strlen(revision) > KM_HUB_REVISION_BYTES_MAX)
         return km_fail(err, KM_EFORMAT, "the revision '%.64s...' is too long", revision);
-    if (km_path_check_relative(revision, &why) < 0 || has_part(revision, ".lock", true))
+    if (km_path_check_relative(revision, &why) < 0 || has_lock_part(revision))
         return km_fail(err, KM_EFORMAT, "'%s' is no name of a revision", revision);
     return 0;
 }
@@ -104,9 +105,5 @@ int km_repo_path_check(const char *path, km_err *err)
     if (strlen(path) > KM_HUB_PATH_BYTES_MAX)
         return km_fail(err, KM_EFORMAT, "path '%.64s...' is longer than %d bytes", path,
                        KM_HUB_PATH_BYTES_MAX);
-    if (km_path_check_relative(path, err) < 0)
-        return KM_EFORMAT;
-    if (has_part(path, ".git", false))
-        return km_fail(err, KM_EFORMAT, "path '%s' has a '.git' part", path);
-    return 0;
+    return km_path_check_foreign(path, err);
 }

@@ -37,9 +37,9 @@ long km_revision_version(const char *revision);
 bool km_is_commit(const char *text);
 bool km_is_sha256(const char *text);
 
-/* A file's name in a repository: as km_path_check_relative, at most KM_HUB_PATH_BYTES_MAX, and no
- * part that is ".git". Names that differ in case only are two files, as they are on the disks that
- * we run on. Errors: KM_EFORMAT. */
+/* A file's name in a repository: as km_path_check_foreign, at most KM_HUB_PATH_BYTES_MAX. Names
+ * that differ in case only are two files of a list; `get` writes no two such. Errors: KM_EFORMAT.
+ */
 int km_repo_path_check(const char *path, km_err *err);
 
 #endif

@@ -278,6 +278,21 @@ static int check_metadata(km_findings *f, const json_t *metadata, const char *pa
     return 0;
 }
 
+/* Mapped, since a library may be larger than what memory is for, and its tables are small. */
+static int check_library_file(km_findings *f, const char *file, const km_library_rules *rules,
+                              km_err *err)
+{
+    const void *data;
+    size_t size;
+    int rc = km_file_map(file, KM_FILE_BYTES_MAX, &data, &size, err);
+
+    if (rc < 0)
+        return rc;
+    rc = km_check_part(f, data, size, file, rules, err);
+    km_file_unmap(data, size);
+    return rc;
+}
+
 /* The libraries of a folder. */
 static int check_libraries(km_findings *f, const char *dir, const km_library_rules *rules,
                            km_err *err)
@@ -287,14 +302,8 @@ static int check_libraries(km_findings *f, const char *dir, const km_library_rul
 
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
         const char *file = km_path_join(&f->arena, dir, names.names[i]);
-        size_t size = 0;
-        char *data = NULL;
-        if (!km_ends_with(names.names[i], ".so"))
-            continue;
-        rc = file ? km_file_read(&f->arena, file, KM_FILE_BYTES_MAX, &data, &size, err)
-                  : km_fail_nomem(err);
-        if (rc == 0)
-            rc = km_check_part(f, data, size, file, rules, err);
+        if (km_ends_with(names.names[i], ".so"))
+            rc = file ? check_library_file(f, file, rules, err) : km_fail_nomem(err);
     }
     return rc;
 }

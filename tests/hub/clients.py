@@ -1,4 +1,4 @@
-"""The real Python clients, each run a process of its own: nothing of them is replaced."""
+"""The real Python clients and ours, each run a process of its own: nothing of them is replaced."""
 
 import json
 import os
@@ -9,6 +9,8 @@ import textwrap
 
 from server import WRITER
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = (ROOT / os.environ.get("KERNMILL_BUILD", "build/release") / "bin/kernmill").resolve()
 PRELUDE = """
 import json, os, pathlib
 from huggingface_hub import *
@@ -70,6 +72,14 @@ class Client:
 
     def kernels(self, *words, **options) -> subprocess.CompletedProcess:
         return self.run(pathlib.Path(sys.executable).with_name("kernels"), *words, **options)
+
+    def kernmill(self, *words, **options) -> subprocess.CompletedProcess:
+        """Which Python is asked about torch is the tests' own. Whatever is printed holds no token."""
+        assert PROGRAM.exists(), f"{PROGRAM} is not built; set KERNMILL_BUILD to the build folder"
+        done = self.run(PROGRAM, *words, **{"KERNMILL_PYTHON": sys.executable, **options})
+        token = {**self.environment, **options}.get("HF_TOKEN")
+        assert not token or token not in done.stdout + done.stderr, "the token is in the output"
+        return done
 
     def errors(self, *codes: str, **options) -> list[str]:
         """The exception that each piece of code must raise, as `Name: text`; all in one process."""

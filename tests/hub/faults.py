@@ -7,6 +7,7 @@ A fault may act before the request is served, in its place, or on its answer.
 """
 
 import dataclasses
+import json
 import re
 import threading
 import zlib
@@ -77,6 +78,36 @@ class WrongBytes(Fault):
         content = bytearray(answer.content())
         content[self.at] ^= 1
         return dataclasses.replace(answer, body=bytes(content))
+
+
+@dataclasses.dataclass
+class OtherBody(Fault):
+    """A page of somebody in between, where the file should be."""
+
+    body: bytes = b"<html>please log in</html>"
+
+    def change(self, request, answer):
+        return dataclasses.replace(answer, body=self.body)
+
+
+@dataclasses.dataclass
+class Listing(Fault):
+    """A list of files names these, too, small and with an id: whatever JSON can say, bytes as they are."""
+
+    names: list[str | bytes]
+    type: str = "file"
+
+    def change(self, request, answer):
+        entries = [json.dumps(entry).encode() for entry in json.loads(answer.content())]
+        entries += [self._entry(name) for name in self.names]
+        return dataclasses.replace(answer, body=b"[" + b", ".join(entries) + b"]")
+
+    def _entry(self, name: str | bytes) -> bytes:
+        entry = {"type": self.type, "oid": "e" * 40, "size": 1, "path": name}
+        if isinstance(name, str):
+            return json.dumps(entry).encode()
+        entry["path"] = name.decode("utf-8", "surrogateescape")
+        return json.dumps(entry, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
 class OtherVersion(Fault):

@@ -1,22 +1,16 @@
 """Our client beside the real ones on one hub."""
 
 import json
-import os
 import pathlib
 import re
-import sys
 
 import pytest
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / os.environ.get("KERNMILL_BUILD", "build/release") / "bin/kernmill"
+from clients import PROGRAM  # noqa: F401  others take it from here
 
 
 @pytest.fixture
 def kernmill(client):
-    """kernmill("get", ...) with that client's hub and home; which Python is asked about torch is ours."""
-    assert PROGRAM.exists(), f"{PROGRAM} is not built; set KERNMILL_BUILD to the build folder"
-    return lambda *words, **options: client.run(PROGRAM, *words, KERNMILL_PYTHON=sys.executable, **options)
+    return client.kernmill
 
 
 # What `get` leaves is what kernels.get_kernel then loads, without the network.

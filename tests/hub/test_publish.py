@@ -11,9 +11,10 @@ import sys
 import time
 
 import pytest
+from clients import PROGRAM
 from faults import Meanwhile, Reset, Slow, Status, WrongBytes
 from server import READER
-from test_kernmill import PROGRAM, kernmill  # noqa: F401
+from test_kernmill import kernmill  # noqa: F401
 
 TESTED = {"passed": 9, "failed": 0, "skipped": 0, "xfailed": 0, "whole": True, "gpu": "NVIDIA H100", "cpu": "a CPU",
           "torch": "2.13.0", "python": "3.11", "date": "2026-11-26T10:00:00Z"}  # fmt: skip

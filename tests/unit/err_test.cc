@@ -85,6 +85,10 @@ TEST(Err, TextsAreSafeToPrint)
         const char *given, *shown;
     } cases[] = {
         { "a\x1b[31mb", "a?[31mb" },
+        { "a\xe2\x80\xae"
+          "b\xc2\x9b"
+          "1m",
+          "a???b??1m" },
         { "tab\tand\nnewline", "tab\tand\nnewline" },
         { "\r\b\x7f", "???" },
         { "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80",

@@ -203,6 +203,42 @@ TEST_F(Path, TakesOrdinaryNames)
     }
 }
 
+// What a stranger named is one file on every disk, and is what it reads as.
+TEST_F(Path, NamesOfStrangers)
+{
+    const std::string bad[] = { "..",
+                                "a/../b",
+                                "...",
+                                "a/b.",
+                                "a./b",
+                                "a ",
+                                "a /b",
+                                ".git",
+                                "a/.GIT/hooks",
+                                "a\xc2\x9b[31m",
+                                "a\xc2\x80",
+                                "a\xe2\x80\xaegnp.so",
+                                "\xe2\x81\xa6"
+                                "b",
+                                "a\xe2\x80\xa8"
+                                "b",
+                                "\xef\xbb\xbf"
+                                "a" };
+    const std::string good[] = { "a",        "..a",          ".gitattributes",
+                                 "a.git/b",  "a b",          "~/a",
+                                 "\xc2\xa0", "\xe2\x80\xa6", "\xe6\xbc\xa2/\xc3\xa9.py" };
+
+    for (const std::string &name : bad) {
+        km_err err = KM_ERR_INIT;
+        EXPECT_EQ(km_path_check_foreign(name.c_str(), &err), KM_EFORMAT) << name;
+        EXPECT_STRNE(err.message, "") << name;
+    }
+    for (const std::string &name : good) {
+        km_err err = KM_ERR_INIT;
+        EXPECT_EQ(km_path_check_foreign(name.c_str(), &err), 0) << name << ": " << err.message;
+    }
+}
+
 // The reason is shown beside a line of somebody's manifest: it must name the fault, not the rule.
 TEST_F(Path, SaysWhatIsWrong)
 {

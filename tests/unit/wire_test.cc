@@ -113,9 +113,13 @@ TEST_F(Wire, HostileNamesAreRefused)
                                                              deep,
                                                              ".git",
                                                              ".git/config",
-                                                             "a/.GIT/hooks/x" })
+                                                             "a/.GIT/hooks/x",
+                                                             "...",
+                                                             "a./b",
+                                                             "a ",
+                                                             "a\\u202eb" })
         EXPECT_LT(tree({ "[" + file(path) + "]" }), 0) << path;
-    for (const std::string &path : std::vector<std::string>{ "a", "a.git", ".gitattributes", "...",
+    for (const std::string &path : std::vector<std::string>{ "a", "a.git", ".gitattributes",
                                                              "a/..b", "-rf", "a b", "\\u00e9" })
         EXPECT_EQ(tree({ "[" + file(path) + "]" }), 0) << path << ": " << err.message;
 }

@@ -41,7 +41,9 @@ def test_as_close_to_float64_as_eager(kernel, worst, device, dtype, columns):
             assert ((a.double() - c).abs() <= 8 * floor * scale).all()
             continue
         worst(f"d{name} {device} {str(dtype)[6:]}, relative", error(a, c))
-        assert error(a, c) <= 1.1 * error(b, c) + floor
+        # torch sums the rows in another order for each number of threads, and is lucky with some: over 3000 draws of
+        # 7 columns the difference reached 2.2 of the type's eps
+        assert error(a, c) <= 1.1 * error(b, c) + 3 * floor
 
 
 def test_one_column(kernel, device):

@@ -1,0 +1,6 @@
+"""The test hub and its clients are tests/hub's."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hub"))
