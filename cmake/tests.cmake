@@ -6,13 +6,15 @@ else()
     find_package(GTest REQUIRED)
     file(GLOB unit CONFIGURE_DEPENDS tests/unit/*_test.cc)
     add_executable(unit_tests ${unit})
-    target_link_libraries(unit_tests PRIVATE km_hub km_bench km_profile GTest::gtest_main)
+    target_link_libraries(unit_tests PRIVATE km_hub km_bench km_profile km_lab GTest::gtest_main)
     target_compile_definitions(unit_tests PRIVATE KM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME unit COMMAND unit_tests)
     add_executable(toml_to_json tests/conformance/toml_to_json.c) # for test_toml.py
     target_link_libraries(toml_to_json PRIVATE km_formats)
     add_executable(http_driver tests/net/http_driver.c) # for tests/net
     target_link_libraries(http_driver PRIVATE km_net)
+    add_executable(soak_judge EXCLUDE_FROM_ALL tests/soak/judge.cc) # for scripts/soak judge
+    target_link_libraries(soak_judge PRIVATE km_lab)
     # for tests/fault: every call that touches a file can be failed (tests/fault/fault.c)
     add_executable(kernmill-net-fault ${cli} ${cli_net} tests/fault/fault.c)
     target_compile_definitions(kernmill-net-fault PRIVATE KM_WITH_NET)

@@ -110,6 +110,7 @@
 #define KM_LAB_BUSY_MS        30000       /* another process has the store */
 #define KM_LAB_LEASE_S        120         /* without a heartbeat */
 #define KM_LAB_LEASE_S_MAX    86400
-#define KM_LAB_ATTEMPTS       3 /* of a job whose worker is lost */
+#define KM_LAB_ATTEMPTS       3   /* of a job whose worker is lost */
+#define KM_LAB_PAIRS_MAX      256 /* of runs, that one decision is made of */
 
 #endif

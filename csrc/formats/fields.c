@@ -1,6 +1,7 @@
 #include "formats/fields.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,6 +156,19 @@ static int take_int(const km_fields *f, const char *key, const km_toml *value, i
     return 0;
 }
 
+static int take_real(const km_fields *f, const char *key, const km_toml *value, double *out,
+                     km_err *err)
+{
+    double number = 0;
+
+    if (km_fields_number(f, key, value, &number, err) < 0)
+        return KM_EFORMAT;
+    if (!(number >= 0) || !isfinite(number))
+        return km_fields_fail(f, value, err, "'%s' must be 0 or more, and finite", key);
+    *out = number;
+    return 0;
+}
+
 static int take_version(const km_fields *f, const char *key, const km_toml *value, km_version *out,
                         km_err *err)
 {
@@ -198,6 +212,8 @@ static int take(const km_fields *f, const km_field *row, const km_toml *value, v
         return take_text(f, quote("", row->key).text, value, field, err);
     case KM_FIELD_INT:
         return take_int(f, row->key, value, field, err);
+    case KM_FIELD_REAL:
+        return take_real(f, row->key, value, field, err);
     case KM_FIELD_LIST:
         return km_fields_list(f, row->key, value, field, err);
     case KM_FIELD_PATHS:

@@ -27,6 +27,7 @@ typedef struct {
 typedef enum {
     KM_FIELD_TEXT,    /* const char * */
     KM_FIELD_INT,     /* int64_t, at least 0 */
+    KM_FIELD_REAL,    /* double, at least 0 and finite, from an integer or a float */
     KM_FIELD_LIST,    /* km_list of strings */
     KM_FIELD_PATHS,   /* km_list of relative paths that stay inside */
     KM_FIELD_VERSION, /* km_version, from a string */

@@ -19,6 +19,7 @@ static const char template[] =
     "name = \"%s\"\n"
     "metric = \"metric\"      # the number that the evaluator writes\n"
     "direction = \"lower\"    # which way is better: lower, or higher\n"
+    "effect = 0.0           # a gain up to this, in the metric's unit, is none\n"
     "\n"
     "[budget]               # a hard stop for each that is given\n"
     "runs = 1000\n"
@@ -28,12 +29,14 @@ static const char template[] =
 
 typedef struct {
     const char *name, *metric, *direction;
+    double effect;
 } settings;
 
 static const km_field lab_rows[] = {
     { "name", KM_FIELD_TEXT, offsetof(settings, name), true },
     { "metric", KM_FIELD_TEXT, offsetof(settings, metric), true },
     { "direction", KM_FIELD_TEXT, offsetof(settings, direction), true },
+    { "effect", KM_FIELD_REAL, offsetof(settings, effect), false },
     KM_FIELD_END,
 };
 
@@ -142,7 +145,8 @@ static int find_campaign(km_lab *lab, km_err *err)
 
 static int write_campaign(km_lab *lab, const settings *s, km_err *err)
 {
-    json_t *doc = json_pack("{s:s,s:s}", "metric", s->metric, "direction", s->direction);
+    json_t *doc = json_pack("{s:s,s:s,s:f}", "metric", s->metric, "direction", s->direction,
+                            "effect", s->effect);
     char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
     int rc = text ? 0 : km_fail_nomem(err);
 

@@ -5,6 +5,7 @@
  *     name = "rmsnorm"             what is worked on; one lab, one campaign
  *     metric = "latency_ns"        the number that the evaluator writes
  *     direction = "lower"          or "higher": which way is better
+ *     effect = 0.0                 a gain up to this is none, in the metric's unit
  *     [budget]                     a hard stop for each that is given
  *     runs = 500
  *     gpu_seconds = 7200

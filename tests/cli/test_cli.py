@@ -20,6 +20,7 @@ ROWS = [
     "submit",
     "fail",
     "cancel",
+    "judge",
     "decide",
     "run",
     "status",

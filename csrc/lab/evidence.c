@@ -1,0 +1,200 @@
+#include "lab/evidence.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "formats/json.h"
+#include "lab/hypothesis.h"
+
+/* --- in --- */
+
+static int read_number(const json_t *doc, const char *key, double *out, const char *name,
+                       km_err *err)
+{
+    const json_t *value = json_object_get(doc, key);
+
+    if (!value || json_is_null(value))
+        return 0;
+    if (!json_is_number(value))
+        return km_fail_at(err, KM_EFORMAT, name, 0, 0, "'%s' must be a number", key);
+    *out = json_number_value(value);
+    return 0;
+}
+
+int km_lab_rule_read(const json_t *doc, km_lab_rule *out, const char *name, km_err *err)
+{
+    const char *direction;
+
+    *out = (km_lab_rule){ false, 0, KM_LAB_JUDGE_ALPHA, KM_LAB_JUDGE_BETA };
+    if (km_json_text(doc, "direction", &direction, name, err) < 0 ||
+        read_number(doc, "effect", &out->effect, name, err) < 0 ||
+        read_number(doc, "alpha", &out->alpha, name, err) < 0 ||
+        read_number(doc, "beta", &out->beta, name, err) < 0)
+        return KM_EFORMAT;
+    out->higher = strcmp(direction, "higher") == 0;
+    if (!out->higher && strcmp(direction, "lower") != 0)
+        return km_fail_at(err, KM_EFORMAT, name, 0, 0,
+                          "'direction' is \"lower\" or \"higher\", not \"%.64s\"", direction);
+    return 0;
+}
+
+static double metric_of(const json_t *pair, const char *key)
+{
+    const json_t *value = json_object_get(pair, key);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static void read_amount(const json_t *pair, int64_t out[2])
+{
+    const json_t *amount = json_object_get(pair, "amount");
+
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *n = json_array_get(amount, i);
+        if (!amount)
+            out[i] = -1;
+        else
+            out[i] = json_is_integer(n) && json_integer_value(n) > 0 ? json_integer_value(n) : 0;
+    }
+}
+
+int km_lab_evidence_read(const json_t *pairs, km_lab_evidence *out, km_err *err)
+{
+    size_t n = json_array_size(pairs);
+
+    if (n > KM_LAB_PAIRS_MAX)
+        return km_fail(err, KM_ELIMIT, "%zu pairs; the limit is %d", n, KM_LAB_PAIRS_MAX);
+    for (out->count = 0; out->count < n; out->count++) {
+        const json_t *from = json_array_get(pairs, out->count);
+        km_lab_pair *p = &out->pairs[out->count];
+        p->parent = metric_of(from, "parent");
+        p->candidate = metric_of(from, "candidate");
+        p->block = json_string_value(json_object_get(from, "block"));
+        read_amount(from, p->amount);
+    }
+    return 0;
+}
+
+/* --- out --- */
+
+static json_t *real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *runs_json(const km_lab_runs *runs)
+{
+    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)runs->n, "mean",
+                     runs->n ? real(runs->mean) : json_null(), "sd", real(km_lab_runs_sd(runs)));
+}
+
+json_t *km_lab_decision_json(const km_lab_decision *d)
+{
+    return json_pack("{s:s,s:o,s:[o,o],s:I,s:o,s:o,s:o,s:s,s:o,s:o}", "verdict",
+                     km_lab_verdict_names[d->verdict], "gain", real(d->gain), "interval",
+                     real(d->low), real(d->high), "n", (json_int_t)d->pairs, "decided",
+                     d->decided ? json_integer((json_int_t)d->decided) : json_null(), "sd",
+                     real(d->sd), "more_pairs",
+                     d->more_known ? json_integer((json_int_t)d->more_pairs) : json_null(),
+                     "reason", d->reason, "parent", runs_json(&d->parent), "candidate",
+                     runs_json(&d->candidate));
+}
+
+/* --- a hypothesis --- */
+
+static int rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
+{
+    json_t *settings = NULL;
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err, "SELECT settings FROM campaigns WHERE id = ?", "i",
+                         lab->campaign);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        rc = km_json_parse(text, strlen(text), "the campaign's settings", &settings, err);
+    } else if (rc == 0) {
+        rc = km_fail(err, KM_EUSAGE, "the lab has no campaign");
+    }
+    sqlite3_finalize(s);
+    if (rc == 0)
+        rc = km_lab_rule_read(settings, out, "the campaign's settings", err);
+    json_decref(settings);
+    return rc;
+}
+
+static int add_result(json_t *pairs, const char *body, km_err *err)
+{
+    json_t *doc = json_loads(body, JSON_DECODE_ANY, NULL), *more = json_object_get(doc, "pairs");
+    int rc = 0;
+
+    if (json_is_array(more))
+        rc = json_array_extend(pairs, more);
+    else if (more || json_object_get(doc, "parent") || json_object_get(doc, "candidate"))
+        rc = json_array_append(pairs, doc);
+    json_decref(doc);
+    return rc == 0 ? 0 : km_fail_nomem(err);
+}
+
+/* *out is the caller's, also on error. */
+static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err,
+                         "SELECT results.body FROM results JOIN jobs ON jobs.id = results.job"
+                         " WHERE jobs.hypothesis = ? ORDER BY jobs.id",
+                         "i", id);
+
+    *out = json_array();
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&lab->db, s, err)) == 1)
+        if (add_result(*out, (const char *)sqlite3_column_text(s, 0), err) < 0)
+            break;
+    sqlite3_finalize(s);
+    if (rc == 1)
+        return KM_ENOMEM;
+    if (rc == 0 && !json_array_size(*out))
+        return km_fail(err, KM_EUSAGE, "no result of hypothesis %lld holds pairs", (long long)id);
+    return rc;
+}
+
+static int write_verdict(km_lab *lab, int64_t id, const km_lab_decision *d, km_err *err)
+{
+    int64_t stays = 0;
+    int rc = 0;
+
+    if (d->verdict == KM_LAB_UNDECIDED)
+        rc = km_db_int(&lab->db, &stays, 0, err,
+                       "SELECT state = 'undecided' FROM hypotheses WHERE id = ?", "i", id);
+    if (rc < 0 || stays)
+        return rc;
+    return km_hypothesis_move(&lab->db, id, km_lab_verdict_names[d->verdict], d->reason, err);
+}
+
+int km_lab_judge_hypothesis(km_lab *lab, int64_t id, km_lab_decision *out, km_err *err)
+{
+    km_lab_evidence evidence;
+    json_t *pairs = NULL;
+    km_lab_rule rule;
+    int rc = km_db_begin(&lab->db, err);
+
+    if (rc == 0)
+        rc = rule_of(lab, &rule, err);
+    if (rc == 0)
+        rc = pairs_of(lab, id, &pairs, err);
+    if (rc == 0)
+        rc = km_lab_evidence_read(pairs, &evidence, err);
+    if (rc == 0)
+        rc = km_lab_judge(&rule, evidence.pairs, evidence.count, out, err);
+    if (rc == 0)
+        rc = write_verdict(lab, id, out, err);
+    if (rc == 0)
+        rc = km_db_commit(&lab->db, err);
+    else
+        km_db_rollback(&lab->db);
+    json_decref(pairs);
+    return rc;
+}
