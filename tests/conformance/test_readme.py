@@ -1,6 +1,5 @@
 """The README is run: its commands give the output it shows, its code compiles, its table is the program's."""
 
-import json
 import os
 import pathlib
 import re
