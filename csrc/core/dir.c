@@ -35,6 +35,16 @@ int km_dir_make(const char *path, km_err *err)
     return 0;
 }
 
+int km_dir_temporary(km_arena *a, const char *name, char **path, km_err *err)
+{
+    const char *base = getenv("TMPDIR");
+
+    *path = km_arena_printf(a, "%s/kernmill-%s-XXXXXX", base && *base ? base : "/tmp", name);
+    if (!*path)
+        return km_fail_nomem(err);
+    return mkdtemp(*path) ? 0 : km_fail_errno(err, errno, "unable to make '%s'", *path);
+}
+
 static int remove_below(int parent, const char *name, const char *shown, unsigned depth,
                         km_err *err)
 {

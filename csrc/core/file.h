@@ -66,6 +66,10 @@ int km_file_lock(const char *path, bool wait, km_err *err);
 /* Makes a folder and its parents. Errors: KM_EUSAGE for an empty name. */
 int km_dir_make(const char *path, km_err *err);
 
+/* Makes a new folder in TMPDIR, or /tmp, that nobody else can enter; "kernmill-NAME-..." Its path
+ * is in the arena; the caller removes it. */
+int km_dir_temporary(km_arena *a, const char *name, char **path, km_err *err);
+
 /* Removes a file or a tree; what is not there is no error. Never follows a link. */
 int km_dir_remove(const char *path, km_err *err);
 

@@ -104,15 +104,11 @@ static int lay_out(km_arena *a, const km_cache *c, const km_hub_tree *build, con
 int km_choose_from_list(km_arena *a, const km_cache *c, const km_hub_tree *build,
                         const char **variant, km_err *err)
 {
-    const char *place = getenv("TMPDIR");
-    char *root = km_arena_printf(a, "%s/kernmill.XXXXXX", place && *place ? place : "/tmp");
-    int rc;
+    char *root;
+    int rc = km_dir_temporary(a, "choose", &root, err);
 
-    if (!root)
-        return km_fail_nomem(err);
-    if (!mkdtemp(root))
-        return km_fail(err, KM_EIO, "unable to make a folder in '%s'",
-                       place && *place ? place : "/tmp");
+    if (rc < 0)
+        return rc;
     rc = lay_out(a, c, build, root, err);
     if (rc == 0)
         rc = km_choose_from_folder(a, root, variant, err);

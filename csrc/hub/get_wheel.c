@@ -316,16 +316,14 @@ int km_get_wheel(km_arena *a, km_http *http, const char *index, const char *proj
                  const char *output, km_get_wheel_result *out, km_err *err)
 {
     struct choice c = { .a = a, .http = http, .index = without_slash(a, index) };
-    const char *base = getenv("TMPDIR");
     const struct offer *o = NULL;
     int rc;
 
     c.is_folder = !strstr(index, "://");
     c.project = normal(a, project, err);
-    c.scratch = km_arena_printf(a, "%s/kernmill-wheels-XXXXXX", base && *base ? base : "/tmp");
     if (!c.project)
         return KM_EUSAGE;
-    if (!c.index || !c.scratch)
+    if (!c.index)
         return km_fail_nomem(err);
     rc = km_system_find(&c.system, err);
     if (rc == 0)
@@ -333,8 +331,9 @@ int km_get_wheel(km_arena *a, km_http *http, const char *index, const char *proj
     if (rc < 0)
         return rc;
     keep_newest(&c);
-    if (!mkdtemp(c.scratch))
-        return km_fail_errno(err, errno, "unable to make '%s'", c.scratch);
+    rc = km_dir_temporary(a, "wheels", &c.scratch, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < c.count && rc == 0; i++)
         rc = fetch(&c, &c.offers[i], err);
     if (rc == 0)

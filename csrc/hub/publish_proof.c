@@ -1,7 +1,5 @@
 /* The proof: what others will get is what is here. Into a cache of its own, which goes afterwards,
  * so that every byte comes over the network and every digest is computed from it. */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/file.h"
@@ -41,19 +39,17 @@ static int match(struct publish *p, const char *commit, km_hub_tree *there, km_e
 
 int km_publish_read_again(struct publish *p, const char *commit, km_err *err)
 {
-    const char *base = getenv("TMPDIR");
-    char *root = km_arena_printf(p->a, "%s/kernmill-publish-XXXXXX", base && *base ? base : "/tmp");
+    char *root = NULL;
     km_hub_tree there = { NULL, 0 };
     km_cache cache;
-    int rc = root ? km_wire_tree(&p->wire, p->a, &p->request->repo, commit, NULL, true, &there, err)
-                  : km_fail_nomem(err);
+    int rc = km_wire_tree(&p->wire, p->a, &p->request->repo, commit, NULL, true, &there, err);
 
     if (rc == 0)
         rc = match(p, commit, &there, err);
+    if (rc == 0)
+        rc = km_dir_temporary(p->a, "publish", &root, err);
     if (rc < 0)
         return rc;
-    if (!mkdtemp(root))
-        return km_fail_errno(err, errno, "unable to make '%s'", root);
     rc = km_cache_init(&cache, p->a, root, &p->request->repo, err);
     if (rc == 0)
         rc = km_fetch_files(&p->wire, &cache, &p->request->repo, commit, &there,
