@@ -27,7 +27,7 @@ static const struct {
     const char *meaning;
 } exit_codes[] = {
     { 0, "done" },
-    { 1, "an honest no: a finding, a failed test, a wrong result" },
+    { 1, "an honest no: a finding, a failed test, a wrong result, nothing that fits" },
     { 2, "usage" },
     { 3, "the environment lacks something" },
     { 4, "invalid input" },
@@ -38,6 +38,8 @@ static const struct {
 static int exit_code(int code)
 {
     switch (code) {
+    case KM_ENOFIT:
+        return KM_EXIT_NO;
     case KM_EUSAGE:
         return 2;
     case KM_EENV:
@@ -57,10 +59,12 @@ static int exit_code(int code)
 
 static const char *code_name(int code)
 {
-    static const char *const names[] = { "ok",     "usage",  "environment", "format", "limit", "io",
-                                         "absent", "memory", "timeout",     "child",  "bug" };
+    static const char *const names[] = {
+        "ok",     "usage",  "environment", "format", "limit", "io",
+        "absent", "memory", "timeout",     "child",  "bug",   "fit"
+    };
 
-    return code <= 0 && code >= KM_EBUG ? names[-code] : "bug";
+    return code <= 0 && code >= KM_ENOFIT ? names[-code] : "bug";
 }
 
 int km_print_json(json_t *root, km_err *err)

@@ -26,7 +26,8 @@ typedef enum {
     KM_ENOMEM = -7,
     KM_ETIME = -8,  /* a child process or peer took too long */
     KM_ECHILD = -9, /* a child process ran and reported failure */
-    KM_EBUG = -10   /* kernmill itself is wrong */
+    KM_EBUG = -10,  /* kernmill itself is wrong */
+    KM_ENOFIT = -11 /* an honest no: of what is there, nothing is for this machine */
 } km_code;
 
 typedef struct {

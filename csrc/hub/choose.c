@@ -69,7 +69,7 @@ int km_choose_from_folder(km_arena *a, const char *root, const char **variant, k
         *variant = km_arena_strdup(a, choice->chosen->name);
         rc = *variant ? 0 : km_fail_nomem(err);
     } else {
-        rc = km_fail(err, KM_ENOENT, "no variant is for this machine (%s)",
+        rc = km_fail(err, KM_ENOFIT, "no variant is for this machine (%s)",
                      km_system_text(a, &system));
         km_hint(err, "name one with --variant; or get --all, and `kernmill explain` its path for "
                      "the reasons");

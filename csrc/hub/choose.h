@@ -16,7 +16,7 @@ const char *km_choose_version(const km_hub_refs *refs);
 int km_choose_metadata(km_arena *a, const km_hub_tree *build, km_hub_tree *out, km_err *err);
 
 /* Of a list of build/, whose metadata.json files are in the cache. *variant is in the arena.
- * Errors: KM_ENOENT when none is for this machine, with the reason. */
+ * Errors: KM_ENOFIT when none is for this machine, with the reason. */
 int km_choose_from_list(km_arena *a, const km_cache *c, const km_hub_tree *build,
                         const char **variant, km_err *err);
 

@@ -41,9 +41,8 @@ typedef struct {
 } km_get_result;
 
 /* Everything in the result is in the arena. 0 also when files are refused.
- * Errors: KM_ENOENT with the variants, or the revisions, that there are, or why none is for this
- * machine; KM_EUSAGE when `output`
- * exists; those of the files of net/. */
+ * Errors: KM_ENOENT with the variants, or the revisions, that there are; KM_ENOFIT when none is for
+ * this machine; KM_EUSAGE when `output` exists; those of the files of net/. */
 int km_get(km_arena *a, const km_endpoint *e, km_http *http, const km_get_request *request,
            km_get_result *out, km_err *err);
 

@@ -249,7 +249,7 @@ static int choose(struct choice *c, const struct offer **out, km_err *err)
     km_explanation_release(&e);
     if (*out)
         return 0;
-    km_fail(err, KM_ENOENT, "no wheel of '%s' in '%s' is for this machine: %s", c->project,
+    km_fail(err, KM_ENOFIT, "no wheel of '%s' in '%s' is for this machine: %s", c->project,
             c->index, why ? why : "");
     return km_hint(err, "`kernmill explain` of a wheel says what would have to change");
 }

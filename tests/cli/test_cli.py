@@ -83,7 +83,7 @@ commands:
 
 'kernmill help COMMAND' describes one. Exit codes:
   0          done
-  1          an honest no: a finding, a failed test, a wrong result
+  1          an honest no: a finding, a failed test, a wrong result, nothing that fits
   2          usage
   3          the environment lacks something
   4          invalid input

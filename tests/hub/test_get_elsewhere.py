@@ -142,7 +142,7 @@ NAME = "kernmill_rmsnorm-3.0.0-py3-none-any.whl"
 WRONG = {
     "digest": ({"data": b"PK", "sha256": "0" * 64}, 4, "has not the SHA-256"),
     "no digest": ({"data": b"PK", "sha256": ""}, 5, "lists no wheel"),
-    "no wheel": ({"data": b"PK"}, 5, "is for this machine"),
+    "no wheel": ({"data": b"PK"}, 1, "is for this machine"),
 }
 
 
