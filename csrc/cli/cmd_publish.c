@@ -3,8 +3,6 @@
 
 static const km_opt options[] = {
     KM_OPT_FLAG("dry-run", 'n', km_publish_fields, dry_run, "say what would change, and stop"),
-    KM_OPT_TEXT("tests", 't', "PATH", km_publish_fields, tests,
-                "more records of `kernmill test`: a file, or a folder"),
     KM_OPT_FLAG("allow-untested", 0, km_publish_fields, allow_untested,
                 "also files that no test ran on; the card must say so"),
     KM_OPT_FLAG("private", 0, km_publish_fields, private_repo,

@@ -245,7 +245,7 @@ const km_command km_cmd_lab_review = {
 extern const km_command km_cmd_lab_plan;
 const km_command km_cmd_lab_plan = {
     .name = "lab plan",
-    .help = "planner: put an approved idea into the queue",
+    .help = "planner: put an approved idea into the queue, or one that failed again",
     .args = "HYPOTHESIS",
     .more = "In: {} and, if wanted, \"kind\" (default \"work\") and \"payload\" (default: the "
             "idea's own).",

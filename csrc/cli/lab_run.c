@@ -66,7 +66,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
                                      (json_int_t)r.lost),
                            err);
     else if (rc == 0)
-        printf("%lld done, %lld failed, %lld lost\n", (long long)r.done, (long long)r.failed,
+        printf("%lld done, %lld tries failed, %lld lost\n", (long long)r.done, (long long)r.failed,
                (long long)r.lost);
     km_lab_close(&lab);
     return rc;

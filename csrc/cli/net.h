@@ -26,7 +26,7 @@ typedef struct {
 
 typedef struct {
     km_common common;
-    const char *transport, *tests, *message;
+    const char *transport, *message;
     bool dry_run, allow_untested, create_pr, private_repo;
 } km_publish_fields;
 

@@ -2,10 +2,23 @@
 
 #include "cli/meter.h"
 #include "cli/net.h"
+#include "core/file.h"
 #include "core/path.h"
 #include "hub/get.h"
 #include "hub/get_folder.h"
 #include "hub/get_wheel.h"
+
+/* A packed folder may look like OWNER/NAME; nobody's kernel has a build/ here. */
+static int parse_name(km_arena *a, const char *name, km_repo *out, km_err *err)
+{
+    const char *build = km_path_join(a, name, "build");
+
+    if (build && km_dir_exists(build)) {
+        km_fail(err, KM_EUSAGE, "'%s' is a folder here", name);
+        return km_hint(err, "write ./%s for the folder", name);
+    }
+    return km_repo_parse(a, name, KM_REPO_KERNEL, out, err);
+}
 
 static int make_request(km_arena *a, const km_get_fields *f, const char *name, km_get_request *out,
                         km_err *err)
@@ -24,7 +37,7 @@ static int make_request(km_arena *a, const km_get_fields *f, const char *name, k
         return km_fail(err, KM_EUSAGE, "'%s' is no name of a variant", f->variant);
     if (f->version && !(out->revision = km_arena_printf(a, "v%ld", f->version)))
         return km_fail_nomem(err);
-    return name ? km_repo_parse(a, name, KM_REPO_KERNEL, &out->repo, err) : 0;
+    return name ? parse_name(a, name, &out->repo, err) : 0;
 }
 
 static int print_refused(const km_get_fields *f, const km_get_result *r, km_err *err)

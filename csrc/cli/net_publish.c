@@ -67,7 +67,8 @@ static void print_text(const struct run *r)
     print_changes(&q->changes, q->branch);
     print_changes(&q->card, "main");
     for (size_t i = 0; i < q->kept_count; i++)
-        printf("= %s: build/%s, which is not here\n", q->branch, q->kept[i]);
+        printf("= %s: build/%s stays; it is not here, and the card does not speak of it\n",
+               q->branch, q->kept[i]);
     printf("%s %s%s: ", id, q->branch,
            q->makes_repo ? ", a new repository" : (q->makes_branch ? ", a new branch" : ""));
     if (strcmp(q->status, "no_changes") == 0)
@@ -137,8 +138,7 @@ static int prepare(struct run *r, const char **args, km_err *err)
         rc = km_packed_read(&r->arena, args[0], &r->packed, err);
     if (rc == 0)
         rc = km_preflight_run(&r->findings, &r->arena, &r->packed,
-                              &(km_preflight){ f->tests, f->allow_untested, r->endpoint.token },
-                              err);
+                              &(km_preflight){ f->allow_untested, r->endpoint.token }, err);
     return rc;
 }
 

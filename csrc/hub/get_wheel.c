@@ -320,12 +320,16 @@ int km_get_wheel(km_arena *a, km_http *http, const char *index, const char *proj
     int rc;
 
     c.is_folder = !strstr(index, "://");
+    if (c.is_folder && !km_dir_exists(index))
+        return km_fail(err, KM_ENOENT, "there is no folder '%s'", index);
     c.project = normal(a, project, err);
     if (!c.project)
         return KM_EUSAGE;
     if (!c.index)
         return km_fail_nomem(err);
-    rc = km_system_find(&c.system, err);
+    rc = km_dir_make(output, err);
+    if (rc == 0)
+        rc = km_system_find(&c.system, err);
     if (rc == 0)
         rc = read_pages(&c, err);
     if (rc < 0)

@@ -20,7 +20,7 @@ typedef struct {
 } km_get_wheel_result;
 
 /* `http` is not asked for an index in a folder; no token goes to an index. `output`: the folder for
- * the wheel, which must be there; the same wheel in it is left alone. Errors: KM_ENOENT when no
+ * the wheel, made when missing; the same wheel in it is left alone. Errors: KM_ENOENT when no
  * page lists the project; KM_ENOFIT when nothing there is for this machine, with a reason;
  * KM_EFORMAT for another digest; KM_EUSAGE when another file has its name in `output`. */
 int km_get_wheel(km_arena *a, km_http *http, const char *index, const char *project,

@@ -172,14 +172,26 @@ static int add_file(km_arena *a, km_packed *p, const char *path, km_err *err)
     return 0;
 }
 
+static int not_packed(const char *folder, const char *is, km_err *err)
+{
+    km_fail(err, KM_EUSAGE, "'%s' %s", folder, is);
+    return km_hint(err, "kernmill pack KERNEL, then publish dist/<name>, which it wrote");
+}
+
 int km_packed_read(km_arena *a, const char *folder, km_packed *out, km_err *err)
 {
     km_names names = { 0 };
+    const char *manifest;
     int rc;
 
     *out = (km_packed){ .folder = folder };
+    if (km_file_exists(folder))
+        return not_packed(folder, "is a file; a wheel goes into an index", err);
     if (!km_dir_exists(folder))
         return km_fail(err, KM_ENOENT, "there is no folder '%s'", folder);
+    manifest = km_path_join(a, folder, "build.toml");
+    if (manifest && km_file_exists(manifest))
+        return not_packed(folder, "is a kernel's source", err);
     rc = read_variants(a, out, err);
     if (rc == 0)
         rc = km_dir_walk(a, folder, &names, err);

@@ -92,9 +92,10 @@ static int untested(struct preflight *c, const char *variant, const char *code, 
     if (!c->options->allow_untested)
         return km_findings_add(
             c->f, KM_FINDING_ERROR, code, variant,
-            gpu_alone ? "name a record of a machine with one by --tests, or give --allow-untested"
-                      : "kernmill test KERNEL, pack again; or name a record by --tests, or give "
-                        "--allow-untested",
+            gpu_alone
+                ? "test it on a machine with one, and `kernmill pack KERNEL --tests RECORD`; or "
+                  "give --allow-untested"
+                : "kernmill test KERNEL, then kernmill pack KERNEL; or give --allow-untested",
             err, "%s", what);
     if (card_says(c, variant, gpu_alone))
         return km_findings_add(c->f, KM_FINDING_WARNING, code, variant, "", err, "%s", what);
@@ -134,8 +135,6 @@ static int check_tests(struct preflight *c, km_err *err)
 
     if (rc == 0 && km_file_exists(own))
         rc = km_test_runs_read(&c->runs, own, err);
-    if (rc == 0 && c->options->tests)
-        rc = km_test_runs_read(&c->runs, c->options->tests, err);
     for (size_t i = 0; i < c->p->variant_count && rc == 0; i++)
         rc = check_tests_of(c, c->p->variants[i], err);
     return rc;

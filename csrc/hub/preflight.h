@@ -3,10 +3,10 @@
  * Without a network. A finding that is an error is a no:
  *
  *     those of `kernmill check`    libraries, metadata.json, digests
- *     card, licence                README.md is there, with what the Hub reads, and says which
- * licence untested, untested-gpu       tests.json, or a record that was named, holds no passing run
- * of all tests on these very files; for CUDA, none on a GPU secret                       a file
- * holds what looks like a password
+ *     card, licence                README.md is there, with what the Hub reads, and names a licence
+ *     untested, untested-gpu       tests.json, which pack wrote with the card, holds no passing run
+ *                                  of all tests on these very files; for CUDA, none on a GPU
+ *     secret                       a file holds what looks like a password
  */
 #ifndef KERNMILL_HUB_PREFLIGHT_H
 #define KERNMILL_HUB_PREFLIGHT_H
@@ -15,7 +15,6 @@
 #include "pkg/check.h"
 
 typedef struct {
-    const char *tests; /* a record, or a folder of them, besides the folder's tests.json; or NULL */
     bool allow_untested; /* the card must say so then, and that is an error when it does not */
     const char *token;   /* must be in no file; or NULL */
 } km_preflight;

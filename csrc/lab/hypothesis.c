@@ -23,8 +23,18 @@ static const struct {
     { "evaluating", "invalid" },   { "evaluating", "duplicate" }, { "evaluating", "stale" },
     { "evaluating", "cancelled" }, { "undecided", "queued" },     { "undecided", "rejected" },
     { "undecided", "accepted" },   { "undecided", "cancelled" },  { "accepted", "promoted" },
-    { "accepted", "stale" },       { "accepted", "rejected" },
+    { "failed", "queued" },        { "failed", "cancelled" },     { "accepted", "stale" },
+    { "accepted", "rejected" },
 };
+
+static int no_way(int64_t id, const char *from, const char *to, km_err *err)
+{
+    km_fail(err, KM_EUSAGE, "hypothesis %lld is %s, and cannot become %s", (long long)id, from, to);
+    if (strcmp(from, "proposed") == 0)
+        return km_hint(err, "it waits for `kernmill lab review %lld`", (long long)id);
+    return km_hint(err,
+                   "`kernmill lab report` tells its history; `kernmill help lab decide` the ways");
+}
 
 static bool is_way(const char *from, const char *to)
 {
@@ -57,8 +67,7 @@ static int move(km_db *db, int64_t id, const char *to, const char *reason, km_er
     int rc = state_of(db, id, from, err);
 
     if (rc == 0 && !is_way(from, to))
-        rc = km_fail(err, KM_EUSAGE, "hypothesis %lld is %s, and cannot become %s", (long long)id,
-                     from, to);
+        rc = no_way(id, from, to, err);
     if (rc == 0)
         rc = km_db_run(db, NULL, err,
                        "UPDATE hypotheses SET state = ?, reason = ?, updated_us = ? WHERE id = ?",

@@ -29,8 +29,8 @@ int km_hypothesis_propose(km_db *db, int64_t campaign, const km_proposal *p, int
 int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool approve,
                          const char *text, km_err *err);
 
-/* Hands a reviewed idea to the queue, as a job of that kind with its own payload, or `payload`.
- * *job: its id. */
+/* Hands an idea that is reviewed, undecided or failed to the queue, as a job of that kind with its
+ * own payload, or `payload`. *job: its id. */
 int km_hypothesis_queue(km_db *db, int64_t id, const char *kind, const char *payload, int64_t *job,
                         km_err *err);
 

@@ -232,7 +232,8 @@ static int give_back(struct driver *d, struct run *r, int status, km_err *err)
     else if (WIFSIGNALED(status))
         snprintf(why, sizeof why, "ended by signal %d", WTERMSIG(status));
     else
-        snprintf(why, sizeof why, "exit code %d", WEXITSTATUS(status));
+        snprintf(why, sizeof why, "exit code %d; see %.180s/output.log", WEXITSTATUS(status),
+                 strstr(r->dir, ".lab/"));
     d->out->failed++;
     say(d, "job %" PRId64 ": %s", r->job, why);
     rc = km_queue_fail(&d->lab->db, r->job, r->token, why, err);

@@ -95,6 +95,8 @@ def _choose(root: pathlib.Path, variant: str | None, environment: dict[str, str]
 
 def _get(kernel, version, revision, variant, lock, offline, environment) -> pathlib.Path:
     if version is None and revision is None and lock is None:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(kernel)):
+            raise ValueError(f"'{kernel}' is neither OWNER/NAME on a hub nor a folder that is here")
         raise ValueError(f"'{kernel}' needs a version, a revision or a lock: what is newest changes")
     branch = revision if version is None else f"v{version}"  # 0 is a version, and --version 0 is none
     named = {"revision": branch, "variant": variant, "lock": lock and os.fspath(lock)}

@@ -317,13 +317,6 @@ def test_a_card_that_says_which_had_no_gpu(hub, kernmill, packed):  # noqa: F811
     assert published(hub) == files_of(packed)
 
 
-# Records of another machine, named on the command line.
-def test_records_from_elsewhere(hub, kernmill, packed, tmp_path):  # noqa: F811
-    (packed / "tests.json").rename(tmp_path / "gpu.json")
-    kernmill("publish", packed, "acme/rms", "--tests", tmp_path / "gpu.json")
-    assert published(hub) == files_of(packed)
-
-
 def test_who_may_not(hub, client_of, packed):
     for token, text in ((READER, "rights"), (None, "there is no token")):
         other = client_of(hub.url, token, name=str(token))
