@@ -150,7 +150,7 @@ COMMANDS = [
     (["get", "acme/relu", "--variant", "torch-cpu", "--output", "copy"], 0), (["get", "acme/broken", "--all"], 4),
     (["get", "acme/elsewhere", "--all", "--json"], ANY),
     (["get", "demo", "--index", "STRANGER"], ANY), (["get", "demo", "--index", "dist", "--json"], ANY),
-    *[(["lab", word, "--json"], ANY) for word in ("init", "propose", "review", "plan", "claim", "beat", "submit", "fail",
+    *[(["lab", word, "--json"], ANY) for word in ("init", "propose", "review", "plan", "claim", "beat", "submit", "fail", "judge",
                                                   "cancel", "decide", "run", "status", "report", "backup")],
     (["lock", "project"], ANY), (["lock", "project", "--check", "--json"], ANY), (["lock", "nothing"], ANY),
     (["verify", "acme/relu"], ANY), (["verify", DEMO_PACKED, "--json"], ANY), (["verify", "nothing"], ANY),
