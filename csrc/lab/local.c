@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,14 +93,11 @@ static void become_worker(const struct driver *d, const struct run *r, pid_t par
                           int out)
 {
     static char dir[KM_PATH_BYTES_MAX + 32];
-    struct rlimit limit = { (rlim_t)d->o->output_bytes_max, (rlim_t)d->o->output_bytes_max };
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127);
-    if (d->o->output_bytes_max)
-        setrlimit(RLIMIT_FSIZE, &limit);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     snprintf(dir, sizeof dir, "KERNMILL_RUN_DIR=%s", r->dir);
@@ -153,6 +149,22 @@ static void kill_run(struct run *r, const char *why)
 
 /* --- its result --- */
 
+/* The end of a file, at most KM_LAB_BODY_BYTES_MAX of it, as a text. */
+static int read_end(km_arena *a, const char *path, char **out, km_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    off_t from = size > (off_t)KM_LAB_BODY_BYTES_MAX ? size - (off_t)KM_LAB_BODY_BYTES_MAX : 0;
+    ssize_t n = -1;
+
+    *out = size < 0 ? NULL : km_arena_alloc(a, (size_t)(size - from) + 1);
+    if (*out)
+        n = pread(fd, *out, (size_t)(size - from), from);
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? km_fail_errno(err, errno, "unable to read '%s'", path) : 0;
+}
+
 /* The last line of the output, when it is an object. */
 static int last_line(km_arena *a, const struct run *r, char **out, km_err *err)
 {
@@ -161,8 +173,9 @@ static int last_line(km_arena *a, const struct run *r, char **out, km_err *err)
 
     snprintf(path, sizeof path, "%s/output.log", r->dir);
     *out = NULL;
-    if (km_file_read(a, path, KM_LAB_BODY_BYTES_MAX, &text, &size, err) < 0)
+    if (read_end(a, path, &text, err) < 0)
         return err ? err->code : KM_EIO;
+    size = strlen(text);
     while (size && strchr(" \r\n", text[size - 1]))
         text[--size] = '\0';
     text = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;

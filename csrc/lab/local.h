@@ -3,7 +3,7 @@
  * A job is taken with a lease, and gets a folder root/.lab/runs/<job>/<token>/ with
  *
  *     job.json       what `lab claim` prints; also the command's standard input
- *     output.log     both its streams, up to a limit
+ *     output.log     both its streams
  *     result.json    the command's word: written under another name and renamed, or printed as the
  *                    last line of its output when it begins with '{'
  *
@@ -19,13 +19,12 @@
 #include "lab/lab.h"
 
 typedef struct {
-    const char *command;      /* for sh -c */
-    const char *kind;         /* of jobs; NULL: any */
-    int slots;                /* at once */
-    int64_t lease_s;          /* 0: KM_LAB_LEASE_S */
-    int64_t limit_s;          /* of one job's time; 0: none */
-    int64_t output_bytes_max; /* 0: KM_LAB_BODY_BYTES_MAX; more is cut */
-    bool wait; /* go on when nothing waits and nothing runs, for what is still to come */
+    const char *command; /* for sh -c */
+    const char *kind;    /* of jobs; NULL: any */
+    int slots;           /* at once */
+    int64_t lease_s;     /* 0: KM_LAB_LEASE_S */
+    int64_t limit_s;     /* of one job's time; 0: none */
+    bool wait;           /* go on when nothing waits and nothing runs, for what is still to come */
 
     /* What happens, as it happens: "job 7: done"; may be NULL. */
     void (*say)(void *context, const char *text);

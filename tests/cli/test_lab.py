@@ -330,6 +330,14 @@ def test_run_gives_back_what_failed(lab, do, why):
     assert code == 0 and told["failed"] == 3 and idea["state"] == "failed" and why in idea["reason"]
 
 
+# However much it prints: the end of the output counts.
+def test_run_reads_the_end_of_a_long_output(lab):
+    lab.queued("a")
+    worker = "head -c 9000000 /dev/zero | tr '\\0' '\\n'; echo '{\"metric\": 3}'"
+    assert lab.say("run", "--worker", worker, "--json")[1]["done"] == 1
+    assert lab.report()["hypotheses"][0]["results"][0]["body"] == {"metric": 3}
+
+
 def test_run_kills_the_whole_group_at_the_limit(lab):
     lab.queued("a", payload={"do": "sleep"})
     _, told, err = lab.say("run", "--worker", WORKER, "--limit", 1, "--json")
