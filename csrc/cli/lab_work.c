@@ -119,52 +119,60 @@ static int begin_word(km_lab *lab, const km_lab_fields *f, const char **args, si
     return rc == 0 ? km_lab_open(lab, f->dir, err) : rc;
 }
 
-static int run_beat(void *fields, const char **args, size_t arg_count, km_err *err)
+/* What one says of a job: 1, or 0 when it is another's. */
+typedef int word(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err);
+
+static int run_word(const km_lab_fields *f, const char **args, size_t arg_count, word *say,
+                    const char *what, km_err *err)
 {
-    km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
     int64_t job = 0;
     int rc = begin_word(&lab, f, args, arg_count, &job, err);
 
     if (rc == 0)
-        rc = answer(f, job, km_queue_beat(&lab.db, job, f->token, f->lease, err), "heard", err);
+        rc = answer(f, job, say(&lab, f, job, err), what, err);
     km_lab_close(&lab);
     return rc;
+}
+
+static int beat(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err)
+{
+    return km_queue_beat(&lab->db, job, f->token, f->lease, err);
+}
+
+static int submit(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err)
+{
+    json_t *doc;
+    char *body = NULL;
+    int rc = km_lab_read(f, &doc, err);
+
+    if (rc == 0 && !(body = json_dumps(doc, JSON_COMPACT)))
+        rc = km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_queue_complete(&lab->db, job, f->token, body, err);
+    free(body);
+    json_decref(doc);
+    return rc;
+}
+
+static int fail(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err)
+{
+    return km_queue_fail(&lab->db, job, f->token, f->why ? f->why : "", err);
+}
+
+static int run_beat(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    return run_word(fields, args, arg_count, beat, "heard", err);
 }
 
 static int run_submit(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    km_lab_fields *f = fields;
-    km_lab lab = KM_LAB_INIT;
-    json_t *doc = NULL;
-    char *body = NULL;
-    int64_t job = 0;
-    int rc = begin_word(&lab, f, args, arg_count, &job, err);
-
-    if (rc == 0)
-        rc = km_lab_read(f, &doc, err);
-    if (rc == 0 && !(body = json_dumps(doc, JSON_COMPACT)))
-        rc = km_fail_nomem(err);
-    if (rc == 0)
-        rc = answer(f, job, km_queue_complete(&lab.db, job, f->token, body, err), "done", err);
-    free(body);
-    json_decref(doc);
-    km_lab_close(&lab);
-    return rc;
+    return run_word(fields, args, arg_count, submit, "done", err);
 }
 
 static int run_fail(void *fields, const char **args, size_t arg_count, km_err *err)
 {
-    km_lab_fields *f = fields;
-    km_lab lab = KM_LAB_INIT;
-    int64_t job = 0;
-    int rc = begin_word(&lab, f, args, arg_count, &job, err);
-
-    if (rc == 0)
-        rc = answer(f, job, km_queue_fail(&lab.db, job, f->token, f->why ? f->why : "", err),
-                    "given back", err);
-    km_lab_close(&lab);
-    return rc;
+    return run_word(fields, args, arg_count, fail, "given back", err);
 }
 
 static int run_cancel(void *fields, const char **args, size_t arg_count, km_err *err)

@@ -5,8 +5,9 @@
  *
  * What is there already is not sent again, so after an end in between it is done by running it once
  * more: the commit is made when it is not there, and not twice. Where its answer is lost, the
- * branch says whether it was made. Nobody sees a half: one commit holds all variants, and it names
- * the commit that the difference was made against.
+ * branch says whether it was made. Nobody sees a half: one commit holds all variants. Ours names
+ * the commit that the difference was made against; `hf` cannot, and what came between shows when
+ * all is read again.
  *
  * The branch is what the `kernels` client looks for; it knows no tags. Other variants of the
  * version that are there and not here (another machine's) stay, unless the branch is new: then what

@@ -29,6 +29,7 @@ struct run {
     char dir[KM_PATH_BYTES_MAX];
     const char *killed; /* why, or NULL */
     bool lost;          /* the job is another's */
+    bool stopped;       /* with the driver: no fault of the job's */
 };
 
 struct driver {
@@ -88,7 +89,7 @@ static int make_folder(struct driver *d, struct run *r, const km_job *job, km_er
 
 /* --- the child --- */
 
-/* After fork: only what is safe there. */
+/* After fork; this process has one thread. */
 static void become_worker(const struct driver *d, const struct run *r, pid_t parent, int in,
                           int out)
 {
@@ -133,7 +134,7 @@ static int start(struct driver *d, struct run *r, const km_job *job, km_err *err
     r->token = job->token;
     r->began_ms = r->beat_ms = km_clock_boot_ms();
     r->killed = NULL;
-    r->lost = false;
+    r->lost = r->stopped = false;
     if (r->pid > 0)
         return 0;
     r->pid = 0;
@@ -235,6 +236,11 @@ static int give_back(struct driver *d, struct run *r, int status, km_err *err)
     char why[256];
     int rc;
 
+    if (r->stopped) {
+        say(d, "job %" PRId64 ": %s", r->job, r->killed);
+        rc = km_queue_release(&d->lab->db, r->job, r->token, r->killed, err);
+        return rc < 0 ? rc : 0;
+    }
     if (r->lost) {
         d->out->lost++;
         say(d, "job %" PRId64 ": %s", r->job, r->killed);
@@ -257,15 +263,17 @@ static int give_back(struct driver *d, struct run *r, int status, km_err *err)
 
 static int reap(struct driver *d, struct run *r, km_err *err)
 {
-    int status;
-    pid_t pid = waitpid(r->pid, &status, WNOHANG);
+    siginfo_t ended = { 0 };
+    int status = 0;
     bool good;
 
-    if (pid == 0)
+    waitid(P_PID, (id_t)r->pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+    if (!ended.si_pid)
         return 0;
-    kill(-r->pid, SIGKILL); /* what it left running */
+    kill(-r->pid, SIGKILL); /* what it left running, while the number is still its own */
+    good = waitpid(r->pid, &status, 0) > 0;
     r->pid = 0;
-    good = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && !r->killed;
+    good = good && WIFEXITED(status) && WEXITSTATUS(status) == 0 && !r->killed;
     return good ? hand_in(d, r, err) : give_back(d, r, status, err);
 }
 
@@ -320,8 +328,10 @@ static int turn(struct driver *d, bool stopping, int *running, km_err *err)
     *running = 0;
     for (int i = 0; i < d->o->slots && rc >= 0; i++) {
         struct run *r = &d->runs[i];
-        if (r->pid && stopping)
+        if (r->pid && stopping && !r->killed) {
+            r->stopped = true;
             kill_run(r, "the driver was told to stop");
+        }
         if (r->pid)
             rc = watch(d, r, err);
         if (rc >= 0 && r->pid)
@@ -361,7 +371,7 @@ static int end_orphans(struct driver *d, km_err *err)
     }
     sqlite3_finalize(s);
     for (size_t i = 0; i < n && rc >= 0; i++)
-        rc = km_queue_fail(&d->lab->db, gone[i].job, gone[i].token, "its driver is gone", err);
+        rc = km_queue_release(&d->lab->db, gone[i].job, gone[i].token, "its driver is gone", err);
     return rc < 0 ? rc : 0;
 }
 

@@ -7,11 +7,11 @@
  *     result.json    the command's word: written under another name and renamed, or printed as the
  *                    last line of its output when it begins with '{'
  *
- * It runs through the shell in a process group of its own and dies with this process. Heartbeats
- * are ours. It is killed, group and all, at its time limit, and when its lease is lost; then, and
- * when it ends without a result or with another exit code than 0, the job is given back. A driver
- * that was killed leaves leases behind: the next one ends those at once, for it sees that their
- * process is gone.
+ * It runs through the shell in a process group of its own. The shell dies with this process, what
+ * it started may not when this one is killed. Heartbeats are ours. It is killed, group and all, at
+ * its time limit, and when its lease is lost; then, and when it ends without a result or with
+ * another exit code than 0, the job is given back. A driver that was killed leaves leases behind:
+ * the next one releases those at once, for it sees that their process is gone.
  */
 #ifndef KERNMILL_LAB_LOCAL_H
 #define KERNMILL_LAB_LOCAL_H

@@ -317,6 +317,18 @@ int km_queue_fail(km_db *db, int64_t job, int64_t token, const char *why, km_err
     return end_held(db, rc < 0 ? rc : give_back(db, job, token, "failed", why, err), err);
 }
 
+int km_queue_release(km_db *db, int64_t job, int64_t token, const char *why, km_err *err)
+{
+    int rc = begin_held(db, job, token, err);
+
+    if (rc == 0)
+        return not_held(db);
+    if (rc > 0)
+        rc = km_db_run(db, NULL, err, "UPDATE jobs SET attempts = attempts - 1 WHERE id = ?", "i",
+                       job);
+    return end_held(db, rc < 0 ? rc : give_back(db, job, token, "released", why, err), err);
+}
+
 int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err)
 {
     int64_t changed = 0, token = 0;

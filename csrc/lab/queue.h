@@ -38,10 +38,12 @@ int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made,
 int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
                    int64_t lease_s, km_job *out, km_err *err);
 
-/* The three below: 1, or 0 when the job is not this token's any more: then nothing was changed. */
+/* The four below: 1, or 0 when the job is not this token's any more: then nothing was changed. */
 int km_queue_beat(km_db *db, int64_t job, int64_t token, int64_t lease_s, km_err *err);
 int km_queue_complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err);
 int km_queue_fail(km_db *db, int64_t job, int64_t token, const char *why, km_err *err);
+/* Not the job's fault: it waits again, and this was no attempt. */
+int km_queue_release(km_db *db, int64_t job, int64_t token, const char *why, km_err *err);
 
 /* 1, or 0 when it had ended. Its worker is told by its next heartbeat. */
 int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err);

@@ -364,7 +364,7 @@ def test_a_killed_driver(lab):
     assert len(worker) == 1
     _, told, _ = lab.say("run", "--worker", "echo '{\"metric\": 1}'", "--json")
     assert told["done"] == 1
-    assert [x["how"] for x in lab.report()["hypotheses"][0]["leases"]] == ["failed", "done"]
+    assert [x["how"] for x in lab.report()["hypotheses"][0]["leases"]] == ["released", "done"]
 
 
 # SIGTERM: what runs is given back, its processes are gone, and the driver ends by itself.
@@ -374,7 +374,10 @@ def test_a_stopped_driver(lab):
     until(lambda: (lab.folder / "child").exists() and (lab.folder / "child").read_text())
     driver.send_signal(signal.SIGTERM)
     out, _ = driver.communicate(timeout=20)
-    assert driver.returncode == 0 and json.loads(out)["failed"] == 1
+    assert driver.returncode == 0 and json.loads(out)["failed"] == 0
+    job = lab.say("claim", "--worker", "w")[1]
+    assert job["attempt"] == 1, "to stop the driver is no attempt of the job"
+    assert lab.say("fail", job["job"], "--token", job["token"])[0] == 0
     assert lab.say("status", "--json")[1]["jobs"] == {"queued": 1}
     until(lambda: not alive(int((lab.folder / "child").read_text())))
 
