@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import sys
 
 import pytest
 from clients import PROGRAM  # noqa: F401  others take it from here
@@ -75,3 +76,21 @@ def test_the_card_of_a_cuda_build(kernel):
     images = [row for row in rows if row[0].startswith("sm_")]
     assert {row[0] for row in images if row[1] == "machine code"} == code
     assert {row[0] for row in images if row[1] == "PTX"} == ptx
+
+
+# What pack wrote is loaded from the disk in each way that the client has: the folder, its build/, one variant, and in a
+# hub's place; the same module file each time.
+def test_the_client_reads_a_packed_folder(client, kernel):
+    code = """
+import os, pathlib, sys
+from kernels import get_kernel, get_local_kernel
+root = pathlib.Path(sys.argv[1])
+whole = get_local_kernel(root).__file__
+variant = pathlib.Path(whole).parent
+print(whole, get_local_kernel(root / "build").__file__, get_local_kernel(variant).__file__)
+os.environ["LOCAL_KERNELS"] = f"acme/rms={root}"
+print(get_kernel("acme/rms", version=1, trust_remote_code=True).__file__)
+"""
+    told = client.run(sys.executable, "-c", code, kernel).stdout.split()
+    assert len(told) == 4 and len(set(told)) == 1
+    assert pathlib.Path(told[0]).parent.parent == kernel / "build"
