@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "formats/json.h"
+#include "lab/clock.h"
 #include "lab/hypothesis.h"
 
 /* --- in --- */
@@ -161,12 +162,29 @@ static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
     return rc;
 }
 
+/* What is not known is no number, and SQLite makes NULL of those. */
+static double known(double value)
+{
+    return isfinite(value) ? value : (double)NAN;
+}
+
+static int write_decision(km_lab *lab, int64_t id, const km_lab_decision *d, km_err *err)
+{
+    return km_db_run(
+        &lab->db, NULL, err,
+        "INSERT INTO decisions (hypothesis, verdict, reason, pairs, gain, low, high,"
+        " sd, more_pairs, created_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?)",
+        "ittiddddii", id, km_lab_verdict_names[d->verdict], d->reason, (int64_t)d->pairs,
+        known(d->gain), known(d->low), known(d->high), known(d->sd),
+        d->more_known ? (int64_t)d->more_pairs : -1, km_clock_us());
+}
+
 static int write_verdict(km_lab *lab, int64_t id, const km_lab_decision *d, km_err *err)
 {
     int64_t stays = 0;
-    int rc = 0;
+    int rc = write_decision(lab, id, d, err);
 
-    if (d->verdict == KM_LAB_UNDECIDED)
+    if (rc == 0 && d->verdict == KM_LAB_UNDECIDED)
         rc = km_db_int(&lab->db, &stays, 0, err,
                        "SELECT state = 'undecided' FROM hypotheses WHERE id = ?", "i", id);
     if (rc < 0 || stays)

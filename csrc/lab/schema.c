@@ -85,6 +85,75 @@ static const char version_1[] =
     "CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN"
     "  SELECT RAISE (ABORT, 'an event is never deleted'); END;";
 
-static const char *const migrations[] = { version_1, NULL };
+/* Version 2: ideas as commits, what their runs gave, who was promoted, what it cost, who was told.
+ */
+static const char version_2[] =
+    "ALTER TABLE hypotheses ADD COLUMN commit_id TEXT NOT NULL DEFAULT '';" /* refs/lab/<id> */
+    "ALTER TABLE hypotheses ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"  /* lab/manifest.h */
+    "CREATE INDEX hypotheses_by_patch ON hypotheses (campaign, patch);"
 
-const km_db_schema km_lab_schema = { migrations, 1 };
+    /* where it ran and what it cost, whatever came of it; remote: Slurm's number, the Hub's id */
+    "ALTER TABLE leases ADD COLUMN executor TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE leases ADD COLUMN remote TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE leases ADD COLUMN gpu_seconds REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE leases ADD COLUMN money REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE leases ADD COLUMN tokens REAL NOT NULL DEFAULT 0;"
+
+    /* one run of one commit under the evaluator, of the pairs of an "evaluate" job */
+    "CREATE TABLE runs ("
+    "  job INTEGER NOT NULL REFERENCES jobs, pair INTEGER NOT NULL,"
+    "  arm TEXT NOT NULL CHECK (arm IN ('parent', 'candidate')), commit_id TEXT NOT NULL,"
+    "  seed INTEGER NOT NULL, block TEXT NOT NULL," /* which hardware, driver and image */
+    "  value REAL, amount INTEGER,"                 /* NULL: it gave none, was not said */
+    "  wall_ms INTEGER NOT NULL, PRIMARY KEY (job, pair, arm)) STRICT;"
+    "CREATE INDEX runs_of ON runs (commit_id);"
+
+    /* what the judge said, each time; the last counts. NULL: not known */
+    "CREATE TABLE decisions ("
+    "  id INTEGER PRIMARY KEY, hypothesis INTEGER NOT NULL REFERENCES hypotheses,"
+    "  verdict TEXT NOT NULL, reason TEXT NOT NULL, pairs INTEGER NOT NULL,"
+    "  gain REAL, low REAL, high REAL, sd REAL, more_pairs INTEGER,"
+    "  created_us INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX decisions_of ON decisions (hypothesis);"
+
+    /* what was promoted, one after the other; the last is the champion. One successor each: of two
+     * promotions at once, one wins */
+    "CREATE TABLE champions ("
+    "  id INTEGER PRIMARY KEY, campaign INTEGER NOT NULL REFERENCES campaigns,"
+    "  previous INTEGER UNIQUE REFERENCES champions," /* NULL: the baseline */
+    "  hypothesis INTEGER REFERENCES hypotheses,"     /* NULL: the baseline */
+    "  commit_id TEXT NOT NULL, created_us INTEGER NOT NULL) STRICT;"
+
+    /* each use of the sealed holdout */
+    "CREATE TABLE holdouts ("
+    "  id INTEGER PRIMARY KEY, hypothesis INTEGER NOT NULL REFERENCES hypotheses,"
+    "  parent REAL, candidate REAL, passed INTEGER NOT NULL, created_us INTEGER NOT NULL) STRICT;"
+
+    /* what somebody should know; `key`: the same again is told once */
+    "CREATE TABLE alerts ("
+    "  id INTEGER PRIMARY KEY, campaign INTEGER NOT NULL REFERENCES campaigns,"
+    "  key TEXT NOT NULL, level TEXT NOT NULL CHECK (level IN ('info', 'warn', 'error')),"
+    "  title TEXT NOT NULL, text TEXT NOT NULL, subject TEXT NOT NULL,"  /* "job 7" */
+    "  created_us INTEGER NOT NULL, sent_us INTEGER NOT NULL DEFAULT 0," /* to the webhook */
+    "  UNIQUE (campaign, key)) STRICT;"
+
+    "CREATE TRIGGER runs_stay BEFORE UPDATE ON runs BEGIN"
+    "  SELECT RAISE (ABORT, 'a run is never changed'); END;"
+    "CREATE TRIGGER runs_remain BEFORE DELETE ON runs BEGIN"
+    "  SELECT RAISE (ABORT, 'a run is never deleted'); END;"
+    "CREATE TRIGGER decisions_stay BEFORE UPDATE ON decisions BEGIN"
+    "  SELECT RAISE (ABORT, 'a decision is never changed'); END;"
+    "CREATE TRIGGER decisions_remain BEFORE DELETE ON decisions BEGIN"
+    "  SELECT RAISE (ABORT, 'a decision is never deleted'); END;"
+    "CREATE TRIGGER champions_stay BEFORE UPDATE ON champions BEGIN"
+    "  SELECT RAISE (ABORT, 'a promotion is never changed'); END;"
+    "CREATE TRIGGER champions_remain BEFORE DELETE ON champions BEGIN"
+    "  SELECT RAISE (ABORT, 'a promotion is never deleted'); END;"
+    "CREATE TRIGGER holdouts_stay BEFORE UPDATE ON holdouts BEGIN"
+    "  SELECT RAISE (ABORT, 'a use of the holdout is never changed'); END;"
+    "CREATE TRIGGER holdouts_remain BEFORE DELETE ON holdouts BEGIN"
+    "  SELECT RAISE (ABORT, 'a use of the holdout is never deleted'); END;";
+
+static const char *const migrations[] = { version_1, version_2, NULL };
+
+const km_db_schema km_lab_schema = { migrations, 2 };
