@@ -6,11 +6,11 @@
 
 #include "core/file.h"
 #include "core/path.h"
-#include "formats/fields.h"
 #include "lab/budget.h"
 #include "lab/clock.h"
 #include "lab/event.h"
 #include "lab/schema.h"
+#include "lab/settings.h"
 
 static const char template[] =
     "# A lab: what is worked on, and what it may cost. After a change: kernmill lab init\n"
@@ -27,70 +27,7 @@ static const char template[] =
     "# money = 20\n"
     "# tokens = 2000000\n";
 
-typedef struct {
-    const char *name, *metric, *direction;
-    double effect;
-} settings;
-
-static const km_field lab_rows[] = {
-    { "name", KM_FIELD_TEXT, offsetof(settings, name), true },
-    { "metric", KM_FIELD_TEXT, offsetof(settings, metric), true },
-    { "direction", KM_FIELD_TEXT, offsetof(settings, direction), true },
-    { "effect", KM_FIELD_REAL, offsetof(settings, effect), false },
-    KM_FIELD_END,
-};
-
-typedef struct {
-    int64_t amount[KM_BUDGET_KINDS];
-} budget;
-
-static const km_field budget_rows[] = {
-    { "runs", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_RUNS]), false },
-    { "gpu_seconds", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_GPU_SECONDS]), false },
-    { "money", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_MONEY]), false },
-    { "tokens", KM_FIELD_INT, offsetof(budget, amount[KM_BUDGET_TOKENS]), false },
-    KM_FIELD_END,
-};
-
-static const km_field file_rows[] = {
-    { "lab", KM_FIELD_TABLE, 0, true },
-    { "budget", KM_FIELD_TABLE, 0, false },
-    KM_FIELD_END,
-};
-
 /* --- lab.toml --- */
-
-static int read_table(km_arena *a, const char *path, const km_toml *doc, const char *name,
-                      const km_field *rows, void *base, km_err *err)
-{
-    const km_toml *table = km_toml_get(doc, name);
-    char *shown = km_arena_printf(a, "[%s]", name);
-    km_fields f = { a, path, shown };
-
-    return table ? km_fields_read(&f, table, rows, base, err) : 0;
-}
-
-static int read_settings(km_lab *lab, settings *s, budget *b, km_err *err)
-{
-    char *path = km_path_join(&lab->arena, lab->root, "lab.toml");
-    km_fields f = { &lab->arena, path, "" };
-    km_toml *doc = NULL;
-    int rc = path ? km_toml_read(&lab->arena, path, &doc, err) : km_fail_nomem(err);
-
-    *s = (settings){ 0 };
-    for (int i = 0; i < KM_BUDGET_KINDS; i++)
-        b->amount[i] = -1;
-    if (rc == 0)
-        rc = km_fields_read(&f, doc, file_rows, NULL, err);
-    if (rc == 0)
-        rc = read_table(&lab->arena, path, doc, "lab", lab_rows, s, err);
-    if (rc == 0)
-        rc = read_table(&lab->arena, path, doc, "budget", budget_rows, b, err);
-    if (rc == 0 && strcmp(s->direction, "lower") != 0 && strcmp(s->direction, "higher") != 0)
-        rc = km_fail_at(err, KM_EFORMAT, path, 0, 0,
-                        "direction is \"lower\" or \"higher\", not \"%s\"", s->direction);
-    return rc;
-}
 
 static int write_template(km_lab *lab, km_err *err)
 {
@@ -143,7 +80,7 @@ static int find_campaign(km_lab *lab, km_err *err)
     return rc < 0 ? rc : 0;
 }
 
-static int write_campaign(km_lab *lab, const settings *s, km_err *err)
+static int write_campaign(km_lab *lab, const km_lab_settings *s, km_err *err)
 {
     json_t *doc = json_pack("{s:s,s:s,s:f}", "metric", s->metric, "direction", s->direction,
                             "effect", s->effect);
@@ -169,7 +106,7 @@ static int write_campaign(km_lab *lab, const settings *s, km_err *err)
     return rc;
 }
 
-static int write_settings(km_lab *lab, const settings *s, const budget *b, km_err *err)
+static int write_settings(km_lab *lab, const km_lab_settings *s, km_err *err)
 {
     int rc = km_db_begin(&lab->db, err);
 
@@ -178,7 +115,7 @@ static int write_settings(km_lab *lab, const settings *s, const budget *b, km_er
     if (rc == 0)
         rc = write_campaign(lab, s, err);
     for (int i = 0; rc == 0 && i < KM_BUDGET_KINDS; i++)
-        rc = km_budget_set(&lab->db, lab->campaign, (km_budget_kind)i, (double)b->amount[i], err);
+        rc = km_budget_set(&lab->db, lab->campaign, (km_budget_kind)i, (double)s->budget[i], err);
     if (rc == 0)
         return km_db_commit(&lab->db, err);
     km_db_rollback(&lab->db);
@@ -187,8 +124,7 @@ static int write_settings(km_lab *lab, const settings *s, const budget *b, km_er
 
 int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err)
 {
-    settings s;
-    budget b;
+    km_lab_settings s;
     int rc;
 
     *lab = (km_lab)KM_LAB_INIT;
@@ -198,7 +134,7 @@ int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err)
     if (rc == 0)
         rc = write_template(lab, err);
     if (rc == 0)
-        rc = read_settings(lab, &s, &b, err);
+        rc = km_lab_settings_read(&lab->arena, lab->root, &s, err);
     if (rc == 0)
         rc = km_dir_make(km_path_dir(&lab->arena, lab->store), err);
     if (rc == 0)
@@ -207,7 +143,7 @@ int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err)
     if (rc == 0)
         rc = km_db_open(&lab->db, lab->store, &km_lab_schema, true, err);
     if (rc == 0)
-        rc = write_settings(lab, &s, &b, err);
+        rc = write_settings(lab, &s, err);
     if (rc < 0)
         km_lab_close(lab);
     return rc;

@@ -1,16 +1,5 @@
 /* lab/lab.h: a lab: a folder with lab.toml, which people write, and .lab/lab.db, which is the
- * store.
- *
- *     [lab]
- *     name = "rmsnorm"             what is worked on; one lab, one campaign
- *     metric = "latency_ns"        the number that the evaluator writes
- *     direction = "lower"          or "higher": which way is better
- *     effect = 0.0                 a gain up to this is none, in the metric's unit
- *     [budget]                     a hard stop for each that is given
- *     runs = 500
- *     gpu_seconds = 7200
- *     money = 20
- *     tokens = 2000000
+ * store. The first is described in lab/settings.h.
  */
 #ifndef KERNMILL_LAB_LAB_H
 #define KERNMILL_LAB_LAB_H

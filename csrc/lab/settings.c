@@ -1,0 +1,113 @@
+#include "lab/settings.h"
+
+#include <string.h>
+
+#include "core/limits.h"
+#include "core/path.h"
+
+#define AT(member) offsetof(km_lab_settings, member)
+
+static const km_field lab_rows[] = {
+    { "name", KM_FIELD_TEXT, AT(name), true },
+    { "metric", KM_FIELD_TEXT, AT(metric), true },
+    { "direction", KM_FIELD_TEXT, AT(direction), true },
+    { "effect", KM_FIELD_REAL, AT(effect), false },
+    KM_FIELD_END,
+};
+
+static const km_field budget_rows[] = {
+    { "runs", KM_FIELD_INT, AT(budget[KM_BUDGET_RUNS]), false },
+    { "gpu_seconds", KM_FIELD_INT, AT(budget[KM_BUDGET_GPU_SECONDS]), false },
+    { "money", KM_FIELD_INT, AT(budget[KM_BUDGET_MONEY]), false },
+    { "tokens", KM_FIELD_INT, AT(budget[KM_BUDGET_TOKENS]), false },
+    KM_FIELD_END,
+};
+
+static const km_field workspace_rows[] = {
+    { "repository", KM_FIELD_TEXT, AT(workspace.repository), false },
+    { "change", KM_FIELD_PATHS, AT(workspace.change), true },
+    KM_FIELD_END,
+};
+
+static const km_field evaluate_rows[] = {
+    { "run", KM_FIELD_TEXT, AT(evaluate.run), false },
+    { "evaluate", KM_FIELD_TEXT, AT(evaluate.evaluate), true },
+    { "holdout", KM_FIELD_TEXT, AT(evaluate.holdout), false },
+    { "amount", KM_FIELD_TEXT, AT(evaluate.amount), false },
+    { "limit", KM_FIELD_INT, AT(evaluate.limit_s), false },
+    { "pairs", KM_FIELD_INT, AT(evaluate.pairs), false },
+    { "pairs_max", KM_FIELD_INT, AT(evaluate.pairs_max), false },
+    KM_FIELD_END,
+};
+
+static const struct {
+    const char *name;
+    const km_field *rows;
+} tables[] = {
+    { "lab", lab_rows },
+    { "budget", budget_rows },
+    { "workspace", workspace_rows },
+    { "evaluate", evaluate_rows },
+};
+
+static const km_field file_rows[] = {
+    { "lab", KM_FIELD_TABLE, 0, true },
+    { "budget", KM_FIELD_TABLE, 0, false },
+    { "workspace", KM_FIELD_TABLE, 0, false },
+    { "evaluate", KM_FIELD_TABLE, 0, false },
+    KM_FIELD_END,
+};
+
+static void set_defaults(km_lab_settings *s)
+{
+    *s = (km_lab_settings){ .workspace.repository = ".",
+                            .evaluate = { .limit_s = 600, .pairs = 4, .pairs_max = 32 } };
+    for (int i = 0; i < KM_BUDGET_KINDS; i++)
+        s->budget[i] = -1;
+}
+
+static int check(const km_lab_settings *s, const char *path, km_err *err)
+{
+    if (strcmp(s->direction, "lower") != 0 && strcmp(s->direction, "higher") != 0)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "direction is \"lower\" or \"higher\", not \"%s\"", s->direction);
+    if (!s->evaluate.limit_s || !s->evaluate.pairs || s->evaluate.pairs_max > KM_LAB_PAIRS_MAX)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[evaluate] limit and pairs are 1 or more, pairs_max is at most %d",
+                          KM_LAB_PAIRS_MAX);
+    if (s->evaluate.given && !s->workspace.given)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[evaluate] measures commits: [workspace] is missing");
+    return 0;
+}
+
+static int read_table(km_arena *a, const char *path, const km_toml *doc, size_t i,
+                      km_lab_settings *out, km_err *err)
+{
+    const km_toml *table = km_toml_get(doc, tables[i].name);
+    char *shown = km_arena_printf(a, "[%s]", tables[i].name);
+    km_fields f = { a, path, shown };
+
+    if (!shown)
+        return km_fail_nomem(err);
+    return table ? km_fields_read(&f, table, tables[i].rows, out, err) : 0;
+}
+
+int km_lab_settings_read(km_arena *a, const char *root, km_lab_settings *out, km_err *err)
+{
+    char *path = km_path_join(a, root, "lab.toml");
+    km_fields f = { a, path, "" };
+    km_toml *doc = NULL;
+    int rc = path ? km_toml_read(a, path, &doc, err) : km_fail_nomem(err);
+
+    set_defaults(out);
+    if (rc == 0)
+        rc = km_fields_read(&f, doc, file_rows, NULL, err);
+    for (size_t i = 0; rc == 0 && i < sizeof tables / sizeof *tables; i++)
+        rc = read_table(a, path, doc, i, out, err);
+    if (rc < 0)
+        return rc;
+    out->workspace.given = km_toml_get(doc, "workspace") != NULL;
+    out->evaluate.given = km_toml_get(doc, "evaluate") != NULL;
+    return check(out, path, err);
+}

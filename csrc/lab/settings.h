@@ -1,0 +1,55 @@
+/* lab/settings.h: lab.toml, which people write.
+ *
+ *     [lab]
+ *     name = "rmsnorm"             what is worked on; one lab, one campaign
+ *     metric = "latency_ns"        the number that the evaluator writes
+ *     direction = "lower"          or "higher": which way is better
+ *     effect = 0.0                 a gain up to this is none, in the metric's unit
+ *     [budget]                     a hard stop for each that is given
+ *     runs = 500
+ *     gpu_seconds = 7200
+ *     money = 20
+ *     tokens = 2000000
+ *     [workspace]                  ideas are commits (lab/workspace.h)
+ *     repository = "."             a git repository, from the lab's folder
+ *     change = ["train.py"]        what an idea may change: files, or folders with a '/' at the end
+ *     [evaluate]                   how a commit is measured (lab/evaluate.h)
+ *     run = "python3 train.py"
+ *     evaluate = "python3 evaluate.py"
+ *     holdout = "python3 evaluate.py --holdout"
+ *     amount = "tokens"
+ *     limit = 300
+ *     pairs = 4
+ *     pairs_max = 32
+ */
+#ifndef KERNMILL_LAB_SETTINGS_H
+#define KERNMILL_LAB_SETTINGS_H
+
+#include "formats/fields.h"
+#include "lab/budget.h"
+
+typedef struct {
+    const char *name, *metric, *direction;
+    double effect;
+
+    int64_t budget[KM_BUDGET_KINDS]; /* -1: no limit */
+
+    struct {
+        bool given;
+        const char *repository;
+        km_list change;
+    } workspace;
+
+    struct {
+        bool given;
+        const char *run; /* NULL: nothing runs before the evaluator */
+        const char *evaluate, *holdout, *amount;
+        int64_t limit_s, pairs, pairs_max;
+    } evaluate;
+} km_lab_settings;
+
+/* Reads root/lab.toml; everything lives in the arena. Errors: KM_ENOENT; KM_EFORMAT with the place.
+ */
+int km_lab_settings_read(km_arena *a, const char *root, km_lab_settings *out, km_err *err);
+
+#endif
