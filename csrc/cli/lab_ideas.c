@@ -6,9 +6,19 @@
 #include "cli/lab.h"
 #include "core/limits.h"
 #include "formats/json.h"
+#include "lab/champion.h"
 #include "lab/hypothesis.h"
 
 /* --- init --- */
+
+/* What ideas start from, where they are commits. */
+static int begin_champion(km_lab *lab, km_err *err)
+{
+    km_workspace w;
+    int rc = km_workspace_open(&w, lab, err);
+
+    return rc > 0 ? km_champion_begin(&w, err) : rc;
+}
 
 static int run_init(void *fields, const char **args, size_t arg_count, km_err *err)
 {
@@ -19,6 +29,8 @@ static int run_init(void *fields, const char **args, size_t arg_count, km_err *e
 
     if (rc == 0)
         rc = km_lab_make(&lab, arg_count ? args[0] : ".", &made, err);
+    if (rc == 0)
+        rc = begin_champion(&lab, err);
     if (rc < 0)
         return rc;
     if (common->json)

@@ -5,7 +5,9 @@
 
 #include "cli/lab.h"
 #include "core/limits.h"
+#include "lab/apply.h"
 #include "lab/queue.h"
+#include "lab/workspace.h"
 
 static int check_lease(const km_lab_fields *f, km_err *err)
 {
@@ -16,7 +18,7 @@ static int check_lease(const km_lab_fields *f, km_err *err)
 
 /* --- claim --- */
 
-static int print_job(const km_job *job, km_err *err)
+static int print_job(const km_job *job, const char *workspace, km_err *err)
 {
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
     json_t *doc = json_pack("{s:i,s:I,s:I,s:I,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "job",
@@ -26,7 +28,26 @@ static int print_job(const km_job *job, km_err *err)
 
     if (doc && job->hypothesis)
         json_object_set_new(doc, "hypothesis", json_integer((json_int_t)job->hypothesis));
+    if (doc && workspace)
+        json_object_set_new(doc, "workspace", json_string(workspace));
     return km_print_json(doc, err);
+}
+
+/* A work's tree. When it cannot be made, the job is given back. */
+static int make_tree(km_lab *lab, const km_job *job, const char **path, km_err *err)
+{
+    km_workspace w;
+    int rc;
+
+    *path = NULL;
+    if (strcmp(job->kind, "work") != 0 || !job->hypothesis)
+        return 0;
+    rc = km_workspace_open(&w, lab, err);
+    if (rc > 0)
+        rc = km_workspace_make(&w, job->hypothesis, job->token, path, err);
+    if (rc < 0)
+        km_queue_fail(&lab->db, job->id, job->token, err ? err->message : "no tree", NULL);
+    return rc;
 }
 
 static int run_claim(void *fields, const char **args, size_t arg_count, km_err *err)
@@ -34,6 +55,7 @@ static int run_claim(void *fields, const char **args, size_t arg_count, km_err *
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
     km_job job = { 0 };
+    const char *tree;
     int rc = km_check_args(arg_count, 0, 0, err);
 
     (void)args;
@@ -47,9 +69,10 @@ static int run_claim(void *fields, const char **args, size_t arg_count, km_err *
     if (rc == 0)
         rc = km_queue_claim(&lab.db, &lab.arena, lab.campaign, f->kind, f->worker, f->lease, &job,
                             err);
-    if (rc == 1)
-        rc = print_job(&job, err);
-    else if (rc == 0) {
+    if (rc == 1) {
+        rc = make_tree(&lab, &job, &tree, err);
+        rc = rc == 0 ? print_job(&job, tree, err) : rc;
+    } else if (rc == 0) {
         if (f->common.json)
             rc = km_print_json(json_pack("{s:i,s:n}", "schema", KM_JSON_SCHEMA, "job"), err);
         else
@@ -76,7 +99,9 @@ const km_command km_cmd_lab_claim = {
     .more =
         "Out: {\"job\", \"token\", \"attempt\", \"key\", \"kind\", \"payload\", \"hypothesis\"}; "
         "exit code 1 when\n"
-        "nothing waits. A worker that is not heard of for the length of its lease loses the job.",
+        "nothing waits; in a lab with a [workspace] also \"workspace\": the folder where an idea's "
+        "\"work\"\nis done, a git tree of its own. A worker that is not heard of for the length of "
+        "its lease loses the job.",
     .options = claim_options,
     .fields_size = sizeof(km_lab_fields),
     .run = run_claim,
@@ -149,7 +174,7 @@ static int submit(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err)
     if (rc == 0 && !(body = json_dumps(doc, JSON_COMPACT)))
         rc = km_fail_nomem(err);
     if (rc == 0)
-        rc = km_queue_complete(&lab->db, job, f->token, body, err);
+        rc = km_apply(lab, job, f->token, body, err);
     free(body);
     json_decref(doc);
     return rc;

@@ -247,7 +247,7 @@ int km_proc_run(const km_proc *p, km_proc_result *result, km_err *err)
         rc = start(p, program, env, &c, err);
     if (rc == 0) {
         rc = pump(&c, p->timeout_ms, err);
-        result->exit_code = finish(&c, rc < 0, !p->share_output);
+        result->exit_code = finish(&c, rc < 0 || p->alone, !p->share_output);
     }
     km_arena_release(&a);
     return rc;

@@ -18,6 +18,7 @@ typedef struct {
     const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH without a '/' */
     const char *const *env;  /* "NAME=value" to add or replace, ends with NULL; may be NULL */
     const char *cwd;         /* NULL: ours */
+    bool alone;              /* what it left running in its group is killed at its end */
     bool share_output;       /* both its streams go to our stderr instead of being captured */
     int timeout_ms;          /* 0: wait for ever */
     size_t output_bytes_max; /* a stream; 0 means KM_PROC_OUTPUT_BYTES_MAX */

@@ -178,6 +178,24 @@ void km_db_rollback(km_db *db)
     db->in_transaction = false;
 }
 
+int km_db_enter(km_db *db, bool *own, km_err *err)
+{
+    *own = !db->in_transaction;
+    return *own ? km_db_begin(db, err) : 0;
+}
+
+int km_db_leave(km_db *db, bool own, int rc, km_err *err)
+{
+    int done;
+
+    if (own && rc < 0)
+        km_db_rollback(db);
+    if (!own || rc < 0)
+        return rc;
+    done = km_db_commit(db, err);
+    return done < 0 ? done : rc;
+}
+
 /* --- statements --- */
 
 static int bind(sqlite3_stmt *s, const char *types, va_list values)

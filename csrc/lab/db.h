@@ -47,6 +47,11 @@ int km_db_begin(km_db *db, km_err *err);
 int km_db_commit(km_db *db, km_err *err);
 void km_db_rollback(km_db *db);
 
+/* One transaction around what may stand in another: begins one unless one is open, and ends, by
+ * `rc`, only the one that it began. */
+int km_db_enter(km_db *db, bool *own, km_err *err);
+int km_db_leave(km_db *db, bool own, int rc, km_err *err);
+
 /* A statement with its parameters, in their order: 'i' int64_t, 'd' double, 't' const char * (NULL
  * is NULL; copied). */
 int km_db_query(km_db *db, sqlite3_stmt **out, km_err *err, const char *sql, const char *types,

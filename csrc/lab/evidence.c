@@ -126,12 +126,26 @@ static int rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
     return rc;
 }
 
-static int add_result(json_t *pairs, const char *body, km_err *err)
+/* Whether a result is of these commits, as far as it says of which; and no use of the holdout. */
+static bool counts(const json_t *doc, const km_idea *idea)
+{
+    const char *parent = json_string_value(json_object_get(doc, "parent_commit"));
+    const char *candidate = json_string_value(json_object_get(doc, "candidate_commit"));
+
+    if (json_is_true(json_object_get(doc, "holdout")))
+        return false;
+    return (!parent || strcmp(parent, idea->parent) == 0) &&
+           (!candidate || strcmp(candidate, idea->commit) == 0);
+}
+
+static int add_result(json_t *pairs, const km_idea *idea, const char *body, km_err *err)
 {
     json_t *doc = json_loads(body, JSON_DECODE_ANY, NULL), *more = json_object_get(doc, "pairs");
     int rc = 0;
 
-    if (json_is_array(more))
+    if (!counts(doc, idea))
+        ;
+    else if (json_is_array(more))
         rc = json_array_extend(pairs, more);
     else if (more || json_object_get(doc, "parent") || json_object_get(doc, "candidate"))
         rc = json_array_append(pairs, doc);
@@ -143,16 +157,19 @@ static int add_result(json_t *pairs, const char *body, km_err *err)
 static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
 {
     sqlite3_stmt *s;
-    int rc = km_db_query(&lab->db, &s, err,
+    km_idea idea;
+    int rc = km_hypothesis_read(&lab->db, &lab->arena, id, &idea, err);
+
+    *out = json_array();
+    if (rc == 0)
+        rc = km_db_query(&lab->db, &s, err,
                          "SELECT results.body FROM results JOIN jobs ON jobs.id = results.job"
                          " WHERE jobs.hypothesis = ? ORDER BY jobs.id",
                          "i", id);
-
-    *out = json_array();
     if (rc < 0)
         return rc;
     while ((rc = km_db_step(&lab->db, s, err)) == 1)
-        if (add_result(*out, (const char *)sqlite3_column_text(s, 0), err) < 0)
+        if (add_result(*out, &idea, (const char *)sqlite3_column_text(s, 0), err) < 0)
             break;
     sqlite3_finalize(s);
     if (rc == 1)
@@ -197,7 +214,8 @@ int km_lab_judge_hypothesis(km_lab *lab, int64_t id, km_lab_decision *out, km_er
     km_lab_evidence evidence;
     json_t *pairs = NULL;
     km_lab_rule rule;
-    int rc = km_db_begin(&lab->db, err);
+    bool own;
+    int rc = km_db_enter(&lab->db, &own, err);
 
     if (rc == 0)
         rc = rule_of(lab, &rule, err);
@@ -209,10 +227,6 @@ int km_lab_judge_hypothesis(km_lab *lab, int64_t id, km_lab_decision *out, km_er
         rc = km_lab_judge(&rule, evidence.pairs, evidence.count, out, err);
     if (rc == 0)
         rc = write_verdict(lab, id, out, err);
-    if (rc == 0)
-        rc = km_db_commit(&lab->db, err);
-    else
-        km_db_rollback(&lab->db);
     json_decref(pairs);
-    return rc;
+    return km_db_leave(&lab->db, own, rc, err);
 }

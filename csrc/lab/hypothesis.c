@@ -24,7 +24,11 @@ static const struct {
     { "evaluating", "cancelled" }, { "undecided", "queued" },     { "undecided", "rejected" },
     { "undecided", "accepted" },   { "undecided", "cancelled" },  { "accepted", "promoted" },
     { "failed", "queued" },        { "failed", "cancelled" },     { "accepted", "stale" },
-    { "accepted", "rejected" },
+    { "accepted", "rejected" },    { "evaluating", "crashed" },   { "evaluating", "timed_out" },
+    { "evaluating", "failed" },    { "undecided", "crashed" },    { "undecided", "timed_out" },
+    { "undecided", "failed" },     { "undecided", "invalid" },    { "undecided", "stale" },
+    { "accepted", "evaluating" },  { "undecided", "evaluating" }, { "accepted", "invalid" },
+    { "failed", "evaluating" },    { "accepted", "crashed" },     { "accepted", "timed_out" },
 };
 
 static int no_way(int64_t id, const char *from, const char *to, km_err *err)
@@ -77,22 +81,6 @@ static int move(km_db *db, int64_t id, const char *to, const char *reason, km_er
     return rc;
 }
 
-/* One transaction around a step, unless the caller has one. */
-static int begin(km_db *db, bool *own, km_err *err)
-{
-    *own = !db->in_transaction;
-    return *own ? km_db_begin(db, err) : 0;
-}
-
-static int end(km_db *db, bool own, int rc, km_err *err)
-{
-    if (own && rc == 0)
-        return km_db_commit(db, err);
-    if (own)
-        km_db_rollback(db);
-    return rc;
-}
-
 static int insert(km_db *db, int64_t campaign, const km_proposal *p, int64_t *id, km_err *err)
 {
     int64_t now = km_clock_us();
@@ -116,7 +104,7 @@ int km_hypothesis_propose(km_db *db, int64_t campaign, const km_proposal *p, int
                           bool *made, km_err *err)
 {
     bool own;
-    int rc = begin(db, &own, err);
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = km_db_int(db, id, 0, err, "SELECT id FROM hypotheses WHERE campaign = ? AND key = ?",
@@ -124,14 +112,14 @@ int km_hypothesis_propose(km_db *db, int64_t campaign, const km_proposal *p, int
     *made = rc == 0 && !*id;
     if (*made)
         rc = insert(db, campaign, p, id, err);
-    return end(db, own, rc, err);
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool approve,
                          const char *text, km_err *err)
 {
     bool own;
-    int rc = begin(db, &own, err);
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = move(db, id, approve ? "reviewed" : "rejected", text, err);
@@ -140,7 +128,7 @@ int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool appro
                        "INSERT INTO reviews (hypothesis, reviewer, verdict, text, created_us)"
                        " VALUES (?, ?, ?, ?, ?)",
                        "ittti", id, reviewer, approve ? "approve" : "reject", text, km_clock_us());
-    return end(db, own, rc, err);
+    return km_db_leave(db, own, rc, err);
 }
 
 static int submit(km_db *db, int64_t id, const char *kind, const char *payload, int64_t *job,
@@ -178,38 +166,48 @@ int km_hypothesis_queue(km_db *db, int64_t id, const char *kind, const char *pay
                         km_err *err)
 {
     bool own;
-    int rc = begin(db, &own, err);
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = move(db, id, "queued", "", err);
     if (rc == 0)
         rc = submit(db, id, kind, payload, job, err);
-    return end(db, own, rc, err);
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_hypothesis_move(km_db *db, int64_t id, const char *state, const char *reason, km_err *err)
 {
     bool own;
-    int rc = begin(db, &own, err);
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = move(db, id, state, reason, err);
-    return end(db, own, rc, err);
+    return km_db_leave(db, own, rc, err);
 }
 
+/* Whether a job's end says anything of an idea in this state: one that is measured has had its
+ * work, and hears only of the end of trying. */
+static bool follows(const char *now, const char *then)
+{
+    bool measured = strcmp(now, "evaluating") == 0 || strcmp(now, "undecided") == 0;
+
+    if (measured)
+        return strcmp(then, "failed") == 0;
+    return (strcmp(now, "queued") == 0 || strcmp(now, "running") == 0) && strcmp(now, then) != 0;
+}
+
+/* By its newest job: an older one that failed was planned again. */
 int km_hypothesis_follow(km_db *db, int64_t id, km_err *err)
 {
     static const char sql[] =
-        "SELECT CASE WHEN sum(state = 'dead') > 0 THEN 'failed'"
-        " WHEN sum(state = 'leased') > 0 THEN 'running'"
-        " WHEN sum(state = 'queued') > 0 THEN 'queued'"
-        " WHEN sum(state = 'done') > 0 THEN 'evaluating' ELSE 'cancelled' END,"
-        " max(error) FROM jobs WHERE hypothesis = ?";
+        "SELECT CASE state WHEN 'dead' THEN 'failed' WHEN 'leased' THEN 'running'"
+        " WHEN 'queued' THEN 'queued' WHEN 'done' THEN 'evaluating' ELSE 'cancelled' END, error"
+        " FROM jobs WHERE hypothesis = ? ORDER BY id DESC LIMIT 1";
     char now[32], then[32] = "", why[512] = "";
     sqlite3_stmt *s;
     int rc = id ? state_of(db, id, now, err) : 0;
 
-    if (!id || rc < 0 || (strcmp(now, "queued") != 0 && strcmp(now, "running") != 0))
+    if (!id || rc < 0)
         return rc;
     rc = km_db_query(db, &s, err, sql, "i", id);
     if (rc < 0)
@@ -220,7 +218,54 @@ int km_hypothesis_follow(km_db *db, int64_t id, km_err *err)
         snprintf(why, sizeof why, "%s", (const char *)sqlite3_column_text(s, 1));
     }
     sqlite3_finalize(s);
-    if (rc < 0 || strcmp(now, then) == 0)
+    if (rc < 0 || !follows(now, then))
         return rc < 0 ? rc : 0;
     return move(db, id, then, why, err);
+}
+
+int km_hypothesis_read(km_db *db, km_arena *a, int64_t id, km_idea *out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT state, title, author, payload, parent, commit_id, patch, manifest"
+                         " FROM hypotheses WHERE id = ?",
+                         "i", id);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1)
+        *out = (km_idea){ id,
+                          km_db_text(a, s, 0),
+                          km_db_text(a, s, 1),
+                          km_db_text(a, s, 2),
+                          km_db_text(a, s, 3),
+                          km_db_text(a, s, 4),
+                          km_db_text(a, s, 5),
+                          km_db_text(a, s, 6),
+                          km_db_text(a, s, 7) };
+    sqlite3_finalize(s);
+    if (rc == 0)
+        return km_fail(err, KM_EUSAGE, "there is no hypothesis %lld", (long long)id);
+    if (rc == 1 && (!out->state || !out->title || !out->author || !out->payload || !out->parent ||
+                    !out->commit || !out->patch || !out->manifest))
+        return km_fail_nomem(err);
+    return rc < 0 ? rc : 0;
+}
+
+int km_hypothesis_set(km_db *db, int64_t id, const char *column, const char *value, km_err *err)
+{
+    static const struct {
+        const char *column, *sql;
+    } columns[] = {
+        { "parent", "UPDATE hypotheses SET parent = ? WHERE id = ?" },
+        { "commit_id", "UPDATE hypotheses SET commit_id = ? WHERE id = ?" },
+        { "patch", "UPDATE hypotheses SET patch = ? WHERE id = ?" },
+        { "manifest", "UPDATE hypotheses SET manifest = ? WHERE id = ?" },
+    };
+
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (strcmp(columns[i].column, column) == 0)
+            return km_db_run(db, NULL, err, columns[i].sql, "ti", value, id);
+    return km_fail(err, KM_EBUG, "hypotheses have no column '%s'", column);
 }

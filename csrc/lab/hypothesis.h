@@ -37,7 +37,19 @@ int km_hypothesis_queue(km_db *db, int64_t id, const char *kind, const char *pay
 /* To another state, with the reason. Errors: KM_EUSAGE when there is no such way. */
 int km_hypothesis_move(km_db *db, int64_t id, const char *state, const char *reason, km_err *err);
 
-/* What its jobs make of it: running, evaluating, failed. In the caller's transaction; 0 is none. */
+/* What its newest job makes of it: running, evaluating, failed. In the caller's transaction; 0 is
+ * none. */
 int km_hypothesis_follow(km_db *db, int64_t id, km_err *err);
+
+typedef struct {
+    int64_t id;
+    const char *state, *title, *author, *payload, *parent, *commit, *patch, *manifest;
+} km_idea;
+
+/* Everything lives in the arena; "" is what there is not yet. */
+int km_hypothesis_read(km_db *db, km_arena *a, int64_t id, km_idea *out, km_err *err);
+
+/* "parent", "commit_id", "patch" or "manifest". */
+int km_hypothesis_set(km_db *db, int64_t id, const char *column, const char *value, km_err *err);
 
 #endif

@@ -44,8 +44,8 @@ static int check_same(km_db *db, const km_job_request *r, int64_t id, km_err *er
 
 int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made, km_err *err)
 {
-    bool own = !db->in_transaction;
-    int rc = own ? km_db_begin(db, err) : 0;
+    bool own;
+    int rc = km_db_enter(db, &own, err);
 
     *made = false;
     if (rc == 0)
@@ -57,11 +57,7 @@ int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made,
         *made = true;
         rc = insert(db, r, id, err);
     }
-    if (own && rc == 0)
-        rc = km_db_commit(db, err);
-    else if (own)
-        km_db_rollback(db);
-    return rc;
+    return km_db_leave(db, own, rc, err);
 }
 
 /* What became of a job becomes of its hypothesis. */
@@ -232,7 +228,7 @@ int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, c
 
 /* Whether the job is the token's now. Also a lease that ran out is, as long as nobody took the job:
  * then no other worker can have begun it. */
-static int holds(km_db *db, int64_t job, int64_t token, km_err *err)
+int km_queue_holds(km_db *db, int64_t job, int64_t token, km_err *err)
 {
     int64_t yes;
     int rc = km_db_int(db, &yes, 0, err,
@@ -267,66 +263,60 @@ static int complete(km_db *db, int64_t job, int64_t token, const char *body, km_
     return rc == 0 ? follow(db, job, err) : rc;
 }
 
-/* Begins, asks who holds the job, and ends what `rc` says. */
-static int begin_held(km_db *db, int64_t job, int64_t token, km_err *err)
+/* Begins, and asks whether the token holds the job. */
+static int begin_held(km_db *db, bool *own, int64_t job, int64_t token, km_err *err)
 {
-    int rc = km_db_begin(db, err);
+    int rc = km_db_enter(db, own, err);
 
-    return rc == 0 ? holds(db, job, token, err) : rc;
+    return rc == 0 ? km_queue_holds(db, job, token, err) : rc;
 }
 
-static int end_held(km_db *db, int rc, km_err *err)
+static int yes(int rc)
 {
-    if (rc < 0)
-        km_db_rollback(db);
-    else
-        rc = km_db_commit(db, err);
     return rc < 0 ? rc : 1;
-}
-
-static int not_held(km_db *db)
-{
-    km_db_rollback(db);
-    return 0;
 }
 
 int km_queue_beat(km_db *db, int64_t job, int64_t token, int64_t lease_s, km_err *err)
 {
-    int rc = begin_held(db, job, token, err);
+    bool own;
+    int rc = begin_held(db, &own, job, token, err);
 
-    if (rc == 0)
-        return not_held(db);
-    return end_held(db, rc < 0 ? rc : beat(db, job, lease_s, err), err);
+    if (rc > 0)
+        rc = yes(beat(db, job, lease_s, err));
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_queue_complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err)
 {
-    int rc = begin_held(db, job, token, err);
+    bool own;
+    int rc = begin_held(db, &own, job, token, err);
 
-    if (rc == 0)
-        return not_held(db);
-    return end_held(db, rc < 0 ? rc : complete(db, job, token, body, err), err);
+    if (rc > 0)
+        rc = yes(complete(db, job, token, body, err));
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_queue_fail(km_db *db, int64_t job, int64_t token, const char *why, km_err *err)
 {
-    int rc = begin_held(db, job, token, err);
+    bool own;
+    int rc = begin_held(db, &own, job, token, err);
 
-    if (rc == 0)
-        return not_held(db);
-    return end_held(db, rc < 0 ? rc : give_back(db, job, token, "failed", why, err), err);
+    if (rc > 0)
+        rc = yes(give_back(db, job, token, "failed", why, err));
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_queue_release(km_db *db, int64_t job, int64_t token, const char *why, km_err *err)
 {
-    int rc = begin_held(db, job, token, err);
+    bool own;
+    int rc = begin_held(db, &own, job, token, err), done = 0;
 
-    if (rc == 0)
-        return not_held(db);
     if (rc > 0)
-        rc = km_db_run(db, NULL, err, "UPDATE jobs SET attempts = attempts - 1 WHERE id = ?", "i",
-                       job);
-    return end_held(db, rc < 0 ? rc : give_back(db, job, token, "released", why, err), err);
+        done = km_db_run(db, NULL, err, "UPDATE jobs SET attempts = attempts - 1 WHERE id = ?", "i",
+                         job);
+    if (rc > 0)
+        rc = yes(done < 0 ? done : give_back(db, job, token, "released", why, err));
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err)

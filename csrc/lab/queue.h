@@ -38,7 +38,11 @@ int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made,
 int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
                    int64_t lease_s, km_job *out, km_err *err);
 
-/* The four below: 1, or 0 when the job is not this token's any more: then nothing was changed. */
+/* Whether the job is the token's now: 1 or 0. */
+int km_queue_holds(km_db *db, int64_t job, int64_t token, km_err *err);
+
+/* The four below: 1, or 0 when the job is not this token's any more: then nothing was changed. In
+ * the caller's transaction when one is open. */
 int km_queue_beat(km_db *db, int64_t job, int64_t token, int64_t lease_s, km_err *err);
 int km_queue_complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err);
 int km_queue_fail(km_db *db, int64_t job, int64_t token, const char *why, km_err *err);

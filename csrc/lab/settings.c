@@ -26,6 +26,8 @@ static const km_field budget_rows[] = {
 static const km_field workspace_rows[] = {
     { "repository", KM_FIELD_TEXT, AT(workspace.repository), false },
     { "change", KM_FIELD_PATHS, AT(workspace.change), true },
+    { "branch", KM_FIELD_TEXT, AT(workspace.branch), false },
+    { "allow", KM_FIELD_LIST, AT(workspace.allow), false },
     KM_FIELD_END,
 };
 

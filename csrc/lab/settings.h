@@ -12,7 +12,9 @@
  *     tokens = 2000000
  *     [workspace]                  ideas are commits (lab/workspace.h)
  *     repository = "."             a git repository, from the lab's folder
- *     change = ["train.py"]        what an idea may change: files, or folders with a '/' at the end
+ *     change = ["train.py"]        what an idea may change: files and folders
+ *     branch = "main"              that carries the champion (default: the one checked out)
+ *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
  *     [evaluate]                   how a commit is measured (lab/evaluate.h)
  *     run = "python3 train.py"
  *     evaluate = "python3 evaluate.py"
@@ -36,8 +38,8 @@ typedef struct {
 
     struct {
         bool given;
-        const char *repository;
-        km_list change;
+        const char *repository, *branch;
+        km_list change, allow;
     } workspace;
 
     struct {

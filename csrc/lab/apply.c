@@ -1,0 +1,237 @@
+#include "lab/apply.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "formats/json.h"
+#include "lab/clock.h"
+#include "lab/evidence.h"
+#include "lab/queue.h"
+#include "lab/workspace.h"
+
+struct task {
+    km_lab *lab;
+    int64_t job, token, hypothesis;
+    const char *kind;
+    const json_t *body;
+};
+
+static int read_task(struct task *t, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&t->lab->db, &s, err,
+                         "SELECT kind, ifnull(hypothesis, 0) FROM jobs WHERE id = ?", "i", t->job);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&t->lab->db, s, err);
+    if (rc == 1) {
+        t->kind = km_db_text(&t->lab->arena, s, 0);
+        t->hypothesis = sqlite3_column_int64(s, 1);
+    }
+    sqlite3_finalize(s);
+    if (rc == 0)
+        return km_fail(err, KM_EUSAGE, "there is no job %lld", (long long)t->job);
+    return rc == 1 && !t->kind ? km_fail_nomem(err) : rc;
+}
+
+/* --- runs --- */
+
+static int add_run(struct task *t, size_t pair, const char *arm, const json_t *from, size_t i,
+                   km_err *err)
+{
+    const char *commit = json_string_value(
+        json_object_get(t->body, i ? "candidate_commit" : "parent_commit"));
+    const char *block = json_string_value(json_object_get(from, "block"));
+    const json_t *value = json_object_get(from, arm);
+    json_int_t amount = json_integer_value(json_array_get(json_object_get(from, "amount"), i));
+
+    return km_db_run(
+        &t->lab->db, NULL, err,
+        "INSERT INTO runs (job, pair, arm, commit_id, seed, block, value, amount, wall_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?)",
+        "iittitdii", t->job, (int64_t)pair, arm, commit ? commit : "",
+        (int64_t)json_integer_value(json_object_get(from, "seed")), block ? block : "",
+        json_is_number(value) ? json_number_value(value) : (double)NAN, (int64_t)amount,
+        (int64_t)json_integer_value(json_array_get(json_object_get(from, "wall_ms"), i)));
+}
+
+static int add_runs(struct task *t, km_err *err)
+{
+    const json_t *pair;
+    size_t k;
+    int rc = 0;
+
+    json_array_foreach(json_object_get(t->body, "pairs"), k, pair)
+    {
+        if (rc == 0)
+            rc = add_run(t, k, "parent", pair, 0, err);
+        if (rc == 0)
+            rc = add_run(t, k, "candidate", pair, 1, err);
+    }
+    return rc;
+}
+
+/* --- kinds --- */
+
+/* What the evaluator ended: 1. */
+static int apply_end(struct task *t, km_err *err)
+{
+    static const char *const states[] = { "crashed", "timed_out", "invalid" };
+    const json_t *ended = json_object_get(t->body, "ended");
+    const char *state = json_string_value(json_object_get(ended, "state"));
+    const char *reason = json_string_value(json_object_get(ended, "reason"));
+    int rc = KM_EFORMAT;
+
+    if (!ended)
+        return 0;
+    for (size_t i = 0; state && i < sizeof states / sizeof *states; i++)
+        if (strcmp(states[i], state) == 0)
+            rc = km_hypothesis_move(&t->lab->db, t->hypothesis, state, reason ? reason : "", err);
+    if (rc == KM_EFORMAT)
+        return km_fail(err, rc, "the result's 'ended' has no state that an evaluation can have");
+    return rc < 0 ? rc : 1;
+}
+
+/* More pairs when nothing is decided and more may be had. */
+static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
+{
+    km_workspace w;
+    km_idea idea;
+    int64_t left;
+    int rc = km_workspace_open(&w, t->lab, err);
+
+    if (rc <= 0)
+        return rc;
+    left = w.settings.evaluate.pairs_max - (int64_t)d->pairs;
+    rc = km_hypothesis_read(&t->lab->db, &t->lab->arena, t->hypothesis, &idea, err);
+    if (rc < 0 || !*idea.commit || left < 1)
+        return rc;
+    if (left > w.settings.evaluate.pairs)
+        left = w.settings.evaluate.pairs;
+    return km_workspace_ask(&w, &idea, "evaluate", left, err);
+}
+
+static int apply_evaluate(struct task *t, km_err *err)
+{
+    km_lab_decision d;
+    int rc = add_runs(t, err);
+
+    if (rc == 0)
+        rc = apply_end(t, err);
+    if (rc != 0 || !json_array_size(json_object_get(t->body, "pairs")))
+        return rc < 0 ? rc : 0;
+    rc = km_lab_judge_hypothesis(t->lab, t->hypothesis, &d, err);
+    if (rc == 0 && d.verdict == KM_LAB_UNDECIDED)
+        rc = ask_again(t, &d, err);
+    return rc;
+}
+
+/* Worse on the holdout: the mean of the gains is below nothing by more than its own error. */
+static bool holds_out(const struct task *t, bool higher, double mean[2])
+{
+    const json_t *pair;
+    km_lab_runs gains = { 0, 0, 0 }, arms[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+    size_t k;
+
+    json_array_foreach(json_object_get(t->body, "pairs"), k, pair)
+    {
+        double p = json_number_value(json_object_get(pair, "parent"));
+        double c = json_number_value(json_object_get(pair, "candidate"));
+        km_lab_runs_add(&arms[0], p);
+        km_lab_runs_add(&arms[1], c);
+        km_lab_runs_add(&gains, higher ? c - p : p - c);
+    }
+    mean[0] = arms[0].mean;
+    mean[1] = arms[1].mean;
+    if (gains.n < 2)
+        return gains.n == 1 && gains.mean >= 0;
+    return gains.mean + km_lab_runs_sd(&gains) / sqrt((double)gains.n) >= 0;
+}
+
+static int apply_holdout(struct task *t, km_err *err)
+{
+    km_lab_settings settings;
+    double mean[2];
+    bool passed;
+    int rc = km_lab_settings_read(&t->lab->arena, t->lab->root, &settings, err);
+
+    if (rc == 0)
+        rc = apply_end(t, err);
+    if (rc < 0)
+        return rc;
+    passed = holds_out(t, strcmp(settings.direction, "higher") == 0, mean) && rc == 0;
+    rc = km_db_run(&t->lab->db, NULL, err,
+                   "INSERT INTO holdouts (hypothesis, parent, candidate, passed, created_us)"
+                   " VALUES (?, ?, ?, ?, ?)",
+                   "iddii", t->hypothesis, mean[0], mean[1], (int64_t)passed, km_clock_us());
+    if (rc == 0 && !passed && !json_object_get(t->body, "ended"))
+        rc = km_hypothesis_move(&t->lab->db, t->hypothesis, "rejected", "worse on the holdout",
+                                err);
+    return rc;
+}
+
+/* --- all --- */
+
+/* A work's tree is taken before the transaction: git knows none, and what it has made stays. 1:
+ * *taken is it. */
+static int take(struct task *t, km_workspace *w, km_taken *taken, km_err *err)
+{
+    int rc;
+
+    if (strcmp(t->kind, "work") != 0 || !t->hypothesis)
+        return 0;
+    rc = km_queue_holds(&t->lab->db, t->job, t->token, err);
+    if (rc > 0)
+        rc = km_workspace_open(w, t->lab, err);
+    if (rc <= 0)
+        return rc;
+    rc = km_workspace_take(w, t->hypothesis, t->token, taken, err);
+    return rc < 0 ? rc : 1;
+}
+
+static int apply(struct task *t, km_workspace *w, const km_taken *taken, km_err *err)
+{
+    if (taken)
+        return km_workspace_record(w, t->hypothesis, taken, err);
+    if (strcmp(t->kind, "evaluate") == 0 && t->hypothesis)
+        return apply_evaluate(t, err);
+    if (strcmp(t->kind, "holdout") == 0 && t->hypothesis)
+        return apply_holdout(t, err);
+    return 0;
+}
+
+/* The transaction. */
+static int complete(struct task *t, km_workspace *w, const km_taken *taken, const char *body,
+                    km_err *err)
+{
+    bool own;
+    int rc = km_db_enter(&t->lab->db, &own, err), done;
+
+    if (rc == 0)
+        rc = km_queue_complete(&t->lab->db, t->job, t->token, body, err);
+    if (rc > 0) {
+        done = apply(t, w, taken, err);
+        rc = done < 0 ? done : 1;
+    }
+    return km_db_leave(&t->lab->db, own, rc, err);
+}
+
+int km_apply(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *err)
+{
+    struct task t = { .lab = lab, .job = job, .token = token };
+    km_workspace w;
+    km_taken taken;
+    json_t *doc = NULL;
+    int rc = read_task(&t, err);
+
+    if (rc > 0)
+        rc = km_json_parse(body, strlen(body), "the result", &doc, err);
+    t.body = doc;
+    if (rc == 0)
+        rc = take(&t, &w, &taken, err);
+    if (rc >= 0)
+        rc = complete(&t, &w, rc ? &taken : NULL, body, err);
+    json_decref(doc);
+    return rc;
+}

@@ -1,0 +1,392 @@
+#include "lab/champion.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "formats/json.h"
+#include "lab/clock.h"
+#include "lab/event.h"
+
+#define REF "refs/lab/champion"
+
+int km_champion_read(km_lab *lab, km_champion *out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err,
+                         "SELECT id, ifnull(hypothesis, 0), commit_id FROM champions"
+                         " WHERE campaign = ? ORDER BY id DESC LIMIT 1",
+                         "i", lab->campaign);
+
+    *out = (km_champion){ 0, 0, NULL };
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1)
+        *out = (km_champion){ sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
+                              km_db_text(&lab->arena, s, 2) };
+    sqlite3_finalize(s);
+    if (rc == 1 && !out->commit)
+        return km_fail_nomem(err);
+    return rc;
+}
+
+int km_champion_runs(km_lab *lab, const km_champion *c, km_lab_runs *out, const char **block,
+                     km_err *err)
+{
+    static const char of[] = " FROM runs WHERE value IS NOT NULL AND commit_id IN"
+                             " (?1, (SELECT commit_id FROM hypotheses WHERE id = ?2))";
+    char *first = km_arena_printf(&lab->arena,
+                                  "SELECT block%s GROUP BY block ORDER BY count(*)"
+                                  " DESC, block LIMIT 1",
+                                  of);
+    char *all = km_arena_printf(&lab->arena, "SELECT value%s AND block = ?3", of);
+    sqlite3_stmt *s;
+    int rc = first && all ? km_db_query(&lab->db, &s, err, first, "ti", c->commit, c->hypothesis)
+                          : km_fail_nomem(err);
+
+    *out = (km_lab_runs){ 0, 0, 0 };
+    *block = "";
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1)
+        *block = km_db_text(&lab->arena, s, 0);
+    sqlite3_finalize(s);
+    if (rc <= 0 || !*block)
+        return rc < 0 ? rc : 0;
+    rc = km_db_query(&lab->db, &s, err, all, "tit", c->commit, c->hypothesis, *block);
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&lab->db, s, err)) == 1)
+        km_lab_runs_add(out, sqlite3_column_double(s, 0));
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* --- the branch --- */
+
+/* lab.toml's, or the one that is checked out. */
+static int find_branch(km_workspace *w, const char **out, km_err *err)
+{
+    char *name;
+    int rc;
+
+    *out = w->settings.workspace.branch;
+    if (*out)
+        return 0;
+    rc = km_git_text(&w->git, &name, err, KM_GIT("symbolic-ref", "-q", "--short", "HEAD"));
+    if (rc == KM_ECHILD) {
+        rc = km_fail(err, KM_EUSAGE, "'%s' has no branch checked out", w->git.dir);
+        km_hint(err, "name one in lab.toml: [workspace] branch = \"main\"");
+    }
+    *out = name;
+    return rc;
+}
+
+static int read_tip(km_workspace *w, const char *branch, char **out, km_err *err)
+{
+    char *spec = km_arena_printf(&w->lab->arena, "refs/heads/%s^{commit}", branch);
+    int rc = spec ? km_git_text(&w->git, out, err, KM_GIT("rev-parse", "--verify", "-q", spec))
+                  : km_fail_nomem(err);
+
+    if (rc == KM_ECHILD)
+        rc = km_fail(err, KM_EUSAGE, "the branch '%s' has no commit yet", branch);
+    return rc;
+}
+
+/* The worktree that has the branch checked out, or NULL. */
+static int find_tree(km_workspace *w, const char *branch, const char **out, km_err *err)
+{
+    char *wanted = km_arena_printf(&w->lab->arena, "branch refs/heads/%s", branch);
+    km_git_list lines;
+    int rc = wanted ? km_git_names(&w->git, &lines, err,
+                                   KM_GIT("worktree", "list", "--porcelain", "-z"))
+                    : km_fail_nomem(err);
+
+    *out = NULL;
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < lines.count; i++) {
+        if (strncmp(lines.items[i], "worktree ", 9) == 0)
+            *out = lines.items[i] + 9;
+        if (strcmp(lines.items[i], wanted) == 0)
+            return 0;
+    }
+    *out = NULL;
+    return 0;
+}
+
+/* Forward, where a tree has it without touching what is not committed there. */
+static int advance(km_workspace *w, const char *branch, const char *from, const char *to,
+                   km_err *err)
+{
+    const char *tree = NULL;
+    char *ref = km_arena_printf(&w->lab->arena, "refs/heads/%s", branch);
+    int rc = ref ? find_tree(w, branch, &tree, err) : km_fail_nomem(err);
+    km_git g = w->git;
+
+    if (rc < 0)
+        return rc;
+    if (!tree)
+        return km_git_run(&g, err, KM_GIT("update-ref", ref, to, from));
+    g.dir = tree;
+    return km_git_run(&g, err, KM_GIT("merge", "-q", "--ff-only", to));
+}
+
+int km_champion_settle(km_workspace *w, const char **late, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    const char *branch;
+    char *tip = NULL;
+    km_champion c;
+    int rc = km_champion_read(w->lab, &c, err);
+
+    *late = NULL;
+    if (rc <= 0)
+        return rc;
+    rc = find_branch(w, &branch, err);
+    if (rc == 0)
+        rc = read_tip(w, branch, &tip, err);
+    if (rc == 0 && strcmp(tip, c.commit) == 0)
+        return 0;
+    if (rc == 0)
+        rc = km_git_is_ancestor(&w->git, tip, c.commit, err);
+    if (rc == 1)
+        rc = advance(w, branch, tip, c.commit, &why);
+    else if (rc == 0)
+        *late = km_arena_printf(&w->lab->arena,
+                                "'%s' has commits that the champion has not: `kernmill lab init`"
+                                " makes it the baseline",
+                                branch);
+    if (rc == KM_ECHILD) {
+        *late = km_arena_printf(&w->lab->arena, "'%s' stays behind the champion: %s", branch,
+                                why.message);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* --- a successor --- */
+
+/* In the transaction. Errors: KM_EUSAGE when another was first. */
+static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, const char *commit,
+                   km_err *err)
+{
+    km_db *db = &w->lab->db;
+    km_champion c;
+    int64_t id;
+    int rc = km_champion_read(w->lab, &c, err);
+
+    if (rc >= 0 && c.id != now->id)
+        return km_fail(err, KM_EUSAGE, "another became champion meanwhile");
+    if (rc >= 0)
+        rc = km_db_run(db, NULL, err,
+                       "INSERT INTO champions (campaign, previous, hypothesis, commit_id,"
+                       " created_us) VALUES (?, nullif(?, 0), nullif(?, 0), ?, ?)",
+                       "iiiti", w->lab->campaign, now->id, hypothesis, commit, km_clock_us());
+    id = sqlite3_last_insert_rowid(db->handle);
+    if (rc == 0)
+        rc = km_event_add(
+            db, "champion", id, hypothesis ? "promoted" : "baseline",
+            json_pack("{s:I,s:s}", "hypothesis", (json_int_t)hypothesis, "commit", commit), err);
+    return rc;
+}
+
+int km_champion_begin(km_workspace *w, km_err *err)
+{
+    const char *branch;
+    char *tip = NULL;
+    km_champion c;
+    int rc = find_branch(w, &branch, err), ours = 0;
+
+    if (rc == 0)
+        rc = read_tip(w, branch, &tip, err);
+    if (rc == 0)
+        rc = km_champion_read(w->lab, &c, err);
+    if (rc > 0)
+        ours = km_git_is_ancestor(&w->git, tip, c.commit, err);
+    if (rc < 0 || ours)
+        return rc < 0 ? rc : ours < 0 ? ours : 0;
+    rc = km_git_run(&w->git, err, KM_GIT("update-ref", REF, tip));
+    if (rc == 0)
+        rc = km_db_begin(&w->lab->db, err);
+    if (rc == 0)
+        rc = succeed(w, &c, 0, tip, err);
+    if (rc == 0)
+        return km_db_commit(&w->lab->db, err);
+    km_db_rollback(&w->lab->db);
+    return rc;
+}
+
+/* --- promotion --- */
+
+/* *passed: 1 or 0 by the last use of the holdout since the idea was judged; -1: there is none. */
+static int read_holdout(km_workspace *w, int64_t id, int64_t *passed, km_err *err)
+{
+    return km_db_int(&w->lab->db, passed, -1, err,
+                     "SELECT passed FROM holdouts WHERE hypothesis = ?1 AND created_us >"
+                     " (SELECT ifnull(max(created_us), 0) FROM decisions WHERE hypothesis = ?1)"
+                     " ORDER BY id DESC LIMIT 1",
+                     "i", id);
+}
+
+static int check_holdout(km_workspace *w, int64_t id, km_err *err)
+{
+    int64_t passed;
+    int rc = w->settings.evaluate.holdout ? read_holdout(w, id, &passed, err) : 0;
+
+    if (rc < 0 || !w->settings.evaluate.holdout || passed == 1)
+        return rc;
+    return km_fail(err, KM_EUSAGE,
+                   passed ? "the holdout was not looked at since hypothesis %lld was judged"
+                          : "hypothesis %lld is worse on the holdout",
+                   (long long)id);
+}
+
+int km_champion_ask_holdout(km_workspace *w, int64_t hypothesis, bool *asked, km_err *err)
+{
+    int64_t passed = -1;
+    km_idea idea;
+    bool own;
+    int rc = km_db_enter(&w->lab->db, &own, err);
+
+    *asked = false;
+    if (rc == 0)
+        rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+    if (rc == 0)
+        rc = read_holdout(w, hypothesis, &passed, err);
+    if (rc == 0 && passed < 0 && w->settings.evaluate.holdout &&
+        strcmp(idea.state, "accepted") == 0) {
+        *asked = true;
+        rc = km_workspace_ask(w, &idea, "holdout", w->settings.evaluate.pairs, err);
+    }
+    return km_db_leave(&w->lab->db, own, rc, err);
+}
+
+static int check_review(km_workspace *w, int64_t id, km_err *err)
+{
+    int64_t approved;
+    int rc = km_db_int(&w->lab->db, &approved, 0, err,
+                       "SELECT count(*) FROM reviews WHERE hypothesis = ? AND verdict = 'approve'",
+                       "i", id);
+
+    if (rc == 0 && !approved)
+        rc = km_fail(err, KM_EUSAGE, "nobody has approved hypothesis %lld", (long long)id);
+    return rc;
+}
+
+/* In the transaction: whether it may be champion. */
+static int check(km_workspace *w, const km_idea *idea, const km_champion *now, km_err *err)
+{
+    if (strcmp(idea->state, "accepted") != 0)
+        return km_fail(err, KM_EUSAGE, "hypothesis %lld is %s; what is promoted was accepted",
+                       (long long)idea->id, idea->state);
+    if (strcmp(idea->parent, now->commit) != 0)
+        return km_fail(err, KM_EUSAGE, "hypothesis %lld beat a champion that is none any more",
+                       (long long)idea->id);
+    if (check_review(w, idea->id, err) < 0 || check_holdout(w, idea->id, err) < 0)
+        return err ? err->code : KM_EUSAGE;
+    return 0;
+}
+
+/* master.json of the files that multiautoresearch keeps: what the branch's champion is. */
+static char *master_json(km_workspace *w, const km_idea *idea)
+{
+    km_champion as = { 0, idea->id, idea->commit };
+    const char *block = "";
+    km_lab_runs runs;
+    json_t *doc;
+    char *text, *kept;
+
+    if (km_champion_runs(w->lab, &as, &runs, &block, NULL) < 0)
+        return NULL;
+    doc = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:{s:I,s:o,s:o}}", "hash", idea->commit,
+                    "parent_hash", idea->parent, "patch_id", idea->patch, "contributor_id",
+                    idea->author, "message", idea->title, "hypothesis", (json_int_t)idea->id,
+                    w->settings.metric, runs.n ? km_json_real(runs.mean) : json_null(), "platform",
+                    block, "runs", "n", (json_int_t)runs.n, "mean",
+                    runs.n ? km_json_real(runs.mean) : json_null(), "sd",
+                    runs.n > 1 ? km_json_real(km_lab_runs_sd(&runs)) : json_null());
+    text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
+    kept = text ? km_arena_printf(&w->lab->arena, "%s\n", text) : NULL;
+    json_decref(doc);
+    free(text);
+    return kept;
+}
+
+/* The commit with the scores in it, on top of the idea's own, so that the branch goes forward
+ * through it. Made in an index of its own: no tree is touched. */
+static int make_commit(km_workspace *w, const km_idea *idea, char **out, km_err *err)
+{
+    km_arena *a = &w->lab->arena;
+    char *dir, *file, *blob, *tree, *info, *text = master_json(w, idea);
+    char *message = km_arena_printf(a, "Champion: %s\n\nHypothesis: %lld\n", idea->title,
+                                    (long long)idea->id);
+    km_git g = w->git;
+    int rc = text && message ? km_dir_temporary(a, "scores", &dir, err) : km_fail_nomem(err);
+
+    if (rc < 0)
+        return rc;
+    g.index = km_path_join(a, dir, "index");
+    file = km_path_join(a, dir, "master.json");
+    rc = g.index && file ? km_file_write(file, text, strlen(text), 0644, err) : km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_git_run(&g, err, KM_GIT("read-tree", idea->commit));
+    if (rc == 0)
+        rc = km_git_text(&g, &blob, err, KM_GIT("hash-object", "-w", "--no-filters", "--", file));
+    if (rc == 0) {
+        info = km_arena_printf(a, "100644,%s,%sresearch/live/master.json", blob, w->prefix);
+        rc = info ? km_git_run(&g, err, KM_GIT("update-index", "--add", "--cacheinfo", info))
+                  : km_fail_nomem(err);
+    }
+    if (rc == 0)
+        rc = km_git_text(&g, &tree, err, KM_GIT("write-tree"));
+    if (rc == 0)
+        rc = km_git_text(&g, out, err,
+                         KM_GIT("commit-tree", tree, "-p", idea->commit, "-m", message));
+    km_dir_remove(dir, NULL);
+    return rc;
+}
+
+/* The reference first, so that what the store names is never collected; then the store. */
+static int commit(km_workspace *w, const km_idea *idea, const km_champion *now, const char *made,
+                  km_err *err)
+{
+    km_db *db = &w->lab->db;
+    char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%lld.champion", (long long)idea->id);
+    int rc = ref ? km_git_run(&w->git, err, KM_GIT("update-ref", ref, made)) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = km_db_begin(db, err);
+    if (rc == 0)
+        rc = check(w, idea, now, err);
+    if (rc == 0)
+        rc = succeed(w, now, idea->id, made, err);
+    if (rc == 0)
+        rc = km_hypothesis_move(db, idea->id, "promoted", "", err);
+    if (rc == 0)
+        rc = km_db_commit(db, err);
+    else
+        km_db_rollback(db);
+    return rc == 0 ? km_git_run(&w->git, err, KM_GIT("update-ref", REF, made)) : rc;
+}
+
+int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
+{
+    char *made = NULL;
+    km_champion now;
+    km_idea idea;
+    int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+
+    if (rc == 0)
+        rc = km_champion_read(w->lab, &now, err);
+    if (rc == 0)
+        rc = km_fail(err, KM_EUSAGE, "the lab has no champion: `kernmill lab init`");
+    if (rc > 0)
+        rc = check(w, &idea, &now, err);
+    if (rc == 0)
+        rc = make_commit(w, &idea, &made, err);
+    return rc == 0 ? commit(w, &idea, &now, made, err) : rc;
+}

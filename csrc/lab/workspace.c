@@ -1,0 +1,410 @@
+#include "lab/workspace.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "core/file.h"
+#include "core/path.h"
+#include "formats/json.h"
+#include "lab/champion.h"
+#include "lab/manifest.h"
+#include "lab/patch.h"
+#include "lab/queue.h"
+#include "lab/scan.h"
+
+int km_workspace_open(km_workspace *w, km_lab *lab, km_err *err)
+{
+    const char *folder;
+    char *prefix = NULL;
+    int rc;
+
+    *w = (km_workspace){ .lab = lab };
+    rc = km_lab_settings_read(&lab->arena, lab->root, &w->settings, err);
+    if (rc < 0 || !w->settings.workspace.given)
+        return rc;
+    folder = km_path_join(&lab->arena, lab->root, w->settings.workspace.repository);
+    w->git = (km_git){ &lab->arena, folder, NULL };
+    rc = folder ? km_git_text(&w->git, &prefix, err, KM_GIT("rev-parse", "--show-prefix"))
+                : km_fail_nomem(err);
+    if (rc == KM_ECHILD || rc == KM_ENOENT) {
+        rc = km_fail(err, KM_EUSAGE, "[workspace]: '%s' is no git repository", folder);
+        km_hint(err, "git init there, and commit what ideas shall start from");
+    }
+    w->prefix = prefix;
+    if (rc == 0)
+        rc = km_scan_check_names(&w->settings.workspace.allow, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* --- worktrees; git's own bookkeeping of them is one at a time --- */
+
+static int hold(const km_workspace *w, km_err *err)
+{
+    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/git.lock", w->lab->root);
+
+    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
+}
+
+int km_workspace_checkout(km_workspace *w, const char *commit, const char *path, km_err *err)
+{
+    int held = hold(w, err), rc;
+
+    if (held < 0)
+        return held;
+    rc = km_dir_make(km_path_dir(&w->lab->arena, path), err);
+    if (rc == 0)
+        rc = km_git_run(&w->git, err,
+                        KM_GIT("worktree", "add", "-q", "--force", "--detach", path, commit));
+    close(held);
+    return rc;
+}
+
+int km_workspace_remove(km_workspace *w, const char *path, km_err *err)
+{
+    int held = hold(w, err), rc;
+
+    if (held < 0)
+        return held;
+    rc = km_dir_remove(path, err);
+    if (rc == 0)
+        rc = km_git_run(&w->git, err, KM_GIT("worktree", "prune", "--expire=now"));
+    close(held);
+    return rc;
+}
+
+static const char *place(const km_workspace *w, int64_t hypothesis, int64_t token)
+{
+    return km_arena_printf(&w->lab->arena, "%s/.lab/worktrees/%lld-%lld", w->lab->root,
+                           (long long)hypothesis, (long long)token);
+}
+
+/* The commit that an idea names, or the champion's. */
+static int find_parent(km_workspace *w, const km_idea *idea, const char **out, km_err *err)
+{
+    char *commit, *spec;
+    km_champion c;
+    int rc;
+
+    if (!*idea->parent) {
+        rc = km_champion_read(w->lab, &c, err);
+        *out = c.commit;
+        return rc == 0 ? km_fail(err, KM_EUSAGE, "the lab has no champion: `kernmill lab init`")
+                       : rc;
+    }
+    spec = km_arena_printf(&w->lab->arena, "%s^{commit}", idea->parent);
+    rc = spec ? km_git_text(&w->git, &commit, err, KM_GIT("rev-parse", "--verify", spec))
+              : km_fail_nomem(err);
+    *out = commit;
+    return rc < 0 ? rc : 1;
+}
+
+int km_workspace_make(km_workspace *w, int64_t hypothesis, int64_t token, const char **path,
+                      km_err *err)
+{
+    const char *tree = place(w, hypothesis, token), *parent = NULL;
+    km_idea idea;
+    int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err)
+                  : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = find_parent(w, &idea, &parent, err);
+    if (rc > 0)
+        rc = km_workspace_checkout(w, parent, tree, err);
+    if (rc == 0)
+        rc = km_hypothesis_set(&w->lab->db, hypothesis, "parent", parent, err);
+    if (rc < 0)
+        return rc;
+    *path = km_path_join(&w->lab->arena, tree, *w->prefix ? w->prefix : ".");
+    return *path ? 0 : km_fail_nomem(err);
+}
+
+/* --- what was handed in --- */
+
+/* What a commit is kept by, whatever the store comes to say of it. */
+static int keep(km_workspace *w, const km_idea *idea, const char *name, const char *commit,
+                km_err *err)
+{
+    char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%lld%s%s", (long long)idea->id,
+                                *name ? "." : "", name);
+
+    return ref ? km_git_run(&w->git, err, KM_GIT("update-ref", ref, commit)) : km_fail_nomem(err);
+}
+
+/* The tree as it lies there, as one commit on the parent, whatever its worker committed. */
+static int make_commit(km_workspace *w, const km_idea *idea, const char *tree, const char *name,
+                       km_taken *out, km_err *err)
+{
+    km_git g = { &w->lab->arena, tree, NULL };
+    char *id, *commit;
+    char *text = km_arena_printf(g.arena, "%s\n\nHypothesis: %lld\nProposed-by: %s\n", idea->title,
+                                 (long long)idea->id, *idea->author ? idea->author : "unknown");
+    int rc = text ? km_git_run(&g, err, KM_GIT("add", "-A", "--", ":/")) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = km_git_text(&g, &id, err, KM_GIT("write-tree"));
+    if (rc == 0)
+        rc = km_git_text(&g, &commit, err,
+                         KM_GIT("commit-tree", id, "-p", out->parent, "-m", text));
+    if (rc < 0)
+        return rc;
+    out->commit = commit;
+    return keep(w, idea, name, commit, err);
+}
+
+static void refuse(km_taken *t, const char *state, const char *reason)
+{
+    if (!t->state && reason) {
+        t->state = state;
+        t->reason = reason;
+    }
+}
+
+/* The paths of a change; a protected one, a link or a module in it refuses it. */
+static int read_change(km_workspace *w, km_taken *t, km_git_list *changed, km_err *err)
+{
+    km_arena *a = &w->lab->arena;
+    const km_list *open = &w->settings.workspace.change;
+    km_git_list raw;
+    int rc = km_git_names(
+        &w->git, &raw, err,
+        KM_GIT("diff-tree", "-r", "-z", "--raw", "--no-renames", t->parent, t->commit));
+
+    if (rc < 0)
+        return rc;
+    *changed = (km_git_list){ km_arena_array(a, raw.count + 1, sizeof(char *)), 0 };
+    if (!changed->items)
+        return km_fail_nomem(err);
+    for (size_t i = 0; i + 1 < raw.count; i += 2) { /* ":100644 100644 id id M", path */
+        char *path = raw.items[i + 1], *mode = strchr(raw.items[i], ' ');
+        changed->items[changed->count++] = path;
+        if (!km_manifest_is_open(path, w->prefix, open->items, open->count))
+            refuse(t, "invalid", km_arena_printf(a, "it changes '%s', which is protected", path));
+        if (mode && (strncmp(mode + 1, "12", 2) == 0 || strncmp(mode + 1, "16", 2) == 0))
+            refuse(t, "invalid", km_arena_printf(a, "'%s' is a link or a module", path));
+    }
+    return 0;
+}
+
+static int scan(km_workspace *w, km_taken *t, km_err *err)
+{
+    km_scan found;
+    int rc = km_scan_change(&w->git, &w->settings, t->parent, t->commit, &found, err);
+
+    if (rc == 0 && found.count)
+        refuse(t, "invalid", km_arena_printf(&w->lab->arena, "it touches %s", found.what));
+    return rc;
+}
+
+/* The first idea that made the same change; one that ended without a result does not count. */
+static int find_same(km_workspace *w, int64_t id, km_taken *t, km_err *err)
+{
+    int64_t other;
+    int rc = km_db_int(&w->lab->db, &other, 0, err,
+                       "SELECT id FROM hypotheses WHERE campaign = ? AND patch = ? AND id <> ?"
+                       " AND state NOT IN ('duplicate', 'failed', 'crashed', 'timed_out',"
+                       " 'cancelled', 'stale') ORDER BY id LIMIT 1",
+                       "iti", w->lab->campaign, t->patch, id);
+
+    if (rc == 0 && other)
+        refuse(t, "duplicate",
+               km_arena_printf(&w->lab->arena, "hypothesis %lld is the same change of the same %s",
+                               (long long)other, "parent"));
+    return rc;
+}
+
+static int identify(km_workspace *w, int64_t id, const km_git_list *changed, km_taken *t,
+                    km_err *err)
+{
+    bool none;
+    int rc = km_patch_id(&w->git, t->parent, t->commit, changed, t->patch, &none, err);
+
+    if (rc == 0 && none)
+        refuse(t, "duplicate",
+               changed->count ? "it says what its parent says: only comments or spaces changed"
+                              : "nothing was changed");
+    return rc == 0 ? find_same(w, id, t, err) : rc;
+}
+
+static int measure_protected(km_workspace *w, const char *tree, km_taken *t, km_err *err)
+{
+    const km_list *open = &w->settings.workspace.change;
+    km_manifest m;
+    int rc = km_manifest_make(&w->lab->arena, tree, w->prefix, open->items, open->count, &m, err);
+
+    if (rc == KM_ENOENT) {
+        refuse(t, "invalid",
+               km_arena_printf(&w->lab->arena, "%s: it is protected",
+                               err ? err->message : "a file is gone"));
+        return 0;
+    }
+    if (rc == 0)
+        memcpy(t->manifest, m.digest, sizeof t->manifest);
+    return rc;
+}
+
+static int take(km_workspace *w, const km_idea *idea, const char *tree, const char *name,
+                km_taken *t, km_err *err)
+{
+    km_git_list changed;
+    int rc = make_commit(w, idea, tree, name, t, err);
+
+    if (rc == 0)
+        rc = read_change(w, t, &changed, err);
+    if (rc == 0)
+        rc = identify(w, idea->id, &changed, t, err);
+    if (rc == 0)
+        rc = scan(w, t, err);
+    if (rc == 0)
+        rc = measure_protected(w, tree, t, err);
+    if (rc == 0 && (t->state && !t->reason))
+        rc = km_fail_nomem(err);
+    return rc;
+}
+
+int km_workspace_take(km_workspace *w, int64_t hypothesis, int64_t token, km_taken *out,
+                      km_err *err)
+{
+    const char *tree = place(w, hypothesis, token);
+    const char *name = km_arena_printf(&w->lab->arena, "%lld", (long long)token);
+    km_idea idea;
+    int rc = tree && name ? km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err)
+                          : km_fail_nomem(err);
+
+    *out = (km_taken){ NULL, NULL, NULL, NULL, "", "" };
+    if (rc < 0)
+        return rc;
+    if (!km_dir_exists(tree))
+        return km_fail(err, KM_EUSAGE, "'%s' is gone: hypothesis %lld has no workspace", tree,
+                       (long long)hypothesis);
+    out->parent = idea.parent;
+    rc = take(w, &idea, tree, name, out, err);
+    return rc == 0 ? km_workspace_remove(w, tree, err) : rc;
+}
+
+/* --- the store --- */
+
+int km_workspace_ask(km_workspace *w, const km_idea *idea, const char *kind, int64_t pairs,
+                     km_err *err)
+{
+    km_db *db = &w->lab->db;
+    km_job_request r = {
+        .campaign = w->lab->campaign, .hypothesis = idea->id, .kind = kind, .priority = 1
+    };
+    int64_t open = 0, before = 0, id;
+    uint32_t seed = 0;
+    bool made;
+    int rc = km_db_int(db, &open, 0, err,
+                       "SELECT count(*) FROM jobs WHERE hypothesis = ? AND kind = ?"
+                       " AND state IN ('queued', 'leased')",
+                       "it", idea->id, kind);
+
+    if (rc == 0)
+        rc = km_db_int(db, &before, 0, err,
+                       "SELECT count(*) FROM jobs WHERE hypothesis = ? AND kind = ?", "it",
+                       idea->id, kind);
+    if (rc < 0 || open)
+        return rc;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+        return km_fail(err, KM_EIO, "the kernel gives no random numbers");
+    r.key = km_arena_printf(&w->lab->arena, "hypothesis %lld, %s %lld", (long long)idea->id, kind,
+                            (long long)before + 1);
+    r.payload = km_arena_printf(&w->lab->arena,
+                                "{\"parent\":\"%s\",\"candidate\":\"%s\",\"pairs\":%lld,"
+                                "\"seed\":%u,\"holdout\":%s}",
+                                idea->parent, idea->commit, (long long)pairs, seed,
+                                strcmp(kind, "holdout") == 0 ? "true" : "false");
+    if (!r.key || !r.payload)
+        return km_fail_nomem(err);
+    return km_queue_submit(db, &r, &id, &made, err);
+}
+
+int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, km_err *err)
+{
+    km_db *db = &w->lab->db;
+    km_idea idea = { .id = hypothesis };
+    int rc = keep(w, &idea, "", t->commit, err);
+
+    if (rc == 0)
+        rc = km_hypothesis_set(db, hypothesis, "commit_id", t->commit, err);
+    if (rc == 0)
+        rc = km_hypothesis_set(db, hypothesis, "patch", t->patch, err);
+    if (rc == 0)
+        rc = km_hypothesis_set(db, hypothesis, "manifest", t->manifest, err);
+    if (rc == 0 && t->state)
+        return km_hypothesis_move(db, hypothesis, t->state, t->reason, err);
+    if (rc == 0)
+        rc = km_hypothesis_read(db, &w->lab->arena, hypothesis, &idea, err);
+    if (rc == 0 && w->settings.evaluate.given)
+        rc = km_workspace_ask(w, &idea, "evaluate", w->settings.evaluate.pairs, err);
+    return rc;
+}
+
+/* --- another parent --- */
+
+/* The change, applied to `onto` by git's own three-way merge, in a tree made for it. *clean: it
+ * applied. */
+static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const char *tree,
+                   bool *clean, km_err *err)
+{
+    km_git g = { &w->lab->arena, tree, NULL };
+    km_err conflict = KM_ERR_INIT;
+    int rc = km_workspace_checkout(w, onto, tree, err);
+
+    *clean = false;
+    if (rc < 0)
+        return rc;
+    rc = km_git_run(&g, &conflict, KM_GIT("cherry-pick", "--no-commit", idea->commit));
+    *clean = rc == 0;
+    if (rc < 0 && rc != KM_ECHILD && err)
+        *err = conflict;
+    return rc == KM_ECHILD ? 0 : rc;
+}
+
+static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *t, km_err *err)
+{
+    km_db *db = &w->lab->db;
+    int rc = km_db_begin(db, err);
+
+    if (rc == 0 && strcmp(idea->state, "evaluating") != 0)
+        rc = km_hypothesis_move(db, idea->id, "evaluating", "its parent is another champion", err);
+    if (rc == 0)
+        rc = km_hypothesis_set(db, idea->id, "parent", t->parent, err);
+    if (rc == 0)
+        rc = km_workspace_record(w, idea->id, t, err);
+    if (rc == 0)
+        return km_db_commit(db, err);
+    km_db_rollback(db);
+    return rc;
+}
+
+int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
+{
+    const char *tree = km_arena_printf(&w->lab->arena, "%s/.lab/worktrees/%lld-rebase-%ld",
+                                       w->lab->root, (long long)hypothesis, (long)getpid());
+    km_taken t = { NULL, NULL, NULL, NULL, "", "" };
+    bool clean = false;
+    km_idea idea;
+    km_champion c;
+    int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+
+    *moved = false;
+    if (rc == 0)
+        rc = km_champion_read(w->lab, &c, err);
+    if (rc <= 0 || !*idea.commit || strcmp(idea.parent, c.commit) == 0)
+        return rc < 0 ? rc : 0;
+    *moved = true;
+    t.parent = c.commit;
+    rc = tree ? reapply(w, &idea, c.commit, tree, &clean, err) : km_fail_nomem(err);
+    if (rc == 0 && clean)
+        rc = take(w, &idea, tree, c.commit, &t, err);
+    if (tree)
+        km_workspace_remove(w, tree, NULL);
+    if (rc == 0 && clean)
+        return record_rebased(w, &idea, &t, err);
+    if (rc == 0)
+        rc = km_hypothesis_move(&w->lab->db, hypothesis, "stale",
+                                "its change does not apply to the champion of now", err);
+    return rc;
+}
