@@ -8,6 +8,7 @@
 #include "formats/json.h"
 #include "lab/champion.h"
 #include "lab/hypothesis.h"
+#include "lab/proposal.h"
 
 /* --- init --- */
 
@@ -57,43 +58,10 @@ const km_command km_cmd_lab_init = {
 
 /* --- propose --- */
 
-/* The payload is any JSON; a worker gets it as it is. *text is the caller's to free. */
-static int payload_text(const json_t *doc, char **text, km_err *err)
-{
-    const json_t *payload = json_object_get(doc, "payload");
-
-    *text = payload ? json_dumps(payload, JSON_COMPACT | JSON_ENCODE_ANY) : strdup("{}");
-    return *text ? 0 : km_fail_nomem(err);
-}
-
-static int read_proposal(const json_t *doc, const char *name, km_proposal *p, km_err *err)
-{
-    int64_t priority = 0;
-
-    *p = (km_proposal){ .text = "", .author = "", .source = "", .parent = "" };
-    if (km_json_text(doc, "key", &p->key, name, err) < 0 ||
-        km_json_text(doc, "title", &p->title, name, err) < 0 ||
-        km_json_text_optional(doc, "text", &p->text, name, err) < 0 ||
-        km_json_text_optional(doc, "author", &p->author, name, err) < 0 ||
-        km_json_text_optional(doc, "source", &p->source, name, err) < 0 ||
-        km_json_text_optional(doc, "parent", &p->parent, name, err) < 0 ||
-        km_json_int_optional(doc, "priority", &priority, name, err) < 0)
-        return KM_EFORMAT;
-    p->priority = priority;
-    if (!*p->key || strlen(p->key) > KM_LAB_NAME_BYTES_MAX)
-        return km_fail_at(err, KM_EFORMAT, name, 0, 0, "'key' has 1 to %d bytes",
-                          KM_LAB_NAME_BYTES_MAX);
-    if (strlen(p->text) > KM_LAB_TEXT_BYTES_MAX)
-        return km_fail_at(err, KM_ELIMIT, name, 0, 0, "'text' is longer than %u KiB",
-                          KM_LAB_TEXT_BYTES_MAX >> 10);
-    return 0;
-}
-
 static int run_propose(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
-    char *payload = NULL;
     json_t *doc = NULL;
     km_proposal p;
     int64_t id = 0;
@@ -106,19 +74,14 @@ static int run_propose(void *fields, const char **args, size_t arg_count, km_err
     if (rc == 0)
         rc = km_lab_read(f, &doc, err);
     if (rc == 0)
-        rc = read_proposal(doc, km_lab_source(f), &p, err);
+        rc = km_proposal_read(&lab.arena, doc, km_lab_source(f), &p, err);
     if (rc == 0)
-        rc = payload_text(doc, &payload, err);
-    if (rc == 0) {
-        p.payload = payload;
         rc = km_hypothesis_propose(&lab.db, lab.campaign, &p, &id, &made, err);
-    }
     if (rc == 0)
         rc = km_print_json(json_pack("{s:i,s:I,s:b}", "schema", KM_JSON_SCHEMA, "hypothesis",
                                      (json_int_t)id, "made", made),
                            err);
     json_decref(doc);
-    free(payload);
     km_lab_close(&lab);
     return rc;
 }
@@ -161,12 +124,13 @@ static int review(km_lab *lab, int64_t id, const json_t *doc, const char *name, 
 static int plan(km_lab *lab, int64_t id, const json_t *doc, const char *name, km_err *err)
 {
     const char *kind = "work";
-    char *payload = NULL;
+    const json_t *own = json_object_get(doc, "payload");
+    char *payload = own ? json_dumps(own, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     int64_t job;
     int rc = km_json_text_optional(doc, "kind", &kind, name, err);
 
-    if (rc == 0 && json_object_get(doc, "payload"))
-        rc = payload_text(doc, &payload, err);
+    if (rc == 0 && own && !payload)
+        rc = km_fail_nomem(err);
     if (rc == 0)
         rc = km_hypothesis_queue(&lab->db, id, kind, payload, &job, err);
     free(payload);

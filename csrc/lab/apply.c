@@ -7,6 +7,7 @@
 #include "lab/clock.h"
 #include "lab/evidence.h"
 #include "lab/queue.h"
+#include "lab/team.h"
 #include "lab/workspace.h"
 
 struct task {
@@ -192,13 +193,16 @@ static int take(struct task *t, km_workspace *w, km_taken *taken, km_err *err)
 
 static int apply(struct task *t, km_workspace *w, const km_taken *taken, km_err *err)
 {
+    int rc;
+
     if (taken)
         return km_workspace_record(w, t->hypothesis, taken, err);
     if (strcmp(t->kind, "evaluate") == 0 && t->hypothesis)
         return apply_evaluate(t, err);
     if (strcmp(t->kind, "holdout") == 0 && t->hypothesis)
         return apply_holdout(t, err);
-    return 0;
+    rc = km_team_apply(t->lab, t->job, t->hypothesis, t->kind, t->body, err);
+    return rc < 0 ? rc : 0;
 }
 
 /* The transaction. */

@@ -1,0 +1,329 @@
+#include "lab/team.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/json.h"
+#include "lab/champion.h"
+#include "lab/event.h"
+#include "lab/proposal.h"
+#include "lab/queue.h"
+
+#define US "kernmill"
+
+static void say(const km_team *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const km_team *t, const char *format, ...)
+{
+    char text[512];
+    va_list values;
+
+    if (!t->say)
+        return;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    t->say(t->context, text);
+}
+
+/* --- ideas in a state --- */
+
+typedef struct {
+    int64_t *ids; /* in the arena */
+    size_t count;
+} ideas;
+
+static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
+{
+    int64_t n = 0;
+    sqlite3_stmt *s;
+    int rc = km_db_int(&lab->db, &n, 0, err,
+                       "SELECT count(*) FROM hypotheses WHERE campaign = ? AND state = ?", "it",
+                       lab->campaign, state);
+
+    *out = (ideas){ km_arena_array(&lab->arena, (size_t)n + 1, sizeof(int64_t)), 0 };
+    if (rc == 0 && !out->ids)
+        rc = km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_db_query(&lab->db, &s, err,
+                         "SELECT id FROM hypotheses WHERE campaign = ? AND state = ?"
+                         " ORDER BY priority DESC, id",
+                         "it", lab->campaign, state);
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(&lab->db, s, err)) == 1 && out->count < (size_t)n)
+        out->ids[out->count++] = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
+/* A job of a role, once for its key. */
+static int ask(km_lab *lab, const char *kind, const char *key, int64_t hypothesis,
+               const char *payload, bool *busy, km_err *err)
+{
+    km_job_request r = { .campaign = lab->campaign,
+                         .hypothesis = hypothesis,
+                         .key = key,
+                         .kind = kind,
+                         .payload = payload,
+                         .priority = 2 };
+    int64_t id;
+    bool made = false;
+    int rc = key && payload ? km_queue_submit(&lab->db, &r, &id, &made, err) : km_fail_nomem(err);
+
+    *busy = *busy || made;
+    return rc;
+}
+
+static int count_jobs(km_lab *lab, const char *kind, bool open, int64_t *out, km_err *err)
+{
+    return km_db_int(&lab->db, out, 0, err,
+                     open ? "SELECT count(*) FROM jobs WHERE campaign = ? AND kind = ?"
+                            " AND state IN ('queued', 'leased')"
+                          : "SELECT count(*) FROM jobs WHERE campaign = ? AND kind = ?",
+                     "it", lab->campaign, kind);
+}
+
+/* --- review, plan --- */
+
+static int step_review(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    ideas found;
+    int rc = find(lab, "proposed", &found, err);
+
+    for (size_t i = 0; rc == 0 && i < found.count; i++) {
+        long long id = (long long)found.ids[i];
+        if (t->reviewer) {
+            rc = ask(lab, "review", km_arena_printf(&lab->arena, "review of hypothesis %lld", id),
+                     found.ids[i], "{}", busy, err);
+            continue;
+        }
+        rc = km_hypothesis_review(&lab->db, found.ids[i], US, true, "nobody reviews here", err);
+        *busy = true;
+    }
+    return rc;
+}
+
+static int ask_plan(km_lab *lab, const ideas *found, bool *busy, km_err *err)
+{
+    json_t *list = json_array(), *doc;
+    int64_t open, before = 0;
+    char *text;
+    int rc = count_jobs(lab, "plan", true, &open, err);
+
+    if (rc == 0)
+        rc = count_jobs(lab, "plan", false, &before, err);
+    for (size_t i = 0; i < found->count; i++)
+        json_array_append_new(list, json_integer((json_int_t)found->ids[i]));
+    doc = json_pack("{s:o}", "ideas", list);
+    text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+    if (rc == 0 && !open)
+        rc = ask(lab, "plan", km_arena_printf(&lab->arena, "plan %lld", (long long)before + 1), 0,
+                 text ? km_arena_strdup(&lab->arena, text) : NULL, busy, err);
+    free(text);
+    json_decref(doc);
+    return rc;
+}
+
+static int step_plan(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    ideas found;
+    int64_t job;
+    int rc = find(lab, "reviewed", &found, err);
+
+    if (rc == 0 && found.count && t->planner)
+        return ask_plan(lab, &found, busy, err);
+    for (size_t i = 0; rc == 0 && i < found.count; i++) {
+        rc = km_hypothesis_queue(&lab->db, found.ids[i], "work", NULL, &job, err);
+        *busy = true;
+    }
+    return rc;
+}
+
+/* --- research --- */
+
+static int is_dry(km_lab *lab, bool *dry, km_err *err)
+{
+    int64_t last;
+    int rc = km_db_int(&lab->db, &last, 0, err,
+                       "SELECT count(*) = 2 AND sum(body = '{\"new\":0}') = 2 FROM"
+                       " (SELECT body FROM events WHERE what = 'ideas' ORDER BY id DESC LIMIT 2)",
+                       "");
+
+    *dry = last != 0;
+    return rc;
+}
+
+static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    int64_t open = 0, asked = 0, before = 0;
+    bool dry = false;
+    char *payload;
+    int rc = t->researcher ? km_db_int(&lab->db, &open, 0, err,
+                                       "SELECT count(*) FROM hypotheses WHERE campaign = ? AND"
+                                       " (state IN ('proposed', 'reviewed', 'queued', 'running')"
+                                       " OR EXISTS (SELECT 1 FROM jobs WHERE hypothesis ="
+                                       " hypotheses.id AND jobs.state IN ('queued', 'leased')))",
+                                       "i", lab->campaign)
+                           : 0;
+
+    if (rc < 0 || !t->researcher || open >= t->open)
+        return rc;
+    rc = count_jobs(lab, "research", true, &asked, err);
+    if (rc == 0)
+        rc = count_jobs(lab, "research", false, &before, err);
+    if (rc == 0)
+        rc = is_dry(lab, &dry, err);
+    if (rc < 0 || asked || dry)
+        return rc;
+    payload = km_arena_printf(&lab->arena, "{\"wanted\":%lld}", (long long)(t->open - open));
+    return ask(lab, "research",
+               km_arena_printf(&lab->arena, "research %lld", (long long)before + 1), 0, payload,
+               busy, err);
+}
+
+/* --- promotion --- */
+
+/* One that cannot be promoted now is told of, once a step, and left. */
+static int promote(km_workspace *w, const km_team *t, int64_t id, bool *busy, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    bool moved, asked = false;
+    const char *late = NULL;
+    int rc = km_workspace_rebase(w, id, &moved, err);
+
+    if (rc == 0 && moved) {
+        *busy = true;
+        say(t, "hypothesis %lld: put on the new champion", (long long)id);
+        return 0;
+    }
+    if (rc == 0)
+        rc = km_champion_ask_holdout(w, id, &asked, err);
+    if (rc < 0 || asked)
+        return rc;
+    rc = km_champion_promote(w, id, &why);
+    if (rc == KM_EUSAGE) {
+        say(t, "%s", why.message);
+        return 0;
+    }
+    if (rc < 0) {
+        *err = why;
+        return rc;
+    }
+    *busy = true;
+    say(t, "hypothesis %lld: promoted", (long long)id);
+    rc = km_champion_settle(w, &late, err);
+    if (late)
+        say(t, "%s", late);
+    return rc;
+}
+
+/* The report of so many champions, once. */
+static int ask_report(km_lab *lab, bool *busy, km_err *err)
+{
+    int64_t n;
+    int rc = km_db_int(&lab->db, &n, 0, err, "SELECT count(*) FROM champions WHERE campaign = ?",
+                       "i", lab->campaign);
+
+    return rc == 0 ? ask(lab, "report",
+                         km_arena_printf(&lab->arena, "report of champion %lld", (long long)n), 0,
+                         "{}", busy, err)
+                   : rc;
+}
+
+static int step_promote(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    km_workspace w;
+    ideas found;
+    int rc = find(lab, "accepted", &found, err);
+
+    if (rc < 0 || !found.count)
+        return rc;
+    rc = km_workspace_open(&w, lab, err);
+    if (rc <= 0)
+        return rc;
+    rc = 0;
+    for (size_t i = 0; rc == 0 && i < found.count; i++)
+        rc = promote(&w, t, found.ids[i], busy, err);
+    return rc == 0 && *busy && t->reporter ? ask_report(lab, busy, err) : rc;
+}
+
+int km_team_step(km_lab *lab, const km_team *team, bool *busy, km_err *err)
+{
+    int rc;
+
+    *busy = false;
+    rc = step_promote(lab, team, busy, err);
+    if (rc == 0)
+        rc = step_review(lab, team, busy, err);
+    if (rc == 0)
+        rc = step_plan(lab, team, busy, err);
+    if (rc == 0)
+        rc = step_research(lab, team, busy, err);
+    return rc;
+}
+
+/* --- what a role said --- */
+
+static int take_ideas(km_lab *lab, int64_t job, const json_t *body, km_err *err)
+{
+    json_t *list;
+    int64_t made;
+    int rc = km_json_array(body, "ideas", &list, "the result", err);
+
+    if (rc == 0)
+        rc = km_proposal_take(&lab->db, &lab->arena, lab->campaign, list, "the result", &made,
+                              err);
+    if (rc == 0)
+        rc = km_event_add(&lab->db, "job", job, "ideas",
+                          json_pack("{s:I}", "new", (json_int_t)made), err);
+    return rc;
+}
+
+static int take_review(km_lab *lab, int64_t hypothesis, const json_t *body, km_err *err)
+{
+    const char *verdict, *reviewer = "reviewer", *text = "";
+
+    if (km_json_text(body, "verdict", &verdict, "the result", err) < 0 ||
+        km_json_text_optional(body, "reviewer", &reviewer, "the result", err) < 0 ||
+        km_json_text_optional(body, "text", &text, "the result", err) < 0)
+        return KM_EFORMAT;
+    if (strcmp(verdict, "approve") != 0 && strcmp(verdict, "reject") != 0)
+        return km_fail_at(err, KM_EFORMAT, "the result", 0, 0,
+                          "'verdict' is \"approve\" or \"reject\", not \"%.64s\"", verdict);
+    return km_hypothesis_review(&lab->db, hypothesis, reviewer, *verdict == 'a', text, err);
+}
+
+static int take_plan(km_lab *lab, const json_t *body, km_err *err)
+{
+    json_t *order, *drop = NULL;
+    const json_t *one;
+    int64_t job;
+    size_t k;
+    int rc = km_json_array(body, "order", &order, "the result", err);
+
+    if (rc == 0)
+        rc = km_json_array_optional(body, "drop", &drop, "the result", err);
+    json_array_foreach(order, k, one) if (rc == 0) rc = km_hypothesis_queue(
+        &lab->db, json_integer_value(one), "work", NULL, &job, err);
+    json_array_foreach(drop, k, one) if (rc == 0) rc = km_hypothesis_move(
+        &lab->db, json_integer_value(one), "cancelled", "dropped by the planner", err);
+    return rc;
+}
+
+int km_team_apply(km_lab *lab, int64_t job, int64_t hypothesis, const char *kind,
+                  const json_t *body, km_err *err)
+{
+    int rc = 0;
+
+    if (strcmp(kind, "research") == 0)
+        rc = take_ideas(lab, job, body, err);
+    else if (strcmp(kind, "review") == 0 && hypothesis)
+        rc = take_review(lab, hypothesis, body, err);
+    else if (strcmp(kind, "plan") == 0)
+        rc = take_plan(lab, body, err);
+    else
+        return 0;
+    return rc < 0 ? rc : 1;
+}

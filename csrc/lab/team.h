@@ -1,0 +1,39 @@
+/* lab/team.h: what has to be done next, by whom. Each role is a kind of job, so that a role's work
+ * is leased, limited, counted and logged as any other:
+ *
+ *     research    when few ideas are open: the result's "ideas" are proposed
+ *     review      of a proposed idea: the result is its review
+ *     plan        of the reviewed ideas: the result's "order" is queued, "drop" is cancelled
+ *     work        of a queued idea: the tree is its commit
+ *     evaluate, holdout
+ *                 of a commit: pairs of runs
+ *     report      after a promotion, and at the end
+ *
+ * A role that nobody fills is done here: every idea is approved in that name, and queued at once,
+ * by priority. Promotion is always done here.
+ */
+#ifndef KERNMILL_LAB_TEAM_H
+#define KERNMILL_LAB_TEAM_H
+
+#include <jansson.h>
+
+#include "lab/lab.h"
+
+typedef struct {
+    bool researcher, planner, reviewer, reporter; /* whether somebody fills the role */
+    int64_t open;                                 /* ideas that shall be open at once */
+
+    /* What happens: "hypothesis 7: promoted"; may be NULL. */
+    void (*say)(void *context, const char *text);
+    void *context;
+} km_team;
+
+/* Does what the store asks for, and asks for what is next, each once. *busy: something changed, so
+ * that there may be more. */
+int km_team_step(km_lab *lab, const km_team *team, bool *busy, km_err *err);
+
+/* A role's result, in the caller's transaction. 1: `kind` is a role's; 0: it is none. */
+int km_team_apply(km_lab *lab, int64_t job, int64_t hypothesis, const char *kind,
+                  const json_t *body, km_err *err);
+
+#endif
