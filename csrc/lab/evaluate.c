@@ -22,7 +22,8 @@ enum { PARENT, CANDIDATE, ARMS };
 /* One of the two. */
 struct arm {
     const char *commit;
-    const char *tree; /* a worktree of it */
+    const char *tree;  /* a worktree of it */
+    const char *build; /* what was built of it; NULL: nothing */
 };
 
 struct session {
@@ -160,28 +161,69 @@ static int clean(struct session *s, int arm, km_err *err)
 
 /* --- one run --- */
 
-static int read_metrics(struct session *s, int arm, const char *path, struct run *out, km_err *err)
+static void take_value(const km_lab_settings *set, const json_t *value, const json_t *amount,
+                       struct run *out)
 {
-    const km_lab_settings *set = &s->w->settings;
+    out->value = json_is_number(value) ? json_number_value(value) : (double)NAN;
+    out->amount = -1;
+    if (set->evaluate.amount)
+        out->amount = json_is_integer(amount) ? json_integer_value(amount) : 0;
+}
+
+/* What an evaluator wrote; *doc is the caller's. 1: the candidate ended all. */
+static int read_document(struct session *s, int arm, const char *path, json_t **doc, km_err *err)
+{
     km_err why = KM_ERR_INIT;
-    json_t *doc = NULL;
-    const json_t *value, *amount;
-    int rc = km_json_read(path, &doc, &why);
+    const char *refused;
+    int rc = km_json_read(path, doc, &why);
 
     if (rc == KM_ENOMEM)
         return km_fail_nomem(err);
     if (rc < 0)
         return end(s, arm, err, "invalid", "the evaluator wrote no metrics: %s", why.message);
-    value = json_object_get(doc, set->metric);
-    amount = set->evaluate.amount ? json_object_get(doc, set->evaluate.amount) : NULL;
-    out->value = json_is_number(value) ? json_number_value(value) : (double)NAN;
-    out->amount = !set->evaluate.amount     ? -1
-                  : json_is_integer(amount) ? json_integer_value(amount)
-                                            : 0;
+    refused = json_string_value(json_object_get(*doc, "refused"));
+    return refused ? end(s, arm, err, "invalid", "the evaluator refuses it: %s", refused) : 0;
+}
+
+static int check_value(struct session *s, int arm, const char *name, const struct run *r,
+                       km_err *err)
+{
+    return isfinite(r->value)
+               ? 0
+               : end(s, arm, err, "invalid", "the evaluator's '%s' is no number", name);
+}
+
+static int read_metrics(struct session *s, int arm, const char *path, struct run *out, km_err *err)
+{
+    const km_lab_settings *set = &s->w->settings;
+    json_t *doc = NULL;
+    int rc = read_document(s, arm, path, &doc, err);
+
+    if (rc == 0) {
+        take_value(set, json_object_get(doc, set->metric),
+                   set->evaluate.amount ? json_object_get(doc, set->evaluate.amount) : NULL, out);
+        rc = check_value(s, arm, set->metric, out, err);
+    }
     json_decref(doc);
-    if (!isfinite(out->value))
-        return end(s, arm, err, "invalid", "the evaluator's '%s' is no number", set->metric);
-    return 0;
+    return rc;
+}
+
+/* Of a pair, {"parent", "candidate"}. */
+static int read_both(struct session *s, const char *path, struct run out[ARMS], km_err *err)
+{
+    static const char *const names[] = { "parent", "candidate" };
+    const char *amount = s->w->settings.evaluate.amount;
+    json_t *doc = NULL;
+    int rc = read_document(s, CANDIDATE, path, &doc, err);
+
+    for (int i = 0; rc == 0 && i < ARMS; i++) {
+        take_value(&s->w->settings, json_object_get(doc, names[i]),
+                   amount ? json_array_get(json_object_get(doc, amount), (size_t)i) : NULL,
+                   &out[i]);
+        rc = check_value(s, i, names[i], &out[i], err);
+    }
+    json_decref(doc);
+    return rc;
 }
 
 /* Files that nobody could have known of. */
@@ -197,6 +239,19 @@ static int make_places(struct session *s, char **out, char **metrics, km_err *er
     return *out && *metrics ? km_dir_make(*out, err) : km_fail_nomem(err);
 }
 
+static void forget(const char *out, const char *metrics)
+{
+    if (out)
+        km_dir_remove(out, NULL);
+    if (metrics)
+        km_dir_remove(metrics, NULL);
+}
+
+static const char *built(const struct session *s, int arm)
+{
+    return s->arms[arm].build ? s->arms[arm].build : "";
+}
+
 /* 1: the candidate ended all. */
 static int run_commands(struct session *s, int arm, uint64_t seed, const char *out,
                         const char *metrics, km_err *err)
@@ -206,11 +261,13 @@ static int run_commands(struct session *s, int arm, uint64_t seed, const char *o
     const char *env[] = {
         km_arena_printf(&s->arena, "KERNMILL_OUT=%s", out),
         km_arena_printf(&s->arena, "KERNMILL_SEED=%u", (unsigned)(seed >> 33)),
+        km_arena_printf(&s->arena, "KERNMILL_BUILD=%s", built(s, arm)),
+        "KERNMILL_RUN_DIR=",
         "PYTHONDONTWRITEBYTECODE=1",
         NULL, /* the metrics' name, for the evaluator alone */
         NULL,
     };
-    int rc = env[0] && env[1] ? clean(s, arm, err) : km_fail_nomem(err);
+    int rc = env[0] && env[1] && env[2] ? clean(s, arm, err) : km_fail_nomem(err);
 
     if (rc == 0 && set->evaluate.run)
         rc = run_command(s, arm, set->evaluate.run, "its run", env, err);
@@ -218,7 +275,7 @@ static int run_commands(struct session *s, int arm, uint64_t seed, const char *o
         rc = check_tree(s, arm, "its run", err);
     if (rc == 0 && set->evaluate.run)
         rc = clean(s, arm, err);
-    env[3] = km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics);
+    env[5] = km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics);
     if (rc == 0)
         rc = run_command(s, arm, evaluator, "its evaluation", env, err);
     return rc == 0 ? check_tree(s, arm, "its evaluation", err) : rc;
@@ -235,10 +292,7 @@ static int run_arm(struct session *s, int arm, uint64_t seed, struct run *r, km_
     r->wall_ms = km_clock_boot_ms() - began;
     if (rc == 0)
         rc = read_metrics(s, arm, metrics, r, err);
-    if (out)
-        km_dir_remove(out, NULL);
-    if (metrics)
-        km_dir_remove(metrics, NULL);
+    forget(out, metrics);
     return rc;
 }
 
@@ -259,21 +313,71 @@ static json_t *pair_json(struct session *s, const struct run r[ARMS], uint64_t s
     return pair;
 }
 
+static int run_together(struct session *s, uint64_t seed, struct run r[ARMS], km_err *err)
+{
+    const km_lab_settings *set = &s->w->settings;
+    int64_t began = km_clock_boot_ms();
+    char *out = NULL, *metrics = NULL;
+    int rc = make_places(s, &out, &metrics, err);
+    const char *env[] = {
+        km_arena_printf(&s->arena, "KERNMILL_OUT=%s", out),
+        km_arena_printf(&s->arena, "KERNMILL_SEED=%u", (unsigned)(seed >> 33)),
+        km_arena_printf(&s->arena, "KERNMILL_PARENT=%s", built(s, PARENT)),
+        km_arena_printf(&s->arena, "KERNMILL_CANDIDATE=%s", built(s, CANDIDATE)),
+        km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics),
+        "KERNMILL_RUN_DIR=",
+        "PYTHONDONTWRITEBYTECODE=1",
+        NULL,
+    };
+
+    if (rc == 0)
+        rc = clean(s, PARENT, err);
+    if (rc == 0)
+        rc = run_command(s, PARENT, s->e->holdout ? set->evaluate.holdout : set->evaluate.pair,
+                         "the evaluation of both", env, err);
+    if (rc == 0)
+        rc = check_tree(s, PARENT, "the evaluation of both", err);
+    r[PARENT].wall_ms = r[CANDIDATE].wall_ms = (km_clock_boot_ms() - began) / 2;
+    if (rc == 0)
+        rc = read_both(s, metrics, r, err);
+    forget(out, metrics);
+    return rc;
+}
+
 /* 1: the candidate ended all. */
 static int run_pair(struct session *s, uint64_t seed, json_t *pairs, km_err *err)
 {
     int first = (int)(seed & 1);
     struct run r[ARMS];
-    int rc = run_arm(s, first, seed, &r[first], err);
+    int rc;
 
-    if (rc == 0)
-        rc = run_arm(s, !first, seed, &r[!first], err);
+    if (s->w->settings.evaluate.pair) {
+        rc = run_together(s, seed, r, err);
+    } else {
+        rc = run_arm(s, first, seed, &r[first], err);
+        if (rc == 0)
+            rc = run_arm(s, !first, seed, &r[!first], err);
+    }
     if (rc == 0 && json_array_append_new(pairs, pair_json(s, r, seed, first)) < 0)
         rc = km_fail_nomem(err);
     return rc;
 }
 
 /* --- all of it --- */
+
+/* 1: the candidate ended all. */
+static int build(struct session *s, int arm, km_err *err)
+{
+    char *out = NULL, *unused = NULL;
+    int rc = make_places(s, &out, &unused, err);
+    const char *env[] = { km_arena_printf(&s->arena, "KERNMILL_BUILD=%s", out),
+                          "KERNMILL_RUN_DIR=", "PYTHONDONTWRITEBYTECODE=1", NULL };
+
+    s->arms[arm].build = out;
+    if (rc == 0)
+        rc = run_command(s, arm, s->w->settings.evaluate.build, "its build", env, err);
+    return rc == 0 ? check_tree(s, arm, "its build", err) : rc;
+}
 
 static int make_trees(struct session *s, km_err *err)
 {
@@ -318,7 +422,7 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
 {
     struct session s = { .w = w,
                          .e = e,
-                         .arms = { { e->parent, NULL }, { e->candidate, NULL } },
+                         .arms = { { e->parent, NULL, NULL }, { e->candidate, NULL, NULL } },
                          .arena = KM_ARENA_INIT };
     json_t *pairs = json_array();
     int rc = pairs ? set_scratch(&s, scratch, err) : km_fail_nomem(err);
@@ -328,6 +432,8 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
         rc = make_trees(&s, err);
     if (rc == 0)
         rc = check_tree(&s, CANDIDATE, "its commit", err);
+    for (int i = 0; rc == 0 && w->settings.evaluate.build && i < ARMS; i++)
+        rc = build(&s, i, err);
     for (int64_t i = 0; rc == 0 && i < e->pairs; i++)
         rc = run_pair(&s, mix(e->seed + (uint64_t)i * 4), pairs, err);
     for (int i = 0; i < ARMS; i++)

@@ -43,8 +43,8 @@ int km_proposal_read(km_arena *a, const json_t *doc, const char *name, km_propos
     return read_payload(a, doc, p, err);
 }
 
-int km_proposal_take(km_db *db, km_arena *a, int64_t campaign, const json_t *list,
-                     const char *name, int64_t *made, km_err *err)
+int km_proposal_take(km_db *db, km_arena *a, int64_t campaign, const json_t *list, const char *name,
+                     int64_t *made, km_err *err)
 {
     const json_t *one;
     size_t k;

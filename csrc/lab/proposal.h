@@ -12,7 +12,7 @@ int km_proposal_read(km_arena *a, const json_t *doc, const char *name, km_propos
                      km_err *err);
 
 /* Proposes each of a list. *made: how many were new. In the caller's transaction. */
-int km_proposal_take(km_db *db, km_arena *a, int64_t campaign, const json_t *list,
-                     const char *name, int64_t *made, km_err *err);
+int km_proposal_take(km_db *db, km_arena *a, int64_t campaign, const json_t *list, const char *name,
+                     int64_t *made, km_err *err);
 
 #endif

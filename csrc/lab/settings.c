@@ -32,13 +32,16 @@ static const km_field workspace_rows[] = {
 };
 
 static const km_field evaluate_rows[] = {
+    { "build", KM_FIELD_TEXT, AT(evaluate.build), false },
     { "run", KM_FIELD_TEXT, AT(evaluate.run), false },
-    { "evaluate", KM_FIELD_TEXT, AT(evaluate.evaluate), true },
+    { "evaluate", KM_FIELD_TEXT, AT(evaluate.evaluate), false },
+    { "pair", KM_FIELD_TEXT, AT(evaluate.pair), false },
     { "holdout", KM_FIELD_TEXT, AT(evaluate.holdout), false },
     { "amount", KM_FIELD_TEXT, AT(evaluate.amount), false },
     { "limit", KM_FIELD_INT, AT(evaluate.limit_s), false },
     { "pairs", KM_FIELD_INT, AT(evaluate.pairs), false },
     { "pairs_max", KM_FIELD_INT, AT(evaluate.pairs_max), false },
+    { "at_once", KM_FIELD_INT, AT(evaluate.at_once), false },
     KM_FIELD_END,
 };
 
@@ -63,7 +66,7 @@ static const km_field file_rows[] = {
 static void set_defaults(km_lab_settings *s)
 {
     *s = (km_lab_settings){ .workspace.repository = ".",
-                            .evaluate = { .limit_s = 600, .pairs = 4, .pairs_max = 32 } };
+                            .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 } };
     for (int i = 0; i < KM_BUDGET_KINDS; i++)
         s->budget[i] = -1;
 }
@@ -77,6 +80,12 @@ static int check(const km_lab_settings *s, const char *path, km_err *err)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[evaluate] limit and pairs are 1 or more, pairs_max is at most %d",
                           KM_LAB_PAIRS_MAX);
+    if (s->evaluate.given && !s->evaluate.evaluate == !s->evaluate.pair)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[evaluate] has one of 'evaluate' and 'pair'");
+    if (s->evaluate.pair && s->evaluate.run)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[evaluate] pair runs both itself: 'run' is for 'evaluate'");
     if (s->evaluate.given && !s->workspace.given)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[evaluate] measures commits: [workspace] is missing");

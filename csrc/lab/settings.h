@@ -15,14 +15,15 @@
  *     change = ["train.py"]        what an idea may change: files and folders
  *     branch = "main"              that carries the champion (default: the one checked out)
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
- *     [evaluate]                   how a commit is measured (lab/evaluate.h)
- *     run = "python3 train.py"
- *     evaluate = "python3 evaluate.py"
- *     holdout = "python3 evaluate.py --holdout"
- *     amount = "tokens"
- *     limit = 300
- *     pairs = 4
- *     pairs_max = 32
+ *     [evaluate]                   how commits are measured (lab/evaluate.h); commands for the
+ * shell build = "make"               once for a commit; may be missing run = "python3 train.py"
+ * each run; may be missing evaluate = "python3 evaluate.py" holdout = "python3 evaluate.py
+ * --holdout" pair = "python3 bench.py"    instead of evaluate, where one process measures both
+ *     amount = "tokens"            what must have been evaluated, as much for both
+ *     limit = 300                  seconds for a command
+ *     pairs = 8                    asked for at once
+ *     pairs_max = 32               of an idea; then it stays undecided
+ *     at_once = 1                  jobs, where they would disturb each other
  */
 #ifndef KERNMILL_LAB_SETTINGS_H
 #define KERNMILL_LAB_SETTINGS_H
@@ -44,9 +45,8 @@ typedef struct {
 
     struct {
         bool given;
-        const char *run; /* NULL: nothing runs before the evaluator */
-        const char *evaluate, *holdout, *amount;
-        int64_t limit_s, pairs, pairs_max;
+        const char *build, *run, *evaluate, *holdout, *pair, *amount; /* NULL: there is none */
+        int64_t limit_s, pairs, pairs_max, at_once;
     } evaluate;
 } km_lab_settings;
 

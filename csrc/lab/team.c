@@ -273,8 +273,7 @@ static int take_ideas(km_lab *lab, int64_t job, const json_t *body, km_err *err)
     int rc = km_json_array(body, "ideas", &list, "the result", err);
 
     if (rc == 0)
-        rc = km_proposal_take(&lab->db, &lab->arena, lab->campaign, list, "the result", &made,
-                              err);
+        rc = km_proposal_take(&lab->db, &lab->arena, lab->campaign, list, "the result", &made, err);
     if (rc == 0)
         rc = km_event_add(&lab->db, "job", job, "ideas",
                           json_pack("{s:I}", "new", (json_int_t)made), err);
@@ -305,8 +304,8 @@ static int take_plan(km_lab *lab, const json_t *body, km_err *err)
 
     if (rc == 0)
         rc = km_json_array_optional(body, "drop", &drop, "the result", err);
-    json_array_foreach(order, k, one) if (rc == 0) rc = km_hypothesis_queue(
-        &lab->db, json_integer_value(one), "work", NULL, &job, err);
+    json_array_foreach(order, k, one) if (rc == 0)
+        rc = km_hypothesis_queue(&lab->db, json_integer_value(one), "work", NULL, &job, err);
     json_array_foreach(drop, k, one) if (rc == 0) rc = km_hypothesis_move(
         &lab->db, json_integer_value(one), "cancelled", "dropped by the planner", err);
     return rc;

@@ -241,3 +241,35 @@ def test_what_is_missing_is_said(tmp_path):
     run(self, "init")
     code, _, err = run(self, "champion")
     assert code == 2 and "no [workspace]" in err
+
+
+PAIR = """import json, os
+names = [os.environ["KERNMILL_" + name] for name in ("PARENT", "CANDIDATE")]
+levels = [float(open(name + "/level").read()) for name in names]
+noise = (int(os.environ["KERNMILL_SEED"]) % 1000) / 1e5
+document = {"parent": levels[0] + noise, "candidate": levels[1] - noise, "bytes": [7, 7]}
+if levels[1] == 5.0:
+    document = {"refused": "it computes something else"}
+json.dump(document, open(os.environ["KERNMILL_METRICS"], "w"))
+"""
+
+
+# What is slow to make is made once for a commit, and one process may measure both; it may refuse the candidate.
+def test_a_build_and_a_pair(tmp_path):
+    build = "python3 -c \\\"import os, re; text = open('train.py').read(); open(os.environ['KERNMILL_BUILD'] + '/level', 'w').write(re.search('LEVEL = (.*)', text)[1])\\\""
+    settings = SETTINGS.split("[evaluate]")[0] + f'[evaluate]\nbuild = "{build}"\npair = "python3 pair.py"\namount = "bytes"\n'  # fmt: skip
+    (tmp_path / "pair.py").write_text(PAIR)
+    lab = TreeLab(tmp_path, settings)
+    number = lab.work("lower", lab.level(9.0))
+    _, code, result = lab.measure()
+    assert code == 0 and lab.idea(number)["state"] == "accepted"
+    assert all(9.9 < p["parent"] < 10.1 and 8.9 < p["candidate"] < 9.1 for p in result["pairs"])
+    odd = lab.work("odd", lab.level(5.0))
+    lab.measure()
+    assert (
+        lab.idea(odd)["state"] == "invalid"
+        and "refuses it: it computes something else" in lab.idea(odd)["reason"]
+    )
+    broken = lab.work("broken", lambda f: (f / "train.py").write_text("\n"))
+    lab.measure()
+    assert lab.idea(broken)["state"] == "invalid" and "touches the seed" in lab.idea(broken)["reason"]
