@@ -254,3 +254,39 @@ const km_command km_cmd_lab_champion = {
     .fields_size = sizeof(km_lab_fields),
     .run = run_champion,
 };
+
+/* --- sweep --- */
+
+static int run_sweep(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    km_lab_fields *f = fields;
+    km_lab lab = KM_LAB_INIT;
+    km_workspace w;
+    int64_t count = 0;
+    int rc = km_check_args(arg_count, 0, 0, err);
+
+    (void)args;
+    if (rc == 0)
+        rc = open_tree(&lab, &w, f, err);
+    if (rc == 0)
+        rc = km_workspace_sweep(&w, &count, err);
+    if (rc == 0 && f->common.json)
+        rc = km_print_json(
+            json_pack("{s:i,s:I}", "schema", KM_JSON_SCHEMA, "kept", (json_int_t)count), err);
+    else if (rc == 0)
+        printf("%lld kept\n", (long long)count);
+    km_lab_close(&lab);
+    return rc;
+}
+
+extern const km_command km_cmd_lab_sweep;
+const km_command km_cmd_lab_sweep = {
+    .name = "lab sweep",
+    .help = "keep what lost workers left in their trees, and remove the trees",
+    .args = "",
+    .more = "Each becomes a commit under refs/lab/<hypothesis>.<job>.<token>. `lab run` does it, "
+            "too.",
+    .options = dir_options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_sweep,
+};

@@ -44,7 +44,8 @@ static int make_tree(km_lab *lab, const km_job *job, const char **path, km_err *
         return 0;
     rc = km_workspace_open(&w, lab, err);
     if (rc > 0)
-        rc = km_workspace_make(&w, job->hypothesis, job->token, path, err);
+        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, path,
+                               err);
     if (rc < 0)
         km_queue_fail(&lab->db, job->id, job->token, err ? err->message : "no tree", NULL);
     return rc;

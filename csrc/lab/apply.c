@@ -187,7 +187,7 @@ static int take(struct task *t, km_workspace *w, km_taken *taken, km_err *err)
         rc = km_workspace_open(w, t->lab, err);
     if (rc <= 0)
         return rc;
-    rc = km_workspace_take(w, t->hypothesis, t->token, taken, err);
+    rc = km_workspace_take(w, &(km_worker_id){ t->hypothesis, t->job, t->token }, taken, err);
     return rc < 0 ? rc : 1;
 }
 

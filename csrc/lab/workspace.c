@@ -74,10 +74,17 @@ int km_workspace_remove(km_workspace *w, const char *path, km_err *err)
     return rc;
 }
 
-static const char *place(const km_workspace *w, int64_t hypothesis, int64_t token)
+/* Of a lease: "7.12.1", which is its worktree's name, and its ref's. */
+static const char *name_of(const km_workspace *w, const km_worker_id *id)
 {
-    return km_arena_printf(&w->lab->arena, "%s/.lab/worktrees/%lld-%lld", w->lab->root,
-                           (long long)hypothesis, (long long)token);
+    return km_arena_printf(&w->lab->arena, "%lld.%lld.%lld", (long long)id->hypothesis,
+                           (long long)id->job, (long long)id->token);
+}
+
+static const char *place(const km_workspace *w, const char *name)
+{
+    return name ? km_arena_printf(&w->lab->arena, "%s/.lab/worktrees/%s", w->lab->root, name)
+                : NULL;
 }
 
 /* The commit that an idea names, or the champion's. */
@@ -100,12 +107,11 @@ static int find_parent(km_workspace *w, const km_idea *idea, const char **out, k
     return rc < 0 ? rc : 1;
 }
 
-int km_workspace_make(km_workspace *w, int64_t hypothesis, int64_t token, const char **path,
-                      km_err *err)
+int km_workspace_make(km_workspace *w, const km_worker_id *id, const char **path, km_err *err)
 {
-    const char *tree = place(w, hypothesis, token), *parent = NULL;
+    const char *tree = place(w, name_of(w, id)), *parent = NULL;
     km_idea idea;
-    int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err)
+    int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, id->hypothesis, &idea, err)
                   : km_fail_nomem(err);
 
     if (rc == 0)
@@ -113,7 +119,7 @@ int km_workspace_make(km_workspace *w, int64_t hypothesis, int64_t token, const 
     if (rc > 0)
         rc = km_workspace_checkout(w, parent, tree, err);
     if (rc == 0)
-        rc = km_hypothesis_set(&w->lab->db, hypothesis, "parent", parent, err);
+        rc = km_hypothesis_set(&w->lab->db, id->hypothesis, "parent", parent, err);
     if (rc < 0)
         return rc;
     *path = km_path_join(&w->lab->arena, tree, *w->prefix ? w->prefix : ".");
@@ -122,12 +128,10 @@ int km_workspace_make(km_workspace *w, int64_t hypothesis, int64_t token, const 
 
 /* --- what was handed in --- */
 
-/* What a commit is kept by, whatever the store comes to say of it. */
-static int keep(km_workspace *w, const km_idea *idea, const char *name, const char *commit,
-                km_err *err)
+/* What a commit is kept by, whatever the store comes to say of it: refs/lab/<name>. */
+static int keep(km_workspace *w, const char *name, const char *commit, km_err *err)
 {
-    char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%lld%s%s", (long long)idea->id,
-                                *name ? "." : "", name);
+    char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%s", name);
 
     return ref ? km_git_run(&w->git, err, KM_GIT("update-ref", ref, commit)) : km_fail_nomem(err);
 }
@@ -150,7 +154,7 @@ static int make_commit(km_workspace *w, const km_idea *idea, const char *tree, c
     if (rc < 0)
         return rc;
     out->commit = commit;
-    return keep(w, idea, name, commit, err);
+    return keep(w, name, commit, err);
 }
 
 static void refuse(km_taken *t, const char *state, const char *reason)
@@ -263,24 +267,63 @@ static int take(km_workspace *w, const km_idea *idea, const char *tree, const ch
     return rc;
 }
 
-int km_workspace_take(km_workspace *w, int64_t hypothesis, int64_t token, km_taken *out,
-                      km_err *err)
+int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km_err *err)
 {
-    const char *tree = place(w, hypothesis, token);
-    const char *name = km_arena_printf(&w->lab->arena, "%lld", (long long)token);
+    const char *name = name_of(w, id), *tree = place(w, name);
     km_idea idea;
-    int rc = tree && name ? km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err)
-                          : km_fail_nomem(err);
+    int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, id->hypothesis, &idea, err)
+                  : km_fail_nomem(err);
 
     *out = (km_taken){ NULL, NULL, NULL, NULL, "", "" };
     if (rc < 0)
         return rc;
     if (!km_dir_exists(tree))
         return km_fail(err, KM_EUSAGE, "'%s' is gone: hypothesis %lld has no workspace", tree,
-                       (long long)hypothesis);
+                       (long long)id->hypothesis);
     out->parent = idea.parent;
     rc = take(w, &idea, tree, name, out, err);
     return rc == 0 ? km_workspace_remove(w, tree, err) : rc;
+}
+
+/* --- what nobody handed in --- */
+
+/* Of a lease that goes on, or of a name that is none of ours, there is nothing to do. */
+static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
+{
+    const char *tree = place(w, name);
+    long long hypothesis, job, token;
+    int64_t goes_on = 0;
+    km_taken t = { NULL, NULL, NULL, NULL, "", "" };
+    km_idea idea;
+    int rc = 0;
+
+    if (sscanf(name, "%lld.%lld.%lld", &hypothesis, &job, &token) != 3)
+        return 0;
+    rc = km_db_int(&w->lab->db, &goes_on, 0, err,
+                   "SELECT 1 FROM jobs WHERE id = ? AND token = ? AND state = 'leased'", "ii",
+                   (int64_t)job, (int64_t)token);
+    if (rc < 0 || goes_on)
+        return rc;
+    rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+    t.parent = idea.parent;
+    if (rc == 0)
+        rc = tree ? make_commit(w, &idea, tree, name, &t, err) : km_fail_nomem(err);
+    ++*count;
+    return rc == 0 ? km_workspace_remove(w, tree, err) : rc;
+}
+
+int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err)
+{
+    const char *dir = km_path_join(&w->lab->arena, w->lab->root, ".lab/worktrees");
+    km_names names = { NULL, 0 };
+    int rc = dir ? 0 : km_fail_nomem(err);
+
+    *count = 0;
+    if (rc == 0 && km_dir_exists(dir))
+        rc = km_dir_list(&w->lab->arena, dir, &names, err);
+    for (size_t i = 0; rc == 0 && i < names.count; i++)
+        rc = sweep(w, names.names[i], count, err);
+    return rc;
 }
 
 /* --- the store --- */
@@ -323,8 +366,9 @@ int km_workspace_ask(km_workspace *w, const km_idea *idea, const char *kind, int
 int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, km_err *err)
 {
     km_db *db = &w->lab->db;
-    km_idea idea = { .id = hypothesis };
-    int rc = keep(w, &idea, "", t->commit, err);
+    char *name = km_arena_printf(&w->lab->arena, "%lld", (long long)hypothesis);
+    km_idea idea;
+    int rc = name ? keep(w, name, t->commit, err) : km_fail_nomem(err);
 
     if (rc == 0)
         rc = km_hypothesis_set(db, hypothesis, "commit_id", t->commit, err);
@@ -381,8 +425,7 @@ static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *
 
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
 {
-    const char *tree = km_arena_printf(&w->lab->arena, "%s/.lab/worktrees/%lld-rebase-%ld",
-                                       w->lab->root, (long long)hypothesis, (long)getpid());
+    const char *tree = NULL, *name = NULL;
     km_taken t = { NULL, NULL, NULL, NULL, "", "" };
     bool clean = false;
     km_idea idea;
@@ -396,9 +439,11 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
         return rc < 0 ? rc : 0;
     *moved = true;
     t.parent = c.commit;
+    name = km_arena_printf(&w->lab->arena, "%lld.%s", (long long)hypothesis, c.commit);
+    tree = place(w, name);
     rc = tree ? reapply(w, &idea, c.commit, tree, &clean, err) : km_fail_nomem(err);
     if (rc == 0 && clean)
-        rc = take(w, &idea, tree, c.commit, &t, err);
+        rc = take(w, &idea, tree, name, &t, err);
     if (tree)
         km_workspace_remove(w, tree, NULL);
     if (rc == 0 && clean)

@@ -1,7 +1,7 @@
 /* lab/workspace.h: ideas as commits. Who works on an idea gets a git worktree of his own, at the
  * commit of the idea's parent (the champion, unless it names another):
  *
- *     .lab/worktrees/<hypothesis>-<token>/
+ *     .lab/worktrees/<hypothesis>.<job>.<token>/
  *
  * What lies there when the work is handed in becomes one commit on that parent, refs/lab/<id>; then
  * the worktree goes. Every commit that an idea ever was stays by a ref of its own
@@ -29,10 +29,14 @@ typedef struct {
 /* 1; 0: the lab has no [workspace]. Errors: KM_EUSAGE when the folder is no git repository. */
 int km_workspace_open(km_workspace *w, km_lab *lab, km_err *err);
 
+/* Who works: the lease of a job. */
+typedef struct {
+    int64_t hypothesis, job, token;
+} km_worker_id;
+
 /* Makes the worktree of a lease, and says the idea's parent in the store. *path: the repository's
  * folder in it. */
-int km_workspace_make(km_workspace *w, int64_t hypothesis, int64_t token, const char **path,
-                      km_err *err);
+int km_workspace_make(km_workspace *w, const km_worker_id *id, const char **path, km_err *err);
 
 /* What was handed in. */
 typedef struct {
@@ -43,8 +47,11 @@ typedef struct {
 } km_taken;
 
 /* Takes what lies in the worktree. The store is only read. */
-int km_workspace_take(km_workspace *w, int64_t hypothesis, int64_t token, km_taken *out,
-                      km_err *err);
+int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km_err *err);
+
+/* Keeps what lies in the worktrees of leases that ended without a result, each as a commit under
+ * its ref, and removes them. *count: how many. */
+int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err);
 
 /* Writes into the store what was taken, and asks for its measurement. In the caller's transaction.
  */

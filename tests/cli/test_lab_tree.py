@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import json
+import pathlib
 import sqlite3
+import time
 
 import pytest
 from tree_lab import SETTINGS, TRAIN, TreeLab
@@ -273,3 +275,19 @@ def test_a_build_and_a_pair(tmp_path):
     broken = lab.work("broken", lambda f: (f / "train.py").write_text("\n"))
     lab.measure()
     assert lab.idea(broken)["state"] == "invalid" and "touches the seed" in lab.idea(broken)["reason"]
+
+
+# A worker that is lost loses nothing: what lay in its tree is a commit, and the next has a tree of its own.
+def test_a_lost_worker_loses_nothing(lab):
+    number = lab.say("propose", given={"key": "a", "title": "a"})[1]["hypothesis"]
+    lab.say("review", number, given={"verdict": "approve"})
+    lab.say("plan", number, given={})
+    first = lab.say("claim", "--worker", "a", "--lease", 1)[1]
+    lab.level(9.0)(pathlib.Path(first["workspace"]))
+    time.sleep(1.1)
+    second = lab.say("claim", "--worker", "b")[1]
+    assert second["workspace"] != first["workspace"]
+    assert lab.say("submit", first["job"], "--token", first["token"], given={})[0] == 1
+    assert lab.say("sweep")[1] == "1 kept\n"
+    assert "LEVEL = 9.0" in lab.git("show", f"refs/lab/{number}.{first['job']}.{first['token']}:train.py")
+    assert pathlib.Path(second["workspace"]).exists() and not pathlib.Path(first["workspace"]).exists()
