@@ -45,28 +45,34 @@ static const km_field evaluate_rows[] = {
     KM_FIELD_END,
 };
 
+static const km_field search_rows[] = {
+    { "file", KM_FIELD_TEXT, AT(search.file), true },
+    { "method", KM_FIELD_TEXT, AT(search.method), false },
+    { "count", KM_FIELD_INT, AT(search.count), false },
+    { "seed", KM_FIELD_INT, AT(search.seed), false },
+    { "space", KM_FIELD_TABLE, 0, true },
+    KM_FIELD_END,
+};
+
 static const struct {
     const char *name;
     const km_field *rows;
 } tables[] = {
-    { "lab", lab_rows },
-    { "budget", budget_rows },
-    { "workspace", workspace_rows },
-    { "evaluate", evaluate_rows },
+    { "lab", lab_rows },           { "budget", budget_rows }, { "workspace", workspace_rows },
+    { "evaluate", evaluate_rows }, { "search", search_rows },
 };
 
 static const km_field file_rows[] = {
-    { "lab", KM_FIELD_TABLE, 0, true },
-    { "budget", KM_FIELD_TABLE, 0, false },
-    { "workspace", KM_FIELD_TABLE, 0, false },
-    { "evaluate", KM_FIELD_TABLE, 0, false },
-    KM_FIELD_END,
+    { "lab", KM_FIELD_TABLE, 0, true },        { "budget", KM_FIELD_TABLE, 0, false },
+    { "workspace", KM_FIELD_TABLE, 0, false }, { "evaluate", KM_FIELD_TABLE, 0, false },
+    { "search", KM_FIELD_TABLE, 0, false },    KM_FIELD_END,
 };
 
 static void set_defaults(km_lab_settings *s)
 {
     *s = (km_lab_settings){ .workspace.repository = ".",
-                            .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 } };
+                            .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 },
+                            .search = { .method = "sweep", .seed = 1 } };
     for (int i = 0; i < KM_BUDGET_KINDS; i++)
         s->budget[i] = -1;
 }
@@ -89,6 +95,29 @@ static int check(const km_lab_settings *s, const char *path, km_err *err)
     if (s->evaluate.given && !s->workspace.given)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[evaluate] measures commits: [workspace] is missing");
+    return 0;
+}
+
+static int check_search(km_arena *a, const km_lab_settings *s, const char *path, km_err *err)
+{
+    static const char *const methods[] = { "sweep", "random", "halving", NULL };
+    const km_toml *space = s->search.space;
+    km_fields f = { a, path, "[search]" };
+    size_t known = 0;
+
+    while (methods[known] && strcmp(methods[known], s->search.method) != 0)
+        known++;
+    if (!methods[known]) {
+        km_fields_fail(&f, space, err, "there is no method '%s'", s->search.method);
+        return km_fields_hint_names(methods, err);
+    }
+    if (!space->table.count)
+        return km_fields_fail(&f, space, err, "[search.space] is empty");
+    for (size_t i = 0; i < space->table.count; i++) {
+        const km_toml_entry *e = &space->table.entries[i];
+        if (e->value->kind != KM_TOML_ARRAY || !e->value->array.count)
+            return km_fields_fail(&f, e->value, err, "'%s' is no list of values", e->key);
+    }
     return 0;
 }
 
@@ -120,5 +149,8 @@ int km_lab_settings_read(km_arena *a, const char *root, km_lab_settings *out, km
         return rc;
     out->workspace.given = km_toml_get(doc, "workspace") != NULL;
     out->evaluate.given = km_toml_get(doc, "evaluate") != NULL;
-    return check(out, path, err);
+    out->search.space = km_toml_get(km_toml_get(doc, "search"), "space");
+    out->search.given = out->search.space != NULL;
+    rc = check(out, path, err);
+    return rc == 0 && out->search.given ? check_search(a, out, path, err) : rc;
 }

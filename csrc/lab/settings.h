@@ -24,6 +24,13 @@
  *     pairs = 8                    asked for at once
  *     pairs_max = 32               of an idea; then it stays undecided
  *     at_once = 1                  jobs, where they would disturb each other
+ *     [search]                     ideas without anybody to have them (lab/search.h)
+ *     file = "params.h"            where the numbers stand
+ *     method = "sweep"             "sweep", "random" or "halving"
+ *     count = 64                   ideas at most; 0: as many as there are
+ *     seed = 1                     of random and halving
+ *     [search.space]
+ *     THREADS = [64, 128, 256]
  */
 #ifndef KERNMILL_LAB_SETTINGS_H
 #define KERNMILL_LAB_SETTINGS_H
@@ -48,6 +55,13 @@ typedef struct {
         const char *build, *run, *evaluate, *holdout, *pair, *amount; /* NULL: there is none */
         int64_t limit_s, pairs, pairs_max, at_once;
     } evaluate;
+
+    struct {
+        bool given;
+        const char *file, *method;
+        int64_t count, seed;
+        const km_toml *space; /* a table of arrays, none empty */
+    } search;
 } km_lab_settings;
 
 /* Reads root/lab.toml; everything lives in the arena. Errors: KM_ENOENT; KM_EFORMAT with the place.

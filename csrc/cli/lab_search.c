@@ -1,0 +1,91 @@
+/* kernmill lab suggest, edit: a researcher and a worker for numbers. */
+#include "cli/lab.h"
+#include "formats/json.h"
+#include "lab/search.h"
+
+/* What a role is told: the job, as `lab claim` prints it. */
+static int read_job(const km_lab_fields *f, km_lab *lab, km_lab_settings *s, json_t **job,
+                    json_t **payload, km_err *err)
+{
+    int rc = km_lab_open(lab, f->dir, err);
+
+    if (rc == 0)
+        rc = km_lab_settings_read(&lab->arena, lab->root, s, err);
+    if (rc == 0)
+        rc = km_lab_read(f, job, err);
+    return rc == 0 ? km_json_object(*job, "payload", payload, km_lab_source(f), err) : rc;
+}
+
+static int run_suggest(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    km_lab_fields *f = fields;
+    km_lab lab = KM_LAB_INIT;
+    json_t *job = NULL, *payload = NULL, *ideas = NULL;
+    km_lab_settings s;
+    int64_t wanted = 1;
+    int rc = km_check_args(arg_count, 0, 0, err);
+
+    (void)args;
+    if (rc == 0)
+        rc = read_job(f, &lab, &s, &job, &payload, err);
+    if (rc == 0)
+        rc = km_json_int_optional(payload, "wanted", &wanted, km_lab_source(f), err);
+    if (rc == 0)
+        rc = km_search_suggest(&lab, &s, wanted, &ideas, err);
+    if (rc == 0)
+        rc = km_print_json(json_pack("{s:O}", "ideas", ideas), err);
+    json_decref(ideas);
+    json_decref(job);
+    km_lab_close(&lab);
+    return rc;
+}
+
+static const km_opt options[] = { KM_LAB_OPT_DIR, KM_LAB_OPT_IN, KM_OPT_END };
+
+extern const km_command km_cmd_lab_suggest;
+const km_command km_cmd_lab_suggest = {
+    .name = "lab suggest",
+    .help = "researcher without an agent: the next combinations of lab.toml's [search]",
+    .args = "",
+    .more = "In: a \"research\" job: {\"payload\": {\"wanted\": how many}}. Out: {\"ideas\"}; none "
+            "when all were\nproposed.",
+    .options = options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_suggest,
+};
+
+static int run_edit(void *fields, const char **args, size_t arg_count, km_err *err)
+{
+    km_lab_fields *f = fields;
+    km_lab lab = KM_LAB_INIT;
+    json_t *job = NULL, *payload = NULL, *params = NULL;
+    const char *tree = NULL;
+    km_lab_settings s;
+    int rc = km_check_args(arg_count, 0, 0, err);
+
+    (void)args;
+    if (rc == 0)
+        rc = read_job(f, &lab, &s, &job, &payload, err);
+    if (rc == 0)
+        rc = km_json_text(job, "workspace", &tree, km_lab_source(f), err);
+    if (rc == 0)
+        rc = km_json_object(payload, "params", &params, km_lab_source(f), err);
+    if (rc == 0)
+        rc = km_search_edit(&s, tree, params, err);
+    if (rc == 0)
+        rc = km_print_json(json_pack("{s:O}", "params", params), err);
+    json_decref(job);
+    km_lab_close(&lab);
+    return rc;
+}
+
+extern const km_command km_cmd_lab_edit;
+const km_command km_cmd_lab_edit = {
+    .name = "lab edit",
+    .help = "worker without an agent: write an idea's numbers into the file of [search]",
+    .args = "",
+    .more = "In: a \"work\" job of an idea that `lab suggest` had. Out: {\"params\"}.",
+    .options = options,
+    .fields_size = sizeof(km_lab_fields),
+    .run = run_edit,
+};
