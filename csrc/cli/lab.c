@@ -7,6 +7,7 @@
 
 #include "core/file.h"
 #include "core/limits.h"
+#include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
 
@@ -49,6 +50,22 @@ int km_lab_read(const km_lab_fields *f, json_t **out, km_err *err)
         *out = NULL;
         return km_fail_at(err, KM_EFORMAT, km_lab_source(f), 0, 0, "this is no JSON object");
     }
+    return rc;
+}
+
+int km_lab_hand_over(json_t *result, km_err *err)
+{
+    const char *run = getenv("KERNMILL_RUN_DIR");
+    km_arena a = KM_ARENA_INIT;
+    char *path = run && *run ? km_path_join(&a, run, "result.json") : NULL;
+    int rc = result ? 0 : km_fail_nomem(err);
+
+    if (rc == 0 && run && *run)
+        rc = path ? km_json_write(path, result, err) : km_fail_nomem(err);
+    km_arena_release(&a);
+    if (rc == 0)
+        return km_print_json(result, err);
+    json_decref(result);
     return rc;
 }
 

@@ -11,6 +11,7 @@ typedef struct {
     const char *dir; /* of the lab; NULL: the one around the working folder */
     const char *in;  /* NULL or "-": standard input */
     const char *kind, *worker, *why;
+    const char *researcher, *planner, *reviewer, *reporter; /* commands, as `worker` of lab run */
     long lease, token, limit, slots;
     bool wait;
 } km_lab_fields;
@@ -24,6 +25,10 @@ typedef struct {
 
 /* The document that a role hands in: one object. *out is the caller's. */
 int km_lab_read(const km_lab_fields *f, json_t **out, km_err *err);
+
+/* Prints what a job gave, and leaves it as the job's result where `lab run` has started us.
+ * `result` is freed; NULL is out of memory. */
+int km_lab_hand_over(json_t *result, km_err *err);
 
 /* Which document it came from, for errors. */
 const char *km_lab_source(const km_lab_fields *f);

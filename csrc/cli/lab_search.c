@@ -33,7 +33,7 @@ static int run_suggest(void *fields, const char **args, size_t arg_count, km_err
     if (rc == 0)
         rc = km_search_suggest(&lab, &s, wanted, &ideas, err);
     if (rc == 0)
-        rc = km_print_json(json_pack("{s:O}", "ideas", ideas), err);
+        rc = km_lab_hand_over(json_pack("{s:O}", "ideas", ideas), err);
     json_decref(ideas);
     json_decref(job);
     km_lab_close(&lab);
@@ -73,7 +73,7 @@ static int run_edit(void *fields, const char **args, size_t arg_count, km_err *e
     if (rc == 0)
         rc = km_search_edit(&s, tree, params, err);
     if (rc == 0)
-        rc = km_print_json(json_pack("{s:O}", "params", params), err);
+        rc = km_lab_hand_over(json_pack("{s:O}", "params", params), err);
     json_decref(job);
     km_lab_close(&lab);
     return rc;

@@ -39,17 +39,6 @@ static int make_scratch(km_lab *lab, const char *run, char **out, km_err *err)
     return km_dir_make(*out, err);
 }
 
-static int hand_over(km_lab *lab, const char *run, const json_t *result, km_err *err)
-{
-    char *path = run ? km_path_join(&lab->arena, run, "result.json") : NULL;
-
-    if (run && !path)
-        return km_fail_nomem(err);
-    if (path && km_json_write(path, result, err) < 0)
-        return KM_EIO;
-    return km_print_json(json_incref((json_t *)result), err);
-}
-
 static int run_evaluate(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     const char *run = getenv("KERNMILL_RUN_DIR");
@@ -81,7 +70,7 @@ static int run_evaluate(void *fields, const char **args, size_t arg_count, km_er
     if (scratch)
         km_dir_remove(scratch, NULL);
     if (rc == 0)
-        rc = hand_over(&lab, run, result, err);
+        rc = km_lab_hand_over(json_incref(result), err);
     json_decref(result);
     json_decref(doc);
     km_lab_close(&lab);

@@ -55,6 +55,7 @@ static int run_claim(void *fields, const char **args, size_t arg_count, km_err *
 {
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
+    const char *kinds[] = { f->kind, NULL };
     km_job job = { 0 };
     const char *tree;
     int rc = km_check_args(arg_count, 0, 0, err);
@@ -68,8 +69,8 @@ static int run_claim(void *fields, const char **args, size_t arg_count, km_err *
     if (rc == 0)
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
-        rc = km_queue_claim(&lab.db, &lab.arena, lab.campaign, f->kind, f->worker, f->lease, &job,
-                            err);
+        rc = km_queue_claim(&lab.db, &lab.arena, lab.campaign, f->kind ? kinds : NULL, f->worker,
+                            f->lease, &job, err);
     if (rc == 1) {
         rc = make_tree(&lab, &job, &tree, err);
         rc = rc == 0 ? print_job(&job, tree, err) : rc;

@@ -16,20 +16,26 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "lab/apply.h"
 #include "lab/clock.h"
 #include "lab/queue.h"
+#include "lab/workspace.h"
 
-#define TICK_MS 20
+#define TICK_MS   20
+#define TEAM_MS   100
+#define KINDS_MAX 16
+#define REFUSED   2 /* a result, by what it says */
 
 /* A job that runs. */
 struct run {
     pid_t pid; /* 0: the slot is free; the group's, too */
     int64_t job, token;
     int64_t began_ms, beat_ms;
-    char dir[KM_PATH_BYTES_MAX];
-    const char *killed; /* why, or NULL */
-    bool lost;          /* the job is another's */
-    bool stopped;       /* with the driver: no fault of the job's */
+    const km_local_kind *kind;
+    char dir[KM_PATH_BYTES_MAX], tree[KM_PATH_BYTES_MAX]; /* tree "": the lab's folder */
+    const char *killed;                                   /* why, or NULL */
+    bool lost;                                            /* the job is another's */
+    bool stopped; /* with the driver: no fault of the job's */
 };
 
 struct driver {
@@ -37,8 +43,8 @@ struct driver {
     const km_local *o;
     km_local_result *out;
     struct run *runs;
-    int64_t lease_s;
-    bool spent; /* of the budget */
+    int64_t lease_s, team_ms; /* team_ms: when the team was asked last */
+    bool spent;               /* of the budget */
     char worker[64];
 };
 
@@ -61,11 +67,11 @@ static void say(struct driver *d, const char *format, ...)
 static int write_job(struct run *r, const km_job *job, const char *store, km_err *err)
 {
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
-    json_t *doc = json_pack("{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o}", "schema", 1, "job",
-                            (json_int_t)job->id, "token", (json_int_t)job->token, "attempt",
-                            (json_int_t)job->attempts, "key", job->key, "kind", job->kind,
-                            "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
-                            payload ? payload : json_null());
+    json_t *doc = json_pack(
+        "{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o,s:s*}", "schema", 1, "job", (json_int_t)job->id,
+        "token", (json_int_t)job->token, "attempt", (json_int_t)job->attempts, "key", job->key,
+        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
+        payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
     char path[KM_PATH_BYTES_MAX + 16];
     int rc;
 
@@ -87,13 +93,59 @@ static int make_folder(struct driver *d, struct run *r, const km_job *job, km_er
     return write_job(r, job, d->lab->store, err);
 }
 
+/* The git tree of an idea's work. */
+static int make_tree(struct driver *d, struct run *r, const km_job *job, km_err *err)
+{
+    const char *path = NULL;
+    km_workspace w;
+    int rc = strcmp(job->kind, "work") == 0 && job->hypothesis ? km_workspace_open(&w, d->lab, err)
+                                                               : 0;
+
+    *r->tree = '\0';
+    if (rc > 0)
+        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, &path,
+                               err);
+    if (rc == 0 && path)
+        snprintf(r->tree, sizeof r->tree, "%s", path);
+    return rc;
+}
+
+/* What the command reads: the job, or a prompt and the job. *name: of the file in the folder. */
+static int make_input(struct run *r, const char **name, km_err *err)
+{
+    char path[KM_PATH_BYTES_MAX + 16], *prompt = NULL, *job = NULL;
+    km_arena a = KM_ARENA_INIT;
+    km_str text = KM_STR_INIT;
+    size_t size;
+    int rc;
+
+    *name = "job.json";
+    if (!r->kind->prompt)
+        return 0;
+    snprintf(path, sizeof path, "%s/job.json", r->dir);
+    rc = km_file_read(&a, r->kind->prompt, KM_LAB_BODY_BYTES_MAX, &prompt, &size, err);
+    if (rc == 0)
+        rc = km_file_read(&a, path, KM_LAB_BODY_BYTES_MAX, &job, &size, err);
+    if (rc == 0) {
+        km_str_printf(&text, "%s\n\nThe job:\n\n```json\n%s\n```\n", prompt, job);
+        rc = km_str_check(&text, err);
+    }
+    snprintf(path, sizeof path, "%s/input", r->dir);
+    if (rc == 0)
+        rc = km_file_write(path, text.data, text.length, 0644, err);
+    *name = "input";
+    km_str_release(&text);
+    km_arena_release(&a);
+    return rc;
+}
+
 /* --- the child --- */
 
 /* After fork; this process has one thread. */
 static void become_worker(const struct driver *d, const struct run *r, pid_t parent, int in,
                           int out)
 {
-    static char dir[KM_PATH_BYTES_MAX + 32];
+    static char dir[KM_PATH_BYTES_MAX + 32], tree[KM_PATH_BYTES_MAX + 32];
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -103,9 +155,13 @@ static void become_worker(const struct driver *d, const struct run *r, pid_t par
     signal(SIGXFSZ, SIG_DFL);
     snprintf(dir, sizeof dir, "KERNMILL_RUN_DIR=%s", r->dir);
     putenv(dir);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || chdir(d->lab->root) < 0)
+    snprintf(tree, sizeof tree, "KERNMILL_WORKSPACE=%s", r->tree);
+    if (*r->tree)
+        putenv(tree);
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+        chdir(*r->tree ? r->tree : d->lab->root) < 0)
         _exit(126);
-    execl("/bin/sh", "sh", "-c", d->o->command, (char *)NULL);
+    execl("/bin/sh", "sh", "-c", r->kind->command, (char *)NULL);
     _exit(127);
 }
 
@@ -113,11 +169,13 @@ static int start(struct driver *d, struct run *r, const km_job *job, km_err *err
 {
     char path[KM_PATH_BYTES_MAX + 16];
     pid_t parent = getpid();
+    const char *input;
     int in, out;
 
-    if (make_folder(d, r, job, err) < 0)
+    if (make_tree(d, r, job, err) < 0 || make_folder(d, r, job, err) < 0 ||
+        make_input(r, &input, err) < 0)
         return err ? err->code : KM_EIO;
-    snprintf(path, sizeof path, "%s/job.json", r->dir);
+    snprintf(path, sizeof path, "%s/%s", r->dir, input);
     in = open(path, O_RDONLY | O_CLOEXEC);
     snprintf(path, sizeof path, "%s/output.log", r->dir);
     out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
@@ -207,6 +265,23 @@ static int read_result(const struct run *r, char **body, km_err *err)
     return rc;
 }
 
+/* A result that is none of its job's kind is the worker's fault, and no end of ours. */
+static int apply(struct driver *d, const struct run *r, const char *body, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    int rc = km_apply(d->lab, r->job, r->token, body, &why);
+
+    if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
+        say(d, "job %" PRId64 ": %s", r->job, why.message);
+        rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
+        d->out->failed++;
+        return rc < 0 ? rc : REFUSED;
+    }
+    if (rc < 0 && err)
+        *err = why;
+    return rc;
+}
+
 static int hand_in(struct driver *d, struct run *r, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -219,7 +294,7 @@ static int hand_in(struct driver *d, struct run *r, km_err *err)
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         return rc < 0 ? rc : 0;
     }
-    rc = km_queue_complete(&d->lab->db, r->job, r->token, body, err);
+    rc = apply(d, r, body, err);
     free(body);
     if (rc == 1) {
         d->out->done++;
@@ -282,7 +357,7 @@ static int watch(struct driver *d, struct run *r, km_err *err)
     int64_t now = km_clock_boot_ms();
     int rc;
 
-    if (d->o->limit_s && now - r->began_ms > d->o->limit_s * 1000)
+    if (r->kind->limit_s && now - r->began_ms > r->kind->limit_s * 1000)
         kill_run(r, "it took longer than its time limit");
     if (r->killed || now - r->beat_ms < d->lease_s * 1000 / 3)
         return 0;
@@ -295,26 +370,76 @@ static int watch(struct driver *d, struct run *r, km_err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* Which kinds may be taken now, in `names` (which ends with NULL); false: none. */
+static bool open_kinds(const struct driver *d, const char **names)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < d->o->kind_count; k++) {
+        const km_local_kind *kind = &d->o->kinds[k];
+        int running = 0;
+        for (int i = 0; i < d->o->slots; i++)
+            running += d->runs[i].pid != 0 && d->runs[i].kind == kind;
+        if (!kind->at_once || running < kind->at_once)
+            names[n++] = kind->kind;
+    }
+    names[n] = NULL;
+    return n > 0;
+}
+
+static const km_local_kind *kind_of(const struct driver *d, const char *name)
+{
+    for (size_t k = 0; k < d->o->kind_count; k++)
+        if (!d->o->kinds[k].kind || strcmp(d->o->kinds[k].kind, name) == 0)
+            return &d->o->kinds[k];
+    return NULL;
+}
+
+static int claim(struct driver *d, km_arena *a, km_job *job, km_err *err)
+{
+    const char *names[KINDS_MAX + 1];
+    km_err why = KM_ERR_INIT;
+    int rc;
+
+    if (!open_kinds(d, names))
+        return 0;
+    rc = km_queue_claim(&d->lab->db, a, d->lab->campaign, names[0] ? names : NULL, d->worker,
+                        d->lease_s, job, &why);
+    if (rc == KM_EUSAGE) { /* the budget */
+        d->spent = true;
+        say(d, "%s", why.message);
+        return 0;
+    }
+    if (rc < 0 && err)
+        *err = why;
+    return rc;
+}
+
+/* One that cannot be started is given back, with the reason. */
+static int begin(struct driver *d, struct run *r, const km_job *job, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    int rc;
+
+    r->kind = kind_of(d, job->kind);
+    rc = start(d, r, job, &why);
+    if (rc == 0)
+        return 1;
+    say(d, "job %" PRId64 ": %s", job->id, why.message);
+    d->out->failed++;
+    rc = km_queue_fail(&d->lab->db, job->id, job->token, why.message, err);
+    return rc < 0 ? rc : 0;
+}
+
 /* 1: a job was started; 0: there is none to start. */
 static int fill(struct driver *d, struct run *r, km_err *err)
 {
     km_arena a = KM_ARENA_INIT;
-    km_err why = KM_ERR_INIT;
     km_job job;
-    int rc = km_queue_claim(&d->lab->db, &a, d->lab->campaign, d->o->kind, d->worker, d->lease_s,
-                            &job, &why);
+    int rc = claim(d, &a, &job, err);
 
-    if (rc == KM_EUSAGE) { /* the budget */
-        d->spent = true;
-        say(d, "%s", why.message);
-        rc = 0;
-    } else if (rc < 0 && err) {
-        *err = why;
-    }
-    if (rc == 1) {
-        rc = start(d, r, &job, err);
-        rc = rc < 0 ? rc : 1;
-    }
+    if (rc == 1)
+        rc = begin(d, r, &job, err);
     km_arena_release(&a);
     return rc;
 }
@@ -375,6 +500,34 @@ static int end_orphans(struct driver *d, km_err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* What they left in their trees. */
+static int sweep_trees(struct driver *d, km_err *err)
+{
+    km_workspace w;
+    int64_t count;
+    int rc = km_workspace_open(&w, d->lab, err);
+
+    return rc > 0 ? km_workspace_sweep(&w, &count, err) : rc;
+}
+
+/* Whether there is, or will be, something to do. */
+static int go_on(struct driver *d, int running, bool stopping, bool *more, km_err *err)
+{
+    int64_t now = km_clock_boot_ms();
+    bool busy = false;
+    int rc = 0;
+
+    if (d->o->team && !stopping && !d->spent) {
+        busy = now - d->team_ms < TEAM_MS;
+        if (!busy) {
+            d->team_ms = now;
+            rc = km_team_step(d->lab, d->o->team, &busy, err);
+        }
+    }
+    *more = running || busy || (d->o->wait && !stopping && !d->spent);
+    return rc;
+}
+
 int km_local_run(km_lab *lab, const km_local *o, const volatile int *stop, km_local_result *out,
                  km_err *err)
 {
@@ -384,18 +537,26 @@ int km_local_run(km_lab *lab, const km_local *o, const volatile int *stop, km_lo
                         .out = out,
                         .runs = calloc((size_t)o->slots, sizeof *d.runs),
                         .lease_s = o->lease_s ? o->lease_s : KM_LAB_LEASE_S };
+    bool more = true;
     int running = 0, rc;
 
     *out = (km_local_result){ 0, 0, 0 };
     if (!d.runs)
         return km_fail_nomem(err);
+    if (o->kind_count > KINDS_MAX) {
+        free(d.runs);
+        return km_fail(err, KM_EBUG, "more kinds of jobs than %d", KINDS_MAX);
+    }
     snprintf(d.worker, sizeof d.worker, "local/%ld", (long)getpid());
     rc = end_orphans(&d, err);
-    while (rc == 0) {
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
+    while (rc == 0 && more) {
         rc = turn(&d, *stop, &running, err);
-        if (rc < 0 || (!running && (*stop || d.spent || !o->wait)))
-            break;
-        nanosleep(&tick, NULL);
+        if (rc == 0)
+            rc = go_on(&d, running, *stop, &more, err);
+        if (rc == 0 && more)
+            nanosleep(&tick, NULL);
     }
     for (int i = 0; i < o->slots; i++)
         if (d.runs[i].pid)

@@ -3,11 +3,13 @@
  * A job is taken with a lease, and gets a folder root/.lab/runs/<job>/<token>/ with
  *
  *     job.json       what `lab claim` prints; also the command's standard input
+ *     input          the role's prompt and the job, when there is a prompt: then it is that
  *     output.log     both its streams
  *     result.json    the command's word: written under another name and renamed, or printed as the
  *                    last line of its output when it begins with '{'
  *
- * It runs through the shell in a process group of its own. The shell dies with this process, what
+ * It runs through the shell, in the lab's folder, or an idea's "work" in its own git tree
+ * (lab/workspace.h), and in a process group of its own. The shell dies with this process, what
  * it started may not when this one is killed. Heartbeats are ours. It is killed, group and all, at
  * its time limit, and when its lease is lost; then, and when it ends without a result or with
  * another exit code than 0, the job is given back. A driver that was killed leaves leases behind:
@@ -17,13 +19,22 @@
 #define KERNMILL_LAB_LOCAL_H
 
 #include "lab/lab.h"
+#include "lab/team.h"
 
 typedef struct {
-    const char *command; /* for sh -c */
     const char *kind;    /* of jobs; NULL: any */
+    const char *command; /* for sh -c */
+    const char *prompt;  /* a file that comes before the job on standard input; NULL: none */
+    int at_once;         /* 0: as many as there are slots */
+    int64_t limit_s;     /* of one job's time; 0: none */
+} km_local_kind;
+
+typedef struct {
+    const km_local_kind *kinds; /* what is taken */
+    size_t kind_count;
+    const km_team *team; /* that has something to do when nothing waits; NULL: none */
     int slots;           /* at once */
     int64_t lease_s;     /* 0: KM_LAB_LEASE_S */
-    int64_t limit_s;     /* of one job's time; 0: none */
     bool wait;           /* go on when nothing waits and nothing runs, for what is still to come */
 
     /* What happens, as it happens: "job 7: done"; may be NULL. */

@@ -186,18 +186,56 @@ static int lease(km_db *db, int64_t id, const char *worker, int64_t lease_s, km_
     return rc == 0 ? follow(db, id, err) : rc;
 }
 
+struct waiting {
+    int64_t id, priority; /* id 0: none */
+};
+
+/* The first of one kind, by jobs_to_claim; NULL: of any. */
+static int find_first(km_db *db, int64_t campaign, const char *kind, struct waiting *out,
+                      km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         kind ? "SELECT id, priority FROM jobs WHERE state = 'queued'"
+                                " AND campaign = ? AND kind = ? ORDER BY priority DESC, id LIMIT 1"
+                              : "SELECT id, priority FROM jobs WHERE state = 'queued'"
+                                " AND campaign = ? ORDER BY priority DESC, id LIMIT 1",
+                         kind ? "it" : "i", campaign, kind);
+
+    *out = (struct waiting){ 0, 0 };
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1)
+        *out = (struct waiting){ sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1) };
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
+static int find_job(km_db *db, int64_t campaign, const char *const *kinds, int64_t *id, km_err *err)
+{
+    struct waiting best, next;
+    int rc = find_first(db, campaign, kinds ? kinds[0] : NULL, &best, err);
+
+    for (size_t i = 1; rc == 0 && kinds && kinds[0] && kinds[i]; i++) {
+        rc = find_first(db, campaign, kinds[i], &next, err);
+        if (next.id && (!best.id || next.priority > best.priority ||
+                        (next.priority == best.priority && next.id < best.id)))
+            best = next;
+    }
+    *id = best.id;
+    return rc;
+}
+
 /* In the transaction. 1: claimed. */
-static int claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
-                 int64_t lease_s, km_job *out, km_err *err)
+static int claim(km_db *db, km_arena *a, int64_t campaign, const char *const *kinds,
+                 const char *worker, int64_t lease_s, km_job *out, km_err *err)
 {
     int64_t expired, id = 0;
     int rc = sweep(db, &expired, err);
 
     if (rc == 0)
-        rc = km_db_int(db, &id, 0, err,
-                       "SELECT id FROM jobs WHERE state = 'queued' AND campaign = ?1"
-                       " AND (?2 IS NULL OR kind = ?2) ORDER BY priority DESC, id LIMIT 1",
-                       "it", campaign, kind);
+        rc = find_job(db, campaign, kinds, &id, err);
     if (rc == 0 && id)
         rc = km_budget_check(db, campaign, err);
     if (rc == 0 && id)
@@ -209,13 +247,13 @@ static int claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, con
     return rc == 0 ? id != 0 : rc;
 }
 
-int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
-                   int64_t lease_s, km_job *out, km_err *err)
+int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *const *kinds,
+                   const char *worker, int64_t lease_s, km_job *out, km_err *err)
 {
     int rc = km_db_begin(db, err), done;
 
     if (rc == 0)
-        rc = claim(db, a, campaign, kind, worker, lease_s ? lease_s : KM_LAB_LEASE_S, out, err);
+        rc = claim(db, a, campaign, kinds, worker, lease_s ? lease_s : KM_LAB_LEASE_S, out, err);
     if (rc < 0) {
         km_db_rollback(db);
         return rc;

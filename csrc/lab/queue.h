@@ -33,10 +33,11 @@ typedef struct {
  * is open. Errors: KM_EUSAGE when the key is another job's. */
 int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made, km_err *err);
 
-/* Takes the first that waits; `kind` NULL: of any. Before that, leases that ran out are ended. 1:
- * *out is it; 0: there is none. Errors: KM_EUSAGE when the campaign's budget is spent. */
-int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *kind, const char *worker,
-                   int64_t lease_s, km_job *out, km_err *err);
+/* Takes the first that waits, of one of `kinds` (ends with NULL), or of any (NULL). Before that,
+ * leases that ran out are ended. 1: *out is it; 0: there is none. Errors: KM_EUSAGE when the
+ * campaign's budget is spent. */
+int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *const *kinds,
+                   const char *worker, int64_t lease_s, km_job *out, km_err *err);
 
 /* Whether the job is the token's now: 1 or 0. */
 int km_queue_holds(km_db *db, int64_t job, int64_t token, km_err *err);

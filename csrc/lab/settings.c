@@ -45,6 +45,16 @@ static const km_field evaluate_rows[] = {
     KM_FIELD_END,
 };
 
+static const km_field roles_rows[] = {
+    { "researcher", KM_FIELD_TEXT, AT(roles.researcher), false },
+    { "planner", KM_FIELD_TEXT, AT(roles.planner), false },
+    { "reviewer", KM_FIELD_TEXT, AT(roles.reviewer), false },
+    { "worker", KM_FIELD_TEXT, AT(roles.worker), false },
+    { "reporter", KM_FIELD_TEXT, AT(roles.reporter), false },
+    { "limit", KM_FIELD_INT, AT(roles.limit_s), false },
+    KM_FIELD_END,
+};
+
 static const km_field search_rows[] = {
     { "file", KM_FIELD_TEXT, AT(search.file), true },
     { "method", KM_FIELD_TEXT, AT(search.method), false },
@@ -59,13 +69,17 @@ static const struct {
     const km_field *rows;
 } tables[] = {
     { "lab", lab_rows },           { "budget", budget_rows }, { "workspace", workspace_rows },
-    { "evaluate", evaluate_rows }, { "search", search_rows },
+    { "evaluate", evaluate_rows }, { "roles", roles_rows },   { "search", search_rows },
 };
 
 static const km_field file_rows[] = {
-    { "lab", KM_FIELD_TABLE, 0, true },        { "budget", KM_FIELD_TABLE, 0, false },
-    { "workspace", KM_FIELD_TABLE, 0, false }, { "evaluate", KM_FIELD_TABLE, 0, false },
-    { "search", KM_FIELD_TABLE, 0, false },    KM_FIELD_END,
+    { "lab", KM_FIELD_TABLE, 0, true },
+    { "budget", KM_FIELD_TABLE, 0, false },
+    { "workspace", KM_FIELD_TABLE, 0, false },
+    { "evaluate", KM_FIELD_TABLE, 0, false },
+    { "roles", KM_FIELD_TABLE, 0, false },
+    { "search", KM_FIELD_TABLE, 0, false },
+    KM_FIELD_END,
 };
 
 static void set_defaults(km_lab_settings *s)
@@ -149,6 +163,7 @@ int km_lab_settings_read(km_arena *a, const char *root, km_lab_settings *out, km
         return rc;
     out->workspace.given = km_toml_get(doc, "workspace") != NULL;
     out->evaluate.given = km_toml_get(doc, "evaluate") != NULL;
+    out->roles.given = km_toml_get(doc, "roles") != NULL;
     out->search.space = km_toml_get(km_toml_get(doc, "search"), "space");
     out->search.given = out->search.space != NULL;
     rc = check(out, path, err);

@@ -24,6 +24,10 @@
  *     pairs = 8                    asked for at once
  *     pairs_max = 32               of an idea; then it stays undecided
  *     at_once = 1                  jobs, where they would disturb each other
+ *     [roles]                      who fills which, by a command for the shell (lab/team.h)
+ *     researcher = "claude -p"     it reads roles/researcher.md, where that is, and the job
+ *     worker = "codex exec -"
+ *     limit = 1800                 seconds for one of its jobs
  *     [search]                     ideas without anybody to have them (lab/search.h)
  *     file = "params.h"            where the numbers stand
  *     method = "sweep"             "sweep", "random" or "halving"
@@ -55,6 +59,12 @@ typedef struct {
         const char *build, *run, *evaluate, *holdout, *pair, *amount; /* NULL: there is none */
         int64_t limit_s, pairs, pairs_max, at_once;
     } evaluate;
+
+    struct {
+        bool given;
+        const char *researcher, *planner, *reviewer, *worker, *reporter; /* NULL: nobody */
+        int64_t limit_s;                                                 /* 0: none */
+    } roles;
 
     struct {
         bool given;

@@ -29,6 +29,7 @@ static void say(const km_team *t, const char *format, ...)
 
 /* --- ideas in a state --- */
 
+/* Those of the highest priority first, then of the largest gain. */
 typedef struct {
     int64_t *ids; /* in the arena */
     size_t count;
@@ -48,7 +49,8 @@ static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
     if (rc == 0)
         rc = km_db_query(&lab->db, &s, err,
                          "SELECT id FROM hypotheses WHERE campaign = ? AND state = ?"
-                         " ORDER BY priority DESC, id",
+                         " ORDER BY priority DESC, (SELECT gain FROM decisions WHERE hypothesis ="
+                         " hypotheses.id ORDER BY decisions.id DESC LIMIT 1) DESC, id",
                          "it", lab->campaign, state);
     if (rc < 0)
         return rc;
@@ -85,6 +87,20 @@ static int count_jobs(km_lab *lab, const char *kind, bool open, int64_t *out, km
                      "it", lab->campaign, kind);
 }
 
+/* Whether a role was given up: its newest job failed as often as it may. Asking again would go on
+ * for ever. */
+static int is_given_up(km_lab *lab, const char *kind, bool *out, km_err *err)
+{
+    int64_t dead;
+    int rc = km_db_int(&lab->db, &dead, 0, err,
+                       "SELECT state = 'dead' FROM jobs WHERE campaign = ? AND kind = ?"
+                       " ORDER BY id DESC LIMIT 1",
+                       "it", lab->campaign, kind);
+
+    *out = dead != 0;
+    return rc;
+}
+
 /* --- review, plan --- */
 
 static int step_review(km_lab *lab, const km_team *t, bool *busy, km_err *err)
@@ -109,16 +125,19 @@ static int ask_plan(km_lab *lab, const ideas *found, bool *busy, km_err *err)
 {
     json_t *list = json_array(), *doc;
     int64_t open, before = 0;
+    bool given_up = false;
     char *text;
     int rc = count_jobs(lab, "plan", true, &open, err);
 
     if (rc == 0)
         rc = count_jobs(lab, "plan", false, &before, err);
+    if (rc == 0)
+        rc = is_given_up(lab, "plan", &given_up, err);
     for (size_t i = 0; i < found->count; i++)
         json_array_append_new(list, json_integer((json_int_t)found->ids[i]));
     doc = json_pack("{s:o}", "ideas", list);
     text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-    if (rc == 0 && !open)
+    if (rc == 0 && !open && !given_up)
         rc = ask(lab, "plan", km_arena_printf(&lab->arena, "plan %lld", (long long)before + 1), 0,
                  text ? km_arena_strdup(&lab->arena, text) : NULL, busy, err);
     free(text);
@@ -158,7 +177,7 @@ static int is_dry(km_lab *lab, bool *dry, km_err *err)
 static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 {
     int64_t open = 0, asked = 0, before = 0;
-    bool dry = false;
+    bool dry = false, given_up = false;
     char *payload;
     int rc = t->researcher ? km_db_int(&lab->db, &open, 0, err,
                                        "SELECT count(*) FROM hypotheses WHERE campaign = ? AND"
@@ -175,7 +194,9 @@ static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
         rc = count_jobs(lab, "research", false, &before, err);
     if (rc == 0)
         rc = is_dry(lab, &dry, err);
-    if (rc < 0 || asked || dry)
+    if (rc == 0)
+        rc = is_given_up(lab, "research", &given_up, err);
+    if (rc < 0 || asked || dry || given_up)
         return rc;
     payload = km_arena_printf(&lab->arena, "{\"wanted\":%lld}", (long long)(t->open - open));
     return ask(lab, "research",

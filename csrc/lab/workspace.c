@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/file.h"
+#include "core/limits.h"
 #include "core/path.h"
 #include "formats/json.h"
 #include "lab/champion.h"
@@ -423,6 +424,28 @@ static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *
     return rc;
 }
 
+/* What does not apply is worked on again, on the champion; not for ever. */
+static int work_again(km_workspace *w, const km_idea *idea, km_err *err)
+{
+    km_db *db = &w->lab->db;
+    int64_t works = 0, job;
+    bool own;
+    int rc = km_db_enter(db, &own, err);
+
+    if (rc == 0)
+        rc = km_db_int(db, &works, 0, err,
+                       "SELECT count(*) FROM jobs WHERE hypothesis = ? AND kind = 'work'", "i",
+                       idea->id);
+    if (rc == 0 && works >= KM_LAB_ATTEMPTS)
+        rc = km_hypothesis_move(db, idea->id, "stale",
+                                "its change does not apply to the champion of now", err);
+    else if (rc == 0)
+        rc = km_hypothesis_set(db, idea->id, "parent", "", err);
+    if (rc == 0 && works < KM_LAB_ATTEMPTS)
+        rc = km_hypothesis_queue(db, idea->id, "work", NULL, &job, err);
+    return km_db_leave(db, own, rc, err);
+}
+
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
 {
     const char *tree = NULL, *name = NULL;
@@ -448,8 +471,5 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
         km_workspace_remove(w, tree, NULL);
     if (rc == 0 && clean)
         return record_rebased(w, &idea, &t, err);
-    if (rc == 0)
-        rc = km_hypothesis_move(&w->lab->db, hypothesis, "stale",
-                                "its change does not apply to the champion of now", err);
-    return rc;
+    return rc == 0 ? work_again(w, &idea, err) : rc;
 }

@@ -62,7 +62,8 @@ int km_workspace_checkout(km_workspace *w, const char *commit, const char *path,
 int km_workspace_remove(km_workspace *w, const char *path, km_err *err);
 
 /* Puts an idea's change on the champion that there is now. *moved: its parent was another one. What
- * does not apply any more is "stale". Old evidence does not count for the new commit. */
+ * does not apply is worked on again, on the champion; the third time it is "stale". Old evidence
+ * does not count for the new commit. */
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err);
 
 /* Asks for pairs of runs of an idea and its parent, unless such a job waits or runs. In the

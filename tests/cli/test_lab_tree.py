@@ -151,7 +151,7 @@ def accepted(lab, key, level):
     return number
 
 
-# Of two promotions at once one wins; the other's change is put on the winner and measured again, or is stale.
+# Of two promotions at once one wins; the other's change is put on the winner and measured again, or made again.
 def test_two_promotions_at_once(lab):
     numbers = [accepted(lab, "a", 9.0), accepted(lab, "b", 8.0)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -161,7 +161,7 @@ def test_two_promotions_at_once(lab):
     assert "promoted" in states
     loser = numbers[[code for code, _, _ in answers].index(max(code for code, _, _ in answers))]
     lab.say("promote", loser)
-    assert lab.idea(loser)["state"] == "stale"  # both change the same line
+    assert lab.idea(loser)["state"] == "queued"  # both change the same line: its work is done again
     store = sqlite3.connect(lab.folder / ".lab/lab.db")
     assert store.execute("SELECT count(*) FROM champions").fetchone() == (2,)
 

@@ -56,7 +56,7 @@ class TreeLab:
 
     def say(self, *words, given=None, **options):
         done = subprocess.run([PROGRAM, "lab", *map(str, words)], cwd=self.folder, text=True, capture_output=True,
-                              input=json.dumps(given) if given is not None else "", timeout=120, **options)  # fmt: skip
+                              input=json.dumps(given) if given is not None else "", timeout=60, **options)  # fmt: skip
         try:
             return done.returncode, json.loads(done.stdout), done.stderr
         except ValueError:
