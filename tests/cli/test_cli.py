@@ -26,6 +26,8 @@ ROWS = [
     "status",
     "report",
     "backup",
+    "import",
+    "export",
 ]
 LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
