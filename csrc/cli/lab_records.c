@@ -5,8 +5,10 @@
 #include "cli/lab.h"
 #include "core/path.h"
 #include "lab/ledger.h"
+#include "lab/parquet.h"
 #include "lab/trackio.h"
 #include "net/endpoint.h"
+#include "pkg/home.h"
 
 /* --- import --- */
 
@@ -52,7 +54,7 @@ const km_command km_cmd_lab_import = {
 
 typedef struct {
     km_common common;
-    const char *dir, *tsv, *form, *dag;
+    const char *dir, *tsv, *form, *dag, *parquet;
     bool trackio, all;
 } export_fields;
 
@@ -106,10 +108,24 @@ static int export_ledgers(km_lab *lab, const export_fields *f, json_t *answer, k
     return rc;
 }
 
+static int export_parquet(km_lab *lab, const char *dir, json_t *answer, km_err *err)
+{
+    km_parquet_python p;
+    km_home home;
+    int rc = km_home_find(&lab->arena, &home, err);
+
+    p = (km_parquet_python){ home.python, home.python_package };
+    if (rc == 0)
+        rc = km_parquet_export(lab, &p, dir, err);
+    if (rc == 0)
+        json_object_set_new(answer, "parquet", json_string(dir));
+    return rc;
+}
+
 static int check_export(const export_fields *f, size_t arg_count, km_err *err)
 {
-    if (!f->trackio && !f->tsv && !f->dag)
-        return km_fail(err, KM_EUSAGE, "say what to write: --trackio, --tsv or --dag");
+    if (!f->trackio && !f->parquet && !f->tsv && !f->dag)
+        return km_fail(err, KM_EUSAGE, "say what to write: --trackio, --parquet, --tsv or --dag");
     if (!f->trackio && (arg_count || f->all))
         return km_fail(err, KM_EUSAGE, "a folder, or --all, goes with --trackio");
     return 0;
@@ -128,6 +144,8 @@ static int run_export(void *fields, const char **args, size_t arg_count, km_err 
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
         rc = export_ledgers(&lab, f, answer, err);
+    if (rc == 0 && f->parquet)
+        rc = export_parquet(&lab, f->parquet, answer, err);
     if (rc == 0 && f->trackio)
         rc = export_trackio(&lab, f, arg_count ? args[0] : NULL, answer, err);
     if (rc == 0)
@@ -140,6 +158,7 @@ static int run_export(void *fields, const char **args, size_t arg_count, km_err 
 static const km_opt export_options[] = {
     KM_OPT_FLAG("trackio", 0, export_fields, trackio, "what is new, into Trackio's inbox"),
     KM_OPT_FLAG("all", 0, export_fields, all, "to Trackio: everything, not what is new alone"),
+    KM_OPT_TEXT("parquet", 0, "DIR", export_fields, parquet, "every table, a Parquet file each"),
     KM_OPT_TEXT("tsv", 0, "FILE", export_fields, tsv, "what was tried, as a results.tsv"),
     KM_OPT_TEXT("form", 0, "NAME", export_fields, form,
                 "of that: autoresearch (default) or multiautoresearch"),
@@ -154,11 +173,13 @@ const km_command km_cmd_lab_export = {
     .name = "lab export",
     .help = "write what the lab knows for other tools: Trackio, Parquet, ledgers",
     .args = "[DIR]",
-    .more = "--trackio [DIR] writes into DIR/inbox (default: TRACKIO_DIR, or trackio in HF_HOME),\n"
-            "which `trackio show` imports when it starts and every 15 s: a run for each idea, by\n"
-            "pairs, and a run \"lab\" with the champion, the queue, the budget, the job board and "
-            "a\n"
-            "report; alerts. Doing it again is harmless.",
+    .more =
+        "--trackio [DIR] writes into DIR/inbox (default: TRACKIO_DIR, or trackio in HF_HOME),\n"
+        "which `trackio show` imports when it starts and every 15 s: a run for each idea, by\n"
+        "pairs, and a run \"lab\" with the champion, the queue, the budget, the job board and "
+        "a\n"
+        "report; alerts. Doing it again is harmless. --parquet wants pyarrow in the Python that\n"
+        "KERNMILL_PYTHON or VIRTUAL_ENV name, and replaces an earlier export in its DIR.",
     .options = export_options,
     .fields_size = sizeof(export_fields),
     .run = run_export,
