@@ -28,6 +28,7 @@ ROWS = [
     "backup",
     "import",
     "export",
+    "papers",
 ]
 LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
