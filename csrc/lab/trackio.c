@@ -68,21 +68,25 @@ static int id_of(const km_trackio *t, const char *table, const char *row, char o
     return 0;
 }
 
-/* "12 wider blocks"; cut between characters. */
+void km_trackio_cut(char *text, size_t bytes)
+{
+    if (strlen(text) <= bytes)
+        return;
+    while (bytes && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+        bytes--;
+    text[bytes] = '\0';
+}
+
+/* "12 wider blocks" */
 static char *run_name(km_trackio *t, const km_trackio_run *run)
 {
     char *name;
-    size_t n;
 
     if (!run->hypothesis)
         return km_arena_strdup(&t->arena, "lab");
     name = km_arena_printf(&t->arena, "%lld %s", (long long)run->hypothesis, run->title);
-    n = name ? strlen(name) : 0;
-    if (n > RUN_NAME_BYTES) {
-        for (n = RUN_NAME_BYTES; n && ((unsigned char)name[n] & 0xc0) == 0x80;)
-            n--;
-        name[n] = '\0';
-    }
+    if (name)
+        km_trackio_cut(name, RUN_NAME_BYTES);
     for (char *c = name; c && *c; c++)
         if (*c == '\n' || *c == '\t')
             *c = ' ';

@@ -5,6 +5,8 @@
 #include "formats/json.h"
 #include "lab/trackio_internal.h"
 
+#define CONFIG_BYTES 1000 /* of a text; it stands in each row of a state */
+
 const km_trackio_state km_trackio_states[] = {
     { "proposed", 0 },   { "reviewed", 1 },   { "queued", 2 },   { "running", 3 },
     { "evaluating", 4 }, { "undecided", 5 },  { "accepted", 6 }, { "promoted", 7 },
@@ -42,8 +44,10 @@ static json_t *config_of(km_trackio *t, sqlite3_stmt *s)
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         char *text = km_trackio_text(t, s, (int)(8 + i));
-        if (text && *text)
-            json_object_set_new(config, keys[i], json_string(text));
+        if (!text || !*text)
+            continue;
+        km_trackio_cut(text, CONFIG_BYTES);
+        json_object_set_new(config, keys[i], json_string(text));
     }
     return config;
 }

@@ -43,6 +43,9 @@ int km_trackio_alert(km_trackio *t, const km_trackio_run *run, int64_t row, int6
 /* A column's text, safe to show. In the arena of `t`; NULL: out of memory. */
 char *km_trackio_text(km_trackio *t, sqlite3_stmt *s, int column);
 
+/* Shortens a text to so many bytes at most, between two characters. */
+void km_trackio_cut(char *text, size_t bytes);
+
 /* Sets `key` where the column is not NULL; what is no JSON number is the text that Trackio reads.
  */
 void km_trackio_set(json_t *metrics, const char *key, sqlite3_stmt *s, int column);

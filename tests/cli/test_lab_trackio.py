@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import socket
 import sqlite3
@@ -232,6 +233,40 @@ def test_two_at_once(lab, tmp_path):
     assert [p.wait(60) for p in running] == [0] * 4
     rows = records(tmp_path / "t")
     assert len(set(ids(rows))) == len(rows) and len(list(tmp_path.glob("t/inbox/*/*.jsonl"))) == 1
+
+
+# Killed at any moment: what has its name is whole, and the next export brings the rest.
+def test_killed(lab, tmp_path):
+    fill(lab)
+    export(lab, tmp_path / "all")
+    for i in range(25):
+        (lab.folder / ".lab/trackio.json").unlink(missing_ok=True)
+        process = lab.start("export", "--trackio", tmp_path / "t")
+        time.sleep(i * 0.0005)
+        process.kill()
+        process.wait()
+    export(lab, tmp_path / "t")
+    assert set(ids(records(tmp_path / "t"))) == set(ids(records(tmp_path / "all")))
+
+
+def test_a_full_disk(lab, tmp_path):
+    fill(lab)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # noqa: E731
+    code, _, err = lab.say("export", "--trackio", tmp_path / "t", preexec_fn=limit)
+    assert code == 5 and ".jsonl" in err
+    assert not [p for p in (tmp_path / "t").rglob("*") if p.is_file()]
+    assert not (lab.folder / ".lab/trackio.json").exists() and export(lab, tmp_path / "t")["records"] > 0
+
+
+# A long title becomes a run's short name, between two characters.
+def test_a_long_title(lab, tmp_path):
+    lab.idea("a", parent="ü" * 3000)
+    lab.say("propose", given={"key": "b", "title": "ö" * 100})
+    export(lab, tmp_path / "t")
+    rows = records(tmp_path / "t")
+    assert {r["run"] for r in rows} == {"1 a", "2 " + "ö" * 39, "lab"} and rows[0]["config"][
+        "parent"
+    ] == "ü" * 500
 
 
 def test_a_damaged_memory(lab, tmp_path):
