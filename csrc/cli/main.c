@@ -198,7 +198,7 @@ static int run_command(const km_command *c, int argc, char **argv, km_err *err)
         if (common->help)
             print_help(c);
         else if (!c->run)
-            rc = km_exec_net(argv - 1, err);
+            rc = km_exec_net(argv - (strchr(c->name, ' ') ? 2 : 1), err); /* the whole line */
         else
             rc = c->run(common, args, count, err);
         km_term_clear(&common->term);

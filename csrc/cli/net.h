@@ -30,11 +30,19 @@ typedef struct {
     bool dry_run, allow_untested, create_pr, private_repo;
 } km_publish_fields;
 
+typedef struct {
+    km_common common;
+    const char *dir;
+    long limit;
+    bool propose;
+} km_papers_fields;
+
 int km_run_get(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_publish(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_lock(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
 
 int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);
+int km_run_papers(void *fields, const char **args, size_t arg_count, km_err *err);
 
 #endif

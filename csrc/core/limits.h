@@ -112,5 +112,9 @@
 #define KM_LAB_LEASE_S_MAX    86400
 #define KM_LAB_ATTEMPTS       3   /* of a job whose worker is lost */
 #define KM_LAB_PAIRS_MAX      256 /* of runs, that one decision is made of */
+#define KM_LEDGER_COLUMNS_MAX 64
+#define KM_TRACKIO_BYTES      (4u << 20) /* after which a new fragment begins */
+#define KM_TRACKIO_BOARD_ROWS 100        /* the newest jobs */
+#define KM_PAPERS_MAX         100        /* of one look-up */
 
 #endif

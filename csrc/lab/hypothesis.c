@@ -65,12 +65,30 @@ static int state_of(km_db *db, int64_t id, char out[32], km_err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* History that was imported is told, not done. */
+static int check_own(km_db *db, int64_t id, km_err *err)
+{
+    int64_t told = 0;
+    int rc = km_db_int(db, &told, 0, err,
+                       "SELECT 1 FROM events WHERE subject = 'hypothesis ' || ?"
+                       " AND what = 'imported'",
+                       "i", id);
+
+    if (rc < 0 || !told)
+        return rc;
+    km_fail(err, KM_EUSAGE, "hypothesis %lld was imported: it is history, and stays as it is",
+            (long long)id);
+    return km_hint(err, "to try it here, propose it anew: `kernmill lab propose`");
+}
+
 /* In the transaction. */
 static int move(km_db *db, int64_t id, const char *to, const char *reason, km_err *err)
 {
     char from[32];
     int rc = state_of(db, id, from, err);
 
+    if (rc == 0)
+        rc = check_own(db, id, err);
     if (rc == 0 && !is_way(from, to))
         rc = no_way(id, from, to, err);
     if (rc == 0)
@@ -114,6 +132,50 @@ int km_hypothesis_propose(km_db *db, int64_t campaign, const km_proposal *p, int
     if (*made)
         rc = insert(db, campaign, p, id, err);
     return km_db_leave(db, own, rc, err);
+}
+
+static int insert_history(km_db *db, int64_t campaign, const km_history *h, int64_t *id,
+                          km_err *err)
+{
+    const km_proposal *p = &h->told;
+    int64_t now = km_clock_us(), created = h->created_us ? h->created_us : now;
+    int rc = km_db_run(
+        db, NULL, err,
+        "INSERT INTO hypotheses (campaign, key, title, text, payload, author, source,"
+        " parent, state, priority, created_us, updated_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ittttttttiii", campaign, p->key, p->title, p->text, p->payload, p->author, p->source,
+        p->parent, h->state, p->priority, created, now);
+
+    if (rc < 0)
+        return rc;
+    *id = sqlite3_last_insert_rowid(db->handle);
+    return km_event_add(db, "hypothesis", *id, "imported",
+                        json_pack("{s:s,s:s,s:s,s:I,s:s}", "key", p->key, "file", h->file, "sha256",
+                                  h->digest, "line", (json_int_t)h->line, "state", h->state),
+                        err);
+}
+
+int km_hypothesis_import(km_db *db, int64_t campaign, const km_history *h, int64_t *id, bool *made,
+                         km_err *err)
+{
+    static const char *const ends[] = { "accepted", "rejected",  "failed",
+                                        "crashed",  "timed_out", "cancelled" };
+    bool own, is_end = false;
+    int rc;
+
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        is_end |= strcmp(h->state, ends[i]) == 0;
+    if (!is_end)
+        return km_fail(err, KM_EBUG, "'%s' is no state of history", h->state);
+    rc = begin(db, &own, err);
+    if (rc == 0)
+        rc = km_db_int(db, id, 0, err, "SELECT id FROM hypotheses WHERE campaign = ? AND key = ?",
+                       "it", campaign, h->told.key);
+    *made = rc == 0 && !*id;
+    if (*made)
+        rc = insert_history(db, campaign, h, id, err);
+    return end(db, own, rc, err);
 }
 
 int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool approve,

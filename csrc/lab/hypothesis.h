@@ -37,6 +37,21 @@ int km_hypothesis_queue(km_db *db, int64_t id, const char *kind, const char *pay
 /* To another state, with the reason. Errors: KM_EUSAGE when there is no such way. */
 int km_hypothesis_move(km_db *db, int64_t id, const char *state, const char *reason, km_err *err);
 
+/* What was tried elsewhere, as it is told there: an idea that is at its end from the start. Nothing
+ * is ever done with it: it has no other state, and no job. */
+typedef struct {
+    km_proposal told;
+    const char *state;  /* accepted, rejected, failed, crashed, timed_out or cancelled */
+    int64_t created_us; /* 0: not told; then now */
+    const char *file;   /* where it stood, for the history, */
+    const char *digest; /* the SHA-256 of that, */
+    int64_t line;       /* and its line, or its number */
+} km_history;
+
+/* *id: of the idea, also when it was there. Errors: KM_EBUG for another state. */
+int km_hypothesis_import(km_db *db, int64_t campaign, const km_history *h, int64_t *id, bool *made,
+                         km_err *err);
+
 /* What its newest job makes of it: running, evaluating, failed. In the caller's transaction; 0 is
  * none. */
 int km_hypothesis_follow(km_db *db, int64_t id, km_err *err);

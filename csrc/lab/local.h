@@ -32,10 +32,10 @@ typedef struct {
 typedef struct {
     const km_local_kind *kinds; /* what is taken */
     size_t kind_count;
-    const km_team *team; /* that has something to do when nothing waits; NULL: none */
-    int slots;           /* at once */
-    int64_t lease_s;     /* 0: KM_LAB_LEASE_S */
-    bool wait;           /* go on when nothing waits and nothing runs, for what is still to come */
+    km_team *team;   /* that has something to do when nothing waits; NULL: none */
+    int slots;       /* at once */
+    int64_t lease_s; /* 0: KM_LAB_LEASE_S */
+    bool wait;       /* go on when nothing waits and nothing runs, for what is still to come */
 
     /* What happens, as it happens: "job 7: done"; may be NULL. */
     void (*say)(void *context, const char *text);

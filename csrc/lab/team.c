@@ -35,6 +35,7 @@ typedef struct {
     size_t count;
 } ideas;
 
+/* Those of the past (`lab import`) are nobody's work: they are at their end. */
 static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
 {
     int64_t n = 0;
@@ -49,7 +50,8 @@ static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
     if (rc == 0)
         rc = km_db_query(&lab->db, &s, err,
                          "SELECT id FROM hypotheses WHERE campaign = ? AND state = ?"
-                         " ORDER BY priority DESC, (SELECT gain FROM decisions WHERE hypothesis ="
+                         " AND (state <> 'accepted' OR commit_id <> '') ORDER BY priority DESC, "
+                         "(SELECT gain FROM decisions WHERE hypothesis ="
                          " hypotheses.id ORDER BY decisions.id DESC LIMIT 1) DESC, id",
                          "it", lab->campaign, state);
     if (rc < 0)
@@ -206,8 +208,8 @@ static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 
 /* --- promotion --- */
 
-/* One that cannot be promoted now is told of, once a step, and left. */
-static int promote(km_workspace *w, const km_team *t, int64_t id, bool *busy, km_err *err)
+/* One that cannot be promoted now is told of, and left. */
+static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     bool moved, asked = false;
@@ -225,7 +227,9 @@ static int promote(km_workspace *w, const km_team *t, int64_t id, bool *busy, km
         return rc;
     rc = km_champion_promote(w, id, &why);
     if (rc == KM_EUSAGE) {
-        say(t, "%s", why.message);
+        if (t->told != id)
+            say(t, "%s", why.message);
+        t->told = id;
         return 0;
     }
     if (rc < 0) {
@@ -253,7 +257,7 @@ static int ask_report(km_lab *lab, bool *busy, km_err *err)
                    : rc;
 }
 
-static int step_promote(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+static int step_promote(km_lab *lab, km_team *t, bool *busy, km_err *err)
 {
     km_workspace w;
     ideas found;
@@ -270,7 +274,7 @@ static int step_promote(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     return rc == 0 && *busy && t->reporter ? ask_report(lab, busy, err) : rc;
 }
 
-int km_team_step(km_lab *lab, const km_team *team, bool *busy, km_err *err)
+int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
     int rc;
 

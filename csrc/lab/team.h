@@ -26,11 +26,12 @@ typedef struct {
     /* What happens: "hypothesis 7: promoted"; may be NULL. */
     void (*say)(void *context, const char *text);
     void *context;
+    int64_t told; /* ours: whom it was said of last, that he cannot be promoted */
 } km_team;
 
 /* Does what the store asks for, and asks for what is next, each once. *busy: something changed, so
  * that there may be more. */
-int km_team_step(km_lab *lab, const km_team *team, bool *busy, km_err *err);
+int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err);
 
 /* A role's result, in the caller's transaction. 1: `kind` is a role's; 0: it is none. */
 int km_team_apply(km_lab *lab, int64_t job, int64_t hypothesis, const char *kind,

@@ -108,6 +108,15 @@ static int find_home(km_arena *a, km_endpoint *e, km_err *err)
     return e->home ? 0 : km_fail_nomem(err);
 }
 
+int km_endpoint_home(km_arena *a, const char **out, km_err *err)
+{
+    km_endpoint e = { 0 };
+    int rc = find_home(a, &e, err);
+
+    *out = e.home;
+    return rc;
+}
+
 static int find_cache(km_arena *a, km_endpoint *e, km_err *err)
 {
     static const char *const names[] = { "KERNELS_CACHE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE" };

@@ -31,6 +31,9 @@ typedef struct {
 /* Errors: KM_EIO when a token file cannot be read, KM_EENV without any home folder. */
 int km_endpoint_find(km_arena *a, km_endpoint *out, km_err *err);
 
+/* HF_HOME alone, by the same rules, for who needs no token. Errors: KM_EENV without any home. */
+int km_endpoint_home(km_arena *a, const char **out, km_err *err);
+
 /* Whether it is the public hub. */
 bool km_endpoint_is_public(const km_endpoint *e);
 

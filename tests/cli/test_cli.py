@@ -26,6 +26,9 @@ ROWS = [
     "status",
     "report",
     "backup",
+    "import",
+    "export",
+    "papers",
 ]
 LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
