@@ -117,5 +117,6 @@
 #define KM_TRACKIO_BYTES           (4u << 20) /* after which a new fragment begins */
 #define KM_TRACKIO_BOARD_ROWS      100        /* the newest jobs */
 #define KM_PAPERS_MAX              100        /* of one look-up */
+#define KM_LAB_PAGE_ROWS           2000 /* ideas, jobs, leases that the HTML report shows of each */
 
 #endif
