@@ -69,7 +69,6 @@ const char *const km_html_style[] = {
     ".band{fill:var(--band)}\n"
     ".bar{stroke:var(--accent);stroke-width:1.5}\n"
     ".dot{fill:var(--accent);stroke:var(--bg);stroke-width:1.75}\n"
-    ".ring{fill:var(--bg);stroke:var(--accent);stroke-width:2}\n"
     ".pale{fill:var(--point);fill-opacity:.34}\n"
     ".hollow{fill:none;stroke:var(--open);stroke-width:1.3;stroke-opacity:.8}\n"
     ".cross{stroke:var(--bad);stroke-width:1.5;stroke-opacity:.75}\n"

@@ -106,36 +106,49 @@ static int64_t tick_step(int64_t span_s)
     return span_s;
 }
 
+/* At the right end a text would leave the picture. */
+static void add_tick_text(struct work *w, double x, double y, const char *text)
+{
+    bool last = x > WIDTH - 40;
+
+    km_str_printf(&w->h->out, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"%s\">%s</text>",
+                  last ? WIDTH : x, y, last ? "end" : "middle", text);
+}
+
+/* `day`: of the tick before; a new one is written below the time. */
+static void add_tick(struct work *w, int64_t at_us, int64_t step_s, double bottom, int *day)
+{
+    time_t seconds = (time_t)(at_us / 1000000);
+    double x = px(w, at_us);
+    char text[32];
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    km_str_printf(&w->h->out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%g\" y2=\"%g\"/>",
+                  x, x, TOP - 4, bottom);
+    strftime(text, sizeof text,
+             step_s >= 86400 ? "%Y-%m-%d"
+             : step_s >= 60  ? "%H:%M"
+                             : "%H:%M:%S",
+             &tm);
+    add_tick_text(w, x, bottom + 17, text);
+    strftime(text, sizeof text, "%Y-%m-%d", &tm);
+    if (step_s < 86400 && tm.tm_yday != *day)
+        add_tick_text(w, x, bottom + 33, text);
+    *day = tm.tm_yday;
+}
+
 static void add_ticks(struct work *w, double bottom)
 {
-    km_str *s = &w->h->out;
-    int64_t step = tick_step((w->end_us - w->begin_us) / 1000000);
+    int64_t begin_s = (w->begin_us + 999999) / 1000000, end_s = w->end_us / 1000000;
+    int64_t step = tick_step(end_s - begin_s), first = (begin_s + step - 1) / step * step;
     int day = -1;
 
-    for (int64_t t = (w->begin_us / 1000000 + step - 1) / step * step; t * 1000000 <= w->end_us;
-         t += step) {
-        time_t seconds = (time_t)t;
-        double x = px(w, t * 1000000);
-        char text[32];
-        struct tm tm;
-        gmtime_r(&seconds, &tm);
-        strftime(text, sizeof text,
-                 step >= 86400 ? "%Y-%m-%d"
-                 : step >= 60  ? "%H:%M"
-                               : "%H:%M:%S",
-                 &tm);
-        km_str_printf(s, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%g\" y2=\"%g\"/>", x, x,
-                      TOP - 4, bottom);
-        km_str_printf(s, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s</text>", x,
-                      bottom + 17, text);
-        if (step < 86400 && tm.tm_yday != day) {
-            strftime(text, sizeof text, "%Y-%m-%d", &tm);
-            km_str_printf(s, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%s</text>", x,
-                          bottom + 33, text);
-        }
-        day = tm.tm_yday;
-    }
-    km_str_add_char(s, '\n');
+    if (first > end_s)
+        add_tick(w, w->begin_us, 1, bottom, &day);
+    for (int64_t t = first; t <= end_s; t += step)
+        add_tick(w, t * 1000000, step, bottom, &day);
+    km_str_add_char(&w->h->out, '\n');
 }
 
 static void add_lanes(struct work *w)
