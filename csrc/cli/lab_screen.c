@@ -92,7 +92,7 @@ static void add_interval(km_str *s, const json_t *o)
         const json_t *value = json_object_get(o, keys[i]);
         km_str_add(s, between[i]);
         if (json_is_number(value))
-            km_str_printf(s, "%.5g", json_number_value(value));
+            km_str_printf(s, "%.4g", json_number_value(value));
         else
             km_str_add_char(s, '?');
     }
@@ -126,19 +126,28 @@ static void put_champion(struct screen *w, const json_t *standing)
     km_str_release(&gain);
 }
 
+/* As many lines as it takes. */
 static void put_counts(struct screen *w, const char *what, const json_t *counts)
 {
-    km_str line = KM_STR_INIT;
+    size_t room = w->s->columns > NAME_COLUMNS + 20 ? (size_t)w->s->columns - NAME_COLUMNS - 1 : 20;
+    km_str line = KM_STR_INIT, next = KM_STR_INIT;
     const char *state;
     json_t *n;
 
     json_object_foreach((json_t *)(uintptr_t)counts, state, n)
     {
-        km_str_printf(&line, "%s%s %lld", line.length ? ", " : "", state,
-                      (long long)json_integer_value(n));
+        km_str_clear(&next);
+        km_str_printf(&next, "%s %lld", state, (long long)json_integer_value(n));
+        if (line.length && line.length + next.length + 3 > room) {
+            put(w, "", "%-*s %s,", NAME_COLUMNS, what, line.data);
+            km_str_clear(&line);
+            what = "";
+        }
+        km_str_printf(&line, "%s%s", line.length ? ", " : "", next.data);
     }
     put(w, "", "%-*s %s", NAME_COLUMNS, what, line.length ? line.data : "none");
     km_str_release(&line);
+    km_str_release(&next);
 }
 
 static void put_budget(struct screen *w, const char *kind, const json_t *row)

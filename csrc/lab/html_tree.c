@@ -7,12 +7,19 @@
 #include "lab/html_internal.h"
 
 #define COMMIT_CHARS_MIN 7 /* a shortened commit that counts as one */
-#define DEPTH_MAX        8 /* of ideas upon ideas; below that they stand in one row */
+#define DEPTH_MAX        8 /* of ideas upon ideas; what is deeper stands at the end */
+
+struct idea {
+    const json_t *row;
+    const char *parent, *commit;
+    bool taken; /* it has its place, or is of the trunk */
+};
 
 struct tree {
     km_html *h;
-    const json_t *ideas, *chain;
-    bool *drawn; /* of each idea */
+    const json_t *chain;
+    struct idea *ideas;
+    size_t count;
 };
 
 /* Whether `name`, maybe shortened, is this commit. */
@@ -23,18 +30,32 @@ static bool is_commit(const char *name, const char *commit)
     return n >= COMMIT_CHARS_MIN ? strncmp(commit, name, n) == 0 : n && strcmp(commit, name) == 0;
 }
 
-/* The promotion that an idea became, or NULL. */
-static const json_t *promotion_of(const struct tree *t, const json_t *idea)
+static bool is_promoted(const json_t *chain, int64_t id)
 {
     json_t *row;
     size_t i;
 
-    json_array_foreach((json_t *)(uintptr_t)t->chain, i, row)
+    json_array_foreach((json_t *)(uintptr_t)chain, i, row)
     {
-        if (km_html_int(row, "hypothesis") == km_html_int(idea, "id"))
-            return row;
+        if (km_html_int(row, "hypothesis") == id)
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+static bool collect(struct tree *t, const json_t *ideas)
+{
+    json_t *row;
+    size_t i;
+
+    t->ideas = calloc(json_array_size(ideas) + 1, sizeof *t->ideas);
+    if (!t->ideas)
+        return false;
+    json_array_foreach((json_t *)(uintptr_t)ideas, i, row)
+        t->ideas[t->count++] = (struct idea){ row, km_json_text_of(row, "parent"),
+                                              km_json_text_of(row, "commit"),
+                                              is_promoted(t->chain, km_html_int(row, "id")) };
+    return true;
 }
 
 /* --- ideas --- */
@@ -54,35 +75,41 @@ static void add_idea(struct tree *t, const json_t *idea)
 }
 
 /* Takes those whose parent is `commit`; NULL: those that are left. Counts them by state. */
-static size_t take(struct tree *t, const char *commit, const json_t **out, json_t *states)
+static size_t take(struct tree *t, const char *commit, const struct idea **out, json_t *states)
 {
-    size_t count = 0, i;
-    json_t *idea;
+    size_t count = 0;
 
-    json_array_foreach((json_t *)(uintptr_t)t->ideas, i, idea)
-    {
-        const char *state = km_json_text_of(idea, "state");
-        if (t->drawn[i] || promotion_of(t, idea) ||
-            (commit && !is_commit(km_json_text_of(idea, "parent"), commit)))
+    for (size_t i = 0; i < t->count; i++) {
+        struct idea *idea = &t->ideas[i];
+        const char *state = km_json_text_of(idea->row, "state");
+        if (idea->taken || (commit && !is_commit(idea->parent, commit)))
             continue;
-        t->drawn[i] = true;
+        idea->taken = true;
         out[count++] = idea;
         json_object_set_new(states, state, json_integer(km_html_int(states, state) + 1));
     }
     return count;
 }
 
+static size_t left(const struct tree *t)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < t->count; i++)
+        count += !t->ideas[i].taken;
+    return count;
+}
+
 static void add_ideas(struct tree *t, const char *commit, int depth);
 
-static void add_list(struct tree *t, const json_t **ideas, size_t count, int depth)
+static void add_list(struct tree *t, const struct idea **ideas, size_t count, int depth)
 {
     km_str_add(&t->h->out, "<ul class=\"twigs\">\n");
     for (size_t i = 0; i < count; i++) {
-        const char *commit = km_json_text_of(ideas[i], "commit");
         km_str_add(&t->h->out, "<li>");
-        add_idea(t, ideas[i]);
-        if (*commit && depth < DEPTH_MAX)
-            add_ideas(t, commit, depth + 1);
+        add_idea(t, ideas[i]->row);
+        if (*ideas[i]->commit && depth < DEPTH_MAX)
+            add_ideas(t, ideas[i]->commit, depth + 1);
         km_str_add(&t->h->out, "</li>\n");
     }
     km_str_add(&t->h->out, "</ul>\n");
@@ -108,7 +135,7 @@ static void add_summary(struct tree *t, size_t count, const json_t *states)
 /* Those on a commit, if there are any; of the trunk's with a line that counts them. */
 static void add_ideas(struct tree *t, const char *commit, int depth)
 {
-    const json_t **ideas = calloc(json_array_size(t->ideas) + 1, sizeof *ideas);
+    const struct idea **ideas = calloc(left(t) + 1, sizeof *ideas);
     json_t *states = json_object();
     size_t count = ideas ? take(t, commit, ideas, states) : 0;
 
@@ -147,16 +174,6 @@ static void add_champion(struct tree *t, const json_t *row)
     km_str_add(s, "</div>\n");
 }
 
-static size_t left(const struct tree *t)
-{
-    size_t count = 0, i;
-    json_t *idea;
-
-    json_array_foreach((json_t *)(uintptr_t)t->ideas, i, idea)
-        count += !t->drawn[i] && !promotion_of(t, idea);
-    return count;
-}
-
 static void add_trunk(struct tree *t)
 {
     km_str *s = &t->h->out;
@@ -183,24 +200,22 @@ static void add_trunk(struct tree *t)
 void km_html_tree(km_html *h)
 {
     const json_t *overview = json_object_get(h->data, "overview");
+    const json_t *ideas = json_object_get(h->data, "ideas");
     struct tree t = {
         .h = h,
-        .ideas = json_object_get(h->data, "ideas"),
         .chain = json_object_get(json_object_get(overview, "standing"), "chain"),
     };
 
     km_html_begin(h, "tree", "Ideas",
                   "The champions, one upon the other, and on each the ideas that changed its "
                   "commit, with their gain over it where it was measured.");
-    t.drawn = calloc(json_array_size(t.ideas) + 1, sizeof *t.drawn);
-    if (!t.drawn)
+    if (!collect(&t, ideas))
         h->out.failed = h->out.failed ? h->out.failed : KM_ENOMEM;
-    else if (!json_array_size(t.ideas) && !json_array_size(t.chain))
+    else if (!t.count && !json_array_size(t.chain))
         km_str_add(&h->out, "<p class=\"none\">Nobody proposed anything yet.</p>\n");
     else
         add_trunk(&t);
-    km_html_newest(h, json_array_size(t.ideas),
-                   km_html_sum(json_object_get(overview, "hypotheses")), "ideas");
-    free(t.drawn);
+    km_html_newest(h, t.count, km_html_sum(json_object_get(overview, "hypotheses")), "ideas");
+    free(t.ideas);
     km_html_end(h);
 }

@@ -398,4 +398,10 @@ def test_status_on_one_screen(lab):
     lines = lab.say("status")[1].splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
     assert "  and 22 more" in lines and "alerts        error 10, info 10, warn 10" in lines
+    with contextlib.closing(sqlite3.connect(lab.folder / ".lab/lab.db")) as db, db:
+        for number in range(1, 21):  # ideas of many states take a line more, and lose none
+            state = f"state-number-{number % 7}"
+            db.execute("UPDATE hypotheses SET state = ? WHERE id = ?", (state, number))
+    more = lab.say("status")[1]
+    assert max(map(len, more.splitlines())) <= 80 and all(f"state-number-{i} " in more for i in range(7))
     assert pathlib.Path(lab.folder).name in lines[0] and "none yet" in lines[1]
