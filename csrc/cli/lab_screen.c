@@ -102,7 +102,7 @@ static void add_interval(km_str *s, const json_t *o)
 static void put_champion(struct screen *w, const json_t *standing)
 {
     const json_t *c = json_object_get(standing, "champion");
-    size_t steps = json_array_size(json_object_get(standing, "chain"));
+    size_t steps = (size_t)int_of(standing, "promotions");
     km_str gain = KM_STR_INIT;
 
     if (!json_is_object(c)) {
@@ -118,10 +118,10 @@ static void put_champion(struct screen *w, const json_t *standing)
     if (int_of(c, "n"))
         put(w, "", "%-*s mean %.6g, SD %.3g, %lld runs", NAME_COLUMNS, "",
             km_json_number_of(c, "mean"), km_json_number_of(c, "sd"), (long long)int_of(c, "n"));
-    if (steps > 1) {
+    if (steps) {
         add_interval(&gain, standing);
         put(w, "", "%-*s gain over the baseline %s, %zu promotion%s", NAME_COLUMNS, "", gain.data,
-            steps - 1, steps == 2 ? "" : "s");
+            steps, steps == 1 ? "" : "s");
     }
     km_str_release(&gain);
 }

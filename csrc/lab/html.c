@@ -58,7 +58,7 @@ static void add_champion(km_html *h, const json_t *standing)
 
 static void add_total_gain(km_html *h, const json_t *standing)
 {
-    size_t n = json_array_size(json_object_get(standing, "chain"));
+    size_t n = (size_t)km_html_int(standing, "promotions");
 
     begin_figure(h, "gain over the baseline");
     if (!km_html_is_number(standing, "gain")) {
@@ -71,7 +71,7 @@ static void add_total_gain(km_html *h, const json_t *standing)
         km_html_text(&h->out, km_json_text_of(standing, "metric"));
         km_str_add(&h->out, "</small>");
         more(h);
-        km_str_printf(&h->out, "the sum of %zu promotion%s<br>between ", n - 1, n == 2 ? "" : "s");
+        km_str_printf(&h->out, "the sum of %zu promotion%s<br>between ", n, n == 1 ? "" : "s");
         km_html_end_of(h, &h->out, standing, "low");
         km_str_add(&h->out, " and ");
         km_html_end_of(h, &h->out, standing, "high");

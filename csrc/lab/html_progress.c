@@ -34,6 +34,8 @@ struct point {
     double gain;      /* NaN: none */
     double low, high; /* NaN: not known */
     bool promoted;
+    bool baseline;                 /* another one, by people: the sums begin again */
+    double sum, sum_low, sum_high; /* after it */
 };
 
 struct box {
@@ -44,8 +46,7 @@ struct progress {
     km_html *h;
     struct point *points; /* by the time of the judgement */
     size_t count, promoted;
-    double bottom, top;      /* of the scale */
-    double low, high, total; /* the chain's sums */
+    double bottom, top; /* of the scale */
     struct box labels[LABELS_MAX];
     size_t label_count;
 };
@@ -104,40 +105,68 @@ static bool collect(struct progress *p, const json_t *ideas, const json_t *chain
     }
     json_array_foreach((json_t *)(uintptr_t)chain, i, row)
     {
-        if (i)
-            p->points[p->count++] = point_of(row, km_html_int(row, "created_us"), true);
+        bool promoted = km_html_int(row, "hypothesis") != 0;
+        if (!i)
+            continue;
+        p->points[p->count] = point_of(row, km_html_int(row, "created_us"), promoted);
+        p->points[p->count++].baseline = !promoted;
     }
     qsort(p->points, p->count, sizeof *p->points, by_time);
     return true;
 }
 
-/* The sums, and the scale: of the chain with its intervals, and of what lies not far below. */
-static void measure(struct progress *p)
+/* Whether the path turns there. */
+static bool is_step(const struct point *q)
 {
-    double base = 0, span, near;
+    return q->baseline || (q->promoted && !isnan(q->gain));
+}
 
-    p->bottom = 0;
-    p->top = 0;
+/* The sums along the chain. */
+static void add_up(struct progress *p)
+{
+    double sum = 0, low = 0, high = 0;
+
     for (size_t i = 0; i < p->count; i++) {
         struct point *q = &p->points[i];
         q->x = i;
-        q->base = base;
+        q->base = sum;
+        if (q->baseline) {
+            sum = low = high = 0;
+        } else if (is_step(q)) {
+            p->promoted++;
+            sum += q->gain;
+            low += isnan(q->low) ? q->gain : q->low;
+            high += isnan(q->high) ? q->gain : q->high;
+        }
+        q->sum = sum;
+        q->sum_low = low;
+        q->sum_high = high;
+    }
+}
+
+/* The scale: of the chain with its intervals, and of what lies not far below. */
+static void measure(struct progress *p)
+{
+    double span, near;
+
+    add_up(p);
+    p->bottom = 0;
+    p->top = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct point *q = &p->points[i];
+        p->bottom = fmin(p->bottom, q->sum_low);
+        p->top = fmax(p->top, q->sum_high);
         if (!q->promoted || isnan(q->gain))
             continue;
-        p->promoted++;
-        p->low += isnan(q->low) ? q->gain : q->low;
-        p->high += isnan(q->high) ? q->gain : q->high;
-        p->bottom = fmin(p->bottom, fmin(p->low, isnan(q->low) ? base : base + q->low));
-        p->top = fmax(p->top, fmax(p->high, isnan(q->high) ? base : base + q->high));
-        base += q->gain;
+        p->bottom = fmin(p->bottom, q->base + (isnan(q->low) ? 0 : q->low));
+        p->top = fmax(p->top, q->base + (isnan(q->high) ? 0 : q->high));
     }
-    p->total = base;
     span = p->top - p->bottom;
     near = p->bottom - 0.4 * span;
     for (size_t i = 0; i < p->count; i++) {
         const struct point *q = &p->points[i];
         double y = q->base + q->gain;
-        if (q->promoted || isnan(y))
+        if (q->promoted || q->baseline || isnan(y))
             continue;
         if (span == 0 || y >= near)
             p->bottom = fmin(p->bottom, y);
@@ -202,29 +231,20 @@ static void add_x_axis(struct progress *p)
 
 /* --- the chain --- */
 
-/* Between the sums of the intervals' ends. */
+/* Between the sums of the intervals' ends: along the upper ones, and back along the lower. */
 static void add_band(struct progress *p)
 {
     km_str *s = &p->h->out;
-    double low = 0, high = 0;
 
     km_str_printf(s, "<path class=\"band\" d=\"M%g %.1f", LEFT, py(p, 0));
-    for (size_t i = 0; i < p->count; i++) {
-        const struct point *q = &p->points[i];
-        if (!q->promoted || isnan(q->gain))
-            continue;
-        high += isnan(q->high) ? q->gain : q->high;
-        km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, high));
-    }
-    km_str_printf(s, "H%gV%.1f", WIDTH - RIGHT, py(p, p->low));
-    low = p->low;
-    for (size_t i = p->count; i-- > 0;) {
-        const struct point *q = &p->points[i];
-        if (!q->promoted || isnan(q->gain))
-            continue;
-        low -= isnan(q->low) ? q->gain : q->low;
-        km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, low));
-    }
+    for (size_t i = 0; i < p->count; i++)
+        if (is_step(&p->points[i]))
+            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, p->points[i].sum_high));
+    km_str_printf(s, "H%gV%.1f", WIDTH - RIGHT, py(p, p->points[p->count - 1].sum_low));
+    for (size_t i = p->count; i-- > 0;)
+        if (is_step(&p->points[i]))
+            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i),
+                          py(p, i ? p->points[i - 1].sum_low : 0));
     km_str_add(s, "Z\"/>\n");
 }
 
@@ -234,9 +254,8 @@ static void add_path(struct progress *p)
 
     km_str_printf(s, "<path class=\"path\" d=\"M%g %.1f", LEFT, py(p, 0));
     for (size_t i = 0; i < p->count; i++)
-        if (p->points[i].promoted && !isnan(p->points[i].gain))
-            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i),
-                          py(p, p->points[i].base + p->points[i].gain));
+        if (is_step(&p->points[i]))
+            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, p->points[i].sum));
     km_str_printf(s, "H%g\"/>\n", WIDTH - RIGHT);
 }
 
@@ -256,6 +275,11 @@ static void add_tip(struct progress *p, const struct point *q)
         km_html_gain_text(p->h, s, q->row);
     }
     km_str_printf(s, ", %lld pairs</title>", (long long)km_html_int(q->row, "pairs"));
+}
+
+static bool is_other(const struct point *q)
+{
+    return !q->promoted && !q->baseline;
 }
 
 /* Which sign a point has that was not promoted. */
@@ -289,6 +313,17 @@ static void add_other(struct progress *p, const struct point *q)
     km_str_add(s, "</g>\n");
 }
 
+static void add_baseline(struct progress *p, const struct point *q)
+{
+    double x = px(p, (double)q->x);
+    bool last = x > WIDTH - 140;
+
+    km_str_printf(&p->h->out,
+                  "<path class=\"fresh\" d=\"M%.1f %gV%g\"/><text x=\"%.1f\" y=\"%g\" "
+                  "text-anchor=\"%s\">another baseline</text>\n",
+                  x, TOP, HEIGHT - BOTTOM, last ? x - 6 : x + 6, TOP + 8, last ? "end" : "start");
+}
+
 static void add_promotion(struct progress *p, const struct point *q)
 {
     km_str *s = &p->h->out;
@@ -307,6 +342,21 @@ static void add_promotion(struct progress *p, const struct point *q)
 
 /* --- labels --- */
 
+/* The ends of what is drawn at a step: the path up or down, and the interval. */
+static double highest(const struct progress *p, const struct point *q)
+{
+    double y = fmax(q->base, q->sum);
+
+    return py(p, isnan(q->high) ? y : fmax(y, q->base + q->high));
+}
+
+static double lowest(const struct progress *p, const struct point *q)
+{
+    double y = fmin(q->base, q->sum);
+
+    return py(p, isnan(q->low) ? y : fmin(y, q->base + q->low));
+}
+
 /* Whether a box (x, y: its left end and its base line) meets the path or an interval. */
 static bool meets_path(const struct progress *p, const struct box *b)
 {
@@ -315,18 +365,16 @@ static bool meets_path(const struct progress *p, const struct box *b)
     for (size_t i = 0; i <= p->count; i++) {
         const struct point *q = i < p->count ? &p->points[i] : NULL;
         double x = q ? px(p, (double)i) : WIDTH - RIGHT;
-        if (q && (!q->promoted || isnan(q->gain)))
+        if (q && !is_step(q))
             continue;
         if (level > top && level < bottom && from < b->x + b->width && x > b->x)
             return true;
         if (!q)
             break;
         from = x;
-        if (x + 6 > b->x && x - 6 < b->x + b->width &&
-            py(p, q->base + fmax(q->gain, isnan(q->high) ? q->gain : q->high)) < bottom &&
-            fmax(level, isnan(q->low) ? level : py(p, q->base + q->low)) > top)
+        if (x + 6 > b->x && x - 6 < b->x + b->width && highest(p, q) < bottom && lowest(p, q) > top)
             return true;
-        level = py(p, q->base + q->gain);
+        level = py(p, q->sum);
     }
     return false;
 }
@@ -415,7 +463,7 @@ static void add_legend(struct progress *p)
     bool there[SIGNS] = { false };
 
     for (size_t i = 0; i < p->count; i++)
-        if (!p->points[i].promoted)
+        if (is_other(&p->points[i]))
             there[sign_of(p, &p->points[i])] = true;
     km_str_add(&p->h->out, "<ul class=\"legend\">");
     if (p->promoted)
@@ -440,8 +488,10 @@ static void add_chart(struct progress *p, const char *metric)
     if (p->promoted)
         add_band(p);
     for (size_t i = 0; i < p->count; i++)
-        if (!p->points[i].promoted)
+        if (is_other(&p->points[i]))
             add_other(p, &p->points[i]);
+        else if (p->points[i].baseline)
+            add_baseline(p, &p->points[i]);
     add_path(p);
     for (size_t i = 0; i < p->count; i++)
         if (p->points[i].promoted && !isnan(p->points[i].gain))
@@ -452,10 +502,11 @@ static void add_chart(struct progress *p, const char *metric)
     km_str_add(s, "</svg></div>\n");
 }
 
-static void add_chain(km_html *h, const json_t *standing, size_t k)
+static void add_chain(km_html *h, const json_t *standing)
 {
     json_t *row;
     size_t i;
+    long long k = km_html_int(standing, "promotions");
     double sum = 0;
 
     km_str_add(
@@ -464,14 +515,15 @@ static void add_chain(km_html *h, const json_t *standing, size_t k)
         "<th class=\"n\">gain over its parent<th class=\"n\">sum<th>commit</thead><tbody>\n");
     json_array_foreach(json_object_get(standing, "chain"), i, row)
     {
-        sum += km_json_number_of(row, "gain");
+        bool baseline = !km_html_int(row, "hypothesis");
+        sum = baseline ? 0 : sum + km_json_number_of(row, "gain");
         km_str_add(&h->out, "<tr><td class=\"k\">");
         km_html_time(&h->out, km_html_int(row, "created_us"));
         km_str_add(&h->out, "<td class=\"id\">");
         if (km_html_int(row, "hypothesis"))
             km_str_printf(&h->out, "#%lld", (long long)km_html_int(row, "hypothesis"));
         km_str_add(&h->out, "<td class=\"what\">");
-        km_html_text(&h->out, km_json_text_of(row, "title"));
+        km_html_text(&h->out, baseline && i ? "another baseline" : km_json_text_of(row, "title"));
         km_str_add(&h->out, "<td class=\"n\">");
         if (km_html_is_number(row, "pairs"))
             km_str_printf(&h->out, "%lld", (long long)km_html_int(row, "pairs"));
@@ -484,8 +536,9 @@ static void add_chain(km_html *h, const json_t *standing, size_t k)
         km_str_add(&h->out, "</code>\n");
     }
     km_str_add(&h->out, "</tbody>");
-    if (k) {
-        km_str_printf(&h->out, "<tfoot><tr><td><td><td>all %zu<td><td class=\"n\">", k);
+    if (k > 1) {
+        km_str_printf(&h->out, "<tfoot><tr><td><td><td>the last %lld together<td><td class=\"n\">",
+                      k);
         km_html_gain(h, standing);
         km_str_add(&h->out, "<td><td></tfoot>");
     }
@@ -515,7 +568,7 @@ void km_html_progress(km_html *h)
     else
         km_str_add(&h->out, "<p class=\"none\">Nothing was judged yet.</p>\n");
     if (json_array_size(chain))
-        add_chain(h, standing, p.promoted);
+        add_chain(h, standing);
     free(p.points);
     km_html_end(h);
 }

@@ -72,6 +72,7 @@ const char *const km_html_style[] = {
     ".pale{fill:var(--point);fill-opacity:.34}\n"
     ".hollow{fill:none;stroke:var(--open);stroke-width:1.3;stroke-opacity:.8}\n"
     ".cross{stroke:var(--bad);stroke-width:1.5;stroke-opacity:.75}\n"
+    ".fresh{stroke:var(--off);stroke-width:1.5;stroke-dasharray:3 4}\n"
     ".below{fill:var(--point);fill-opacity:.5}\n"
     ".halo{paint-order:stroke;stroke:var(--bg);stroke-width:3.5px;stroke-linejoin:round}\n"
     ".l-done{fill:var(--accent);fill-opacity:.62}.l-failed{fill:var(--bad)}"

@@ -74,15 +74,18 @@ static void add_idea(struct tree *t, const json_t *idea)
     km_str_add(s, "</div>");
 }
 
-/* Takes those whose parent is `commit`; NULL: those that are left. Counts them by state. */
-static size_t take(struct tree *t, const char *commit, const struct idea **out, json_t *states)
+/* Takes those whose parent is `commit`, or `other`; NULL: those that are left. Counts them by
+ * state. */
+static size_t take(struct tree *t, const char *commit, const char *other, const struct idea **out,
+                   json_t *states)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < t->count; i++) {
         struct idea *idea = &t->ideas[i];
         const char *state = km_json_text_of(idea->row, "state");
-        if (idea->taken || (commit && !is_commit(idea->parent, commit)))
+        if (idea->taken ||
+            (commit && !is_commit(idea->parent, commit) && !is_commit(idea->parent, other)))
             continue;
         idea->taken = true;
         out[count++] = idea;
@@ -100,7 +103,7 @@ static size_t left(const struct tree *t)
     return count;
 }
 
-static void add_ideas(struct tree *t, const char *commit, int depth);
+static void add_ideas(struct tree *t, const char *commit, const char *other, int depth);
 
 static void add_list(struct tree *t, const struct idea **ideas, size_t count, int depth)
 {
@@ -109,7 +112,7 @@ static void add_list(struct tree *t, const struct idea **ideas, size_t count, in
         km_str_add(&t->h->out, "<li>");
         add_idea(t, ideas[i]->row);
         if (*ideas[i]->commit && depth < DEPTH_MAX)
-            add_ideas(t, ideas[i]->commit, depth + 1);
+            add_ideas(t, ideas[i]->commit, "", depth + 1);
         km_str_add(&t->h->out, "</li>\n");
     }
     km_str_add(&t->h->out, "</ul>\n");
@@ -133,11 +136,11 @@ static void add_summary(struct tree *t, size_t count, const json_t *states)
 }
 
 /* Those on a commit, if there are any; of the trunk's with a line that counts them. */
-static void add_ideas(struct tree *t, const char *commit, int depth)
+static void add_ideas(struct tree *t, const char *commit, const char *other, int depth)
 {
     const struct idea **ideas = calloc(left(t) + 1, sizeof *ideas);
     json_t *states = json_object();
-    size_t count = ideas ? take(t, commit, ideas, states) : 0;
+    size_t count = ideas ? take(t, commit, other, ideas, states) : 0;
 
     if (!ideas)
         t->h->out.failed = t->h->out.failed ? t->h->out.failed : KM_ENOMEM;
@@ -163,7 +166,9 @@ static void add_champion(struct tree *t, const json_t *row)
     if (km_html_int(row, "hypothesis"))
         km_str_printf(s, "<span class=\"id\">#%lld</span> ",
                       (long long)km_html_int(row, "hypothesis"));
-    km_html_text(s, km_json_text_of(row, "title"));
+    km_html_text(s, !km_html_int(row, "hypothesis") && row != json_array_get(t->chain, 0)
+                        ? "another baseline"
+                        : km_json_text_of(row, "title"));
     km_str_add(s, " <code>");
     km_html_cut(s, km_json_text_of(row, "commit"), 10);
     km_str_add(s, "</code></span><span class=\"n ci-all\">");
@@ -185,13 +190,13 @@ static void add_trunk(struct tree *t)
     {
         km_str_printf(s, "<li%s>", i + 1 == champions ? " class=\"last\"" : "");
         add_champion(t, row);
-        add_ideas(t, km_json_text_of(row, "commit"), 0);
+        add_ideas(t, km_json_text_of(row, "commit"), km_json_text_of(row, "idea_commit"), 0);
         km_str_add(s, "</li>\n");
     }
     if (left(t)) {
         km_str_printf(s, "<li class=\"last loose\"><div class=\"champion\">%s</div>",
                       champions ? "on none of these commits" : "ideas");
-        add_ideas(t, NULL, 0);
+        add_ideas(t, NULL, "", 0);
         km_str_add(s, "</li>\n");
     }
     km_str_add(s, "</ul>\n");

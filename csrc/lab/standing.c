@@ -63,9 +63,10 @@ static int add_runs(km_lab *lab, json_t *champion, km_err *err)
     struct total t = { 0 };
     sqlite3_stmt *s;
     int rc = km_db_query(&lab->db, &s, err,
-                         "SELECT block, value FROM runs WHERE commit_id = ? AND value IS NOT NULL"
-                         " ORDER BY block, job, pair, arm",
-                         "t", km_json_text_of(champion, "commit"));
+                         "SELECT block, value FROM runs WHERE commit_id IN (?1, ?2)"
+                         " AND value IS NOT NULL ORDER BY block, job, pair, arm",
+                         "tt", km_json_text_of(champion, "commit"),
+                         km_json_text_of(champion, "idea_commit"));
 
     if (rc == 0) {
         rc = add_rows(&lab->db, s, &t, blocks, err);
@@ -102,7 +103,8 @@ static int read_chain(km_lab *lab, json_t *chain, km_err *err)
 {
     static const char sql[] =
         "SELECT c.id, c.hypothesis, ifnull(h.title, 'baseline') AS title, c.commit_id AS 'commit',"
-        " c.created_us, d.pairs, d.gain, d.low, d.high FROM champions c"
+        " ifnull(h.commit_id, '') AS idea_commit, c.created_us, d.pairs, d.gain, d.low, d.high "
+        "FROM champions c"
         " LEFT JOIN hypotheses h ON h.id = c.hypothesis"
         " LEFT JOIN decisions d ON d.id = (SELECT max(id) FROM decisions"
         "   WHERE hypothesis = c.hypothesis AND verdict = 'accepted')"
@@ -122,24 +124,31 @@ static int read_chain(km_lab *lab, json_t *chain, km_err *err)
     return rc;
 }
 
-/* The sum over all but the baseline; null when one of them does not know it. */
+/* Those since the newest baseline: people may put another one on top of the champion. */
+static size_t promotions(const json_t *chain)
+{
+    size_t n = 0;
+
+    while (n < json_array_size(chain) &&
+           json_is_integer(json_object_get(json_array_get(chain, json_array_size(chain) - 1 - n),
+                                           "hypothesis")))
+        n++;
+    return n;
+}
+
+/* Over the promotions; null when there are none, or one of them does not know it. */
 static json_t *sum(const json_t *chain, const char *key)
 {
+    size_t n = promotions(chain), size = json_array_size(chain);
     double total = 0;
-    json_t *row;
-    size_t i;
 
-    if (json_array_size(chain) < 2)
-        return json_null();
-    json_array_foreach((json_t *)(uintptr_t)chain, i, row)
-    {
-        if (!i)
-            continue;
-        if (!json_is_number(json_object_get(row, key)))
+    for (size_t i = size - n; i < size; i++) {
+        const json_t *value = json_object_get(json_array_get(chain, i), key);
+        if (!json_is_number(value))
             return json_null();
-        total += json_number_value(json_object_get(row, key));
+        total += json_number_value(value);
     }
-    return json_real(total);
+    return n ? json_real(total) : json_null();
 }
 
 /* What is to be made better. */
@@ -175,11 +184,12 @@ int km_standing(km_lab *lab, json_t **out, km_err *err)
         rc = add_runs(lab, champion, err);
     }
     if (rc == 0)
-        *out = json_pack(
-            "{s:s,s:s,s:f,s:O?,s:O,s:o,s:o,s:o}", "metric", km_json_text_of(settings, "metric"),
-            "direction", km_json_text_of(settings, "direction"), "effect",
-            km_json_number_of(settings, "effect"), "champion", champion, "chain", chain, "gain",
-            sum(chain, "gain"), "low", sum(chain, "low"), "high", sum(chain, "high"));
+        *out = json_pack("{s:s,s:s,s:f,s:O?,s:O,s:I,s:o,s:o,s:o}", "metric",
+                         km_json_text_of(settings, "metric"), "direction",
+                         km_json_text_of(settings, "direction"), "effect",
+                         km_json_number_of(settings, "effect"), "champion", champion, "chain",
+                         chain, "promotions", (json_int_t)promotions(chain), "gain",
+                         sum(chain, "gain"), "low", sum(chain, "low"), "high", sum(chain, "high"));
     json_decref(chain);
     json_decref(champion);
     json_decref(settings);
