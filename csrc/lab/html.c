@@ -9,6 +9,8 @@
 #include "formats/json.h"
 #include "lab/html_internal.h"
 
+#define GAIN_SHARE 100 /* a gain is shown with four digits at most: two of its hundredth */
+
 /* --- the headline --- */
 
 static void begin_figure(km_html *h, const char *label)
@@ -157,8 +159,8 @@ void km_html_headline(km_html *h)
 
 /* --- the page --- */
 
-/* By the narrowest interval that is known, so that its ends differ. */
-static double narrowest(const json_t *rows, double least)
+/* The narrowest interval that is known, and the largest gain. */
+static void find_widths(const json_t *rows, double *narrowest, double *largest)
 {
     json_t *row;
     size_t i;
@@ -167,23 +169,28 @@ static double narrowest(const json_t *rows, double least)
     {
         double width = km_json_number_of(row, "high") - km_json_number_of(row, "low");
         if (km_html_is_number(row, "high") && km_html_is_number(row, "low") && width > 0)
-            least = fmin(least, width);
+            *narrowest = fmin(*narrowest, width);
+        *largest = fmax(*largest, fabs(km_json_number_of(row, "gain")));
     }
-    return least;
 }
 
+/* So many that the narrowest interval's ends differ, but not more than a gain needs. */
 static void choose_decimals(km_html *h)
 {
     const json_t *standing = json_object_get(json_object_get(h->data, "overview"), "standing");
     const json_t *champion = json_object_get(standing, "champion");
     double mean = fabs(km_json_number_of(champion, "mean"));
-    double sd = km_json_number_of(champion, "sd");
-    double width = narrowest(json_object_get(standing, "chain"), DBL_MAX);
+    double sd = km_json_number_of(champion, "sd"), width = DBL_MAX, largest = 0;
 
+    find_widths(json_object_get(standing, "chain"), &width, &largest);
     if (width == DBL_MAX)
-        width = narrowest(json_object_get(h->data, "ideas"), DBL_MAX);
-    h->gain_decimals = km_html_decimals(width == DBL_MAX ? 0.1 : width);
-    h->mean_decimals = km_html_decimals(sd > 0 ? sd : mean > 0 ? mean / 100 : 0.1);
+        find_widths(json_object_get(h->data, "ideas"), &width, &largest);
+    if (width == DBL_MAX)
+        width = 0.1;
+    h->gain_decimals = km_html_decimals(fmax(width, largest / GAIN_SHARE));
+    h->mean_decimals = km_html_decimals(sd > 0     ? fmax(sd, mean / 1e6)
+                                        : mean > 0 ? mean / 100
+                                                   : 0.1);
 }
 
 /* As what an HTML parser takes for plain data: no "<" can end the element. */

@@ -29,7 +29,7 @@
 struct point {
     const json_t *row;
     int64_t at_us;
-    size_t x;         /* its place among the judged, from 0 */
+    double x;         /* its place among the judged, from 0; a baseline stands between two */
     double base;      /* the champion's sum before it */
     double gain;      /* NaN: none */
     double low, high; /* NaN: not known */
@@ -44,9 +44,9 @@ struct box {
 
 struct progress {
     km_html *h;
-    struct point *points; /* by the time of the judgement */
-    size_t count, promoted;
-    double bottom, top; /* of the scale */
+    struct point *points;           /* by the time of the judgement */
+    size_t count, promoted, judged; /* judged: all but the baselines */
+    double bottom, top;             /* of the scale */
     struct box labels[LABELS_MAX];
     size_t label_count;
 };
@@ -128,7 +128,7 @@ static void add_up(struct progress *p)
 
     for (size_t i = 0; i < p->count; i++) {
         struct point *q = &p->points[i];
-        q->x = i;
+        q->x = q->baseline ? (double)p->judged - 0.5 : (double)p->judged++;
         q->base = sum;
         if (q->baseline) {
             sum = low = high = 0;
@@ -187,7 +187,7 @@ static void measure(struct progress *p)
 
 static double px(const struct progress *p, double x)
 {
-    return LEFT + (x + 0.5) / (double)p->count * (WIDTH - LEFT - RIGHT);
+    return LEFT + (x + 0.5) / (double)p->judged * (WIDTH - LEFT - RIGHT);
 }
 
 static double py(const struct progress *p, double y)
@@ -217,9 +217,9 @@ static void add_y_axis(struct progress *p, const char *metric)
 static void add_x_axis(struct progress *p)
 {
     km_str *s = &p->h->out;
-    size_t step = (size_t)fmax(1, km_html_step((double)p->count, TICKS_X));
+    size_t step = (size_t)fmax(1, km_html_step((double)p->judged, TICKS_X));
 
-    for (size_t n = step; n <= p->count; n += step)
+    for (size_t n = step; n <= p->judged; n += step)
         km_str_printf(s, "<text x=\"%.1f\" y=\"%g\" text-anchor=\"middle\">%zu</text>",
                       px(p, (double)n - 1), HEIGHT - BOTTOM + 18, n);
     km_str_printf(
@@ -239,11 +239,11 @@ static void add_band(struct progress *p)
     km_str_printf(s, "<path class=\"band\" d=\"M%g %.1f", LEFT, py(p, 0));
     for (size_t i = 0; i < p->count; i++)
         if (is_step(&p->points[i]))
-            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, p->points[i].sum_high));
+            km_str_printf(s, "H%.1fV%.1f", px(p, p->points[i].x), py(p, p->points[i].sum_high));
     km_str_printf(s, "H%gV%.1f", WIDTH - RIGHT, py(p, p->points[p->count - 1].sum_low));
     for (size_t i = p->count; i-- > 0;)
         if (is_step(&p->points[i]))
-            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i),
+            km_str_printf(s, "H%.1fV%.1f", px(p, p->points[i].x),
                           py(p, i ? p->points[i - 1].sum_low : 0));
     km_str_add(s, "Z\"/>\n");
 }
@@ -255,7 +255,7 @@ static void add_path(struct progress *p)
     km_str_printf(s, "<path class=\"path\" d=\"M%g %.1f", LEFT, py(p, 0));
     for (size_t i = 0; i < p->count; i++)
         if (is_step(&p->points[i]))
-            km_str_printf(s, "H%.1fV%.1f", px(p, (double)i), py(p, p->points[i].sum));
+            km_str_printf(s, "H%.1fV%.1f", px(p, p->points[i].x), py(p, p->points[i].sum));
     km_str_printf(s, "H%g\"/>\n", WIDTH - RIGHT);
 }
 
@@ -298,7 +298,7 @@ static void add_other(struct progress *p, const struct point *q)
 {
     km_str *s = &p->h->out;
     enum sign sign = sign_of(p, q);
-    double x = px(p, (double)q->x), floor_y = HEIGHT - BOTTOM;
+    double x = px(p, q->x), floor_y = HEIGHT - BOTTOM;
 
     km_str_add(s, "<g>");
     add_tip(p, q);
@@ -315,7 +315,7 @@ static void add_other(struct progress *p, const struct point *q)
 
 static void add_baseline(struct progress *p, const struct point *q)
 {
-    double x = px(p, (double)q->x);
+    double x = px(p, q->x);
     bool last = x > WIDTH - 140;
 
     km_str_printf(&p->h->out,
@@ -327,7 +327,7 @@ static void add_baseline(struct progress *p, const struct point *q)
 static void add_promotion(struct progress *p, const struct point *q)
 {
     km_str *s = &p->h->out;
-    double x = px(p, (double)q->x);
+    double x = px(p, q->x);
 
     km_str_add(s, "<g>");
     add_tip(p, q);
@@ -364,7 +364,7 @@ static bool meets_path(const struct progress *p, const struct box *b)
 
     for (size_t i = 0; i <= p->count; i++) {
         const struct point *q = i < p->count ? &p->points[i] : NULL;
-        double x = q ? px(p, (double)i) : WIDTH - RIGHT;
+        double x = q ? px(p, p->points[i].x) : WIDTH - RIGHT;
         if (q && !is_step(q))
             continue;
         if (level > top && level < bottom && from < b->x + b->width && x > b->x)
@@ -407,7 +407,7 @@ static size_t chars_of(const char *text)
 static void add_label(struct progress *p, const struct point *q)
 {
     const char *title = km_json_text_of(q->row, "title");
-    double x = px(p, (double)q->x), high = py(p, q->base + (isnan(q->high) ? q->gain : q->high));
+    double x = px(p, q->x), high = py(p, q->base + (isnan(q->high) ? q->gain : q->high));
     size_t chars = chars_of(title);
     const struct {
         double x, y;
@@ -563,7 +563,7 @@ void km_html_progress(km_html *h)
         return;
     }
     measure(&p);
-    if (p.count)
+    if (p.judged)
         add_chart(&p, km_json_text_of(standing, "metric"));
     else
         km_str_add(&h->out, "<p class=\"none\">Nothing was judged yet.</p>\n");

@@ -14,6 +14,7 @@ from program import PROGRAM
 from test_lab import Lab
 from test_lab_judge import BETTER, SAME, pairs
 from test_report import Page
+from tree_lab import TreeLab
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">&amp; \u202etxt"
@@ -192,6 +193,48 @@ def test_the_tables(lab):
         3 + 1,
         1 + 1,
     ]
+
+
+# Real commits: a promotion by its command, a commit that people put on top of it, and one more promotion on that.
+def test_another_baseline(tmp_path):
+    tree = TreeLab(tmp_path)
+    said = []
+    for key, level in (("a", 9.0), ("b", 8.0)):
+        number = tree.work(key, lambda folder, level=level: set_level(folder, level))
+        assert tree.measure()[1] == 0 and tree.say("promote", number)[0] == 0
+        said.append(decision(tree, number))
+        if key == "a":
+            assert tree.say("status", "--json")[1]["standing"]["gain"] == pytest.approx(said[0][0])
+            (tmp_path / "README").write_text("by hand")
+            tree.git("add", "README")
+            tree.git("commit", "-q", "-m", "by hand")
+            assert tree.say("init")[0] == 0
+    standing = tree.say("status", "--json")[1]["standing"]
+    assert [row["hypothesis"] for row in standing["chain"]] == [None, 1, None, 2]
+    assert standing["promotions"] == 1
+    assert (standing["gain"], standing["low"], standing["high"]) == pytest.approx(said[1])
+    champion = tree.say("champion", "--json")[1]
+    assert standing["champion"]["n"] == champion["n"] == 8
+    assert standing["champion"]["mean"] == pytest.approx(champion["mean"])
+    assert tree.say("report", "--html", "page.html")[0] == 0
+    page = (tmp_path / "page.html").read_text()
+    for name, count in (("progress", 2), ("tree", 1)):
+        assert section(page, name).count("another baseline") == count
+    assert "+1.000 [+1.000, +1.000]" in text_of(
+        section(page, "progress")
+    )  # the noise is the pair's, and is gone
+    assert "the sum of 1 promotion<br>" in page and "on none of these commits" not in page
+
+
+def set_level(folder, level):
+    text = (folder / "train.py").read_text()
+    (folder / "train.py").write_text(re.sub(r"LEVEL = \S+", f"LEVEL = {level}", text))
+
+
+def decision(lab, number):
+    with contextlib.closing(sqlite3.connect(lab.folder / ".lab/lab.db")) as db:
+        return db.execute("SELECT gain, low, high FROM decisions WHERE hypothesis = ? AND verdict = 'accepted'"
+                          " ORDER BY id DESC", (number,)).fetchone()  # fmt: skip
 
 
 # ---- that it is safe, alone, and whole ----
