@@ -3,7 +3,7 @@
     python benchmarks/tools/lab_reading.py PROGRAM [--ideas N] [--repeats N] [--output RECORD]
 
 The store is made for it: N ideas, each judged, with a job, a lease and a run in turns of parent and candidate, a
-promotion in every hundred, 20 workers, 200 alerts. Each command is a process of its own; times are of the whole of it,
+promotion in every hundred, 20 workers, 200 alerts, and no events. Each command is a process of its own; times are of the whole of it,
 beside `kernmill version`, which opens no store.
 """
 
