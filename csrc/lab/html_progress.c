@@ -537,7 +537,10 @@ static void add_chain(km_html *h, const json_t *standing)
     }
     km_str_add(&h->out, "</tbody>");
     if (k > 1) {
-        km_str_printf(&h->out, "<tfoot><tr><td><td><td>the last %lld together<td><td class=\"n\">",
+        km_str_printf(&h->out, "<tfoot><tr><td><td><td>%s %lld together<td><td class=\"n\">",
+                      (size_t)k + 1 == json_array_size(json_object_get(standing, "chain"))
+                          ? "all"
+                          : "the last",
                       k);
         km_html_gain(h, standing);
         km_str_add(&h->out, "<td><td></tfoot>");

@@ -80,7 +80,7 @@ static void find_lanes(struct work *w, const json_t *leases)
     qsort(w->lanes, w->count, sizeof *w->lanes, by_worker);
     for (i = 0; i < w->count; i++)
         w->lanes[i].free_us = 0;
-    if (w->end_us <= w->begin_us)
+    if (w->count && w->end_us <= w->begin_us)
         w->end_us = w->begin_us + 1000000;
 }
 
