@@ -1,8 +1,9 @@
 /* lab/alert.h: what somebody should know: a level, a title, a text, and of what it is said.
  *
  * The store says it of its own accord when a job is dead after its last attempt, when an idea turns
- * out to be invalid (the suspected cheat), and when a budget reaches KM_LAB_BUDGET_WARN_PERCENT and
- * its end. Any role says it by `kernmill lab alert`. `kernmill lab notify` sends them to a webhook.
+ * out to be invalid (the suspected cheat), when one crashes or takes too long (info), and when a
+ * budget reaches KM_LAB_BUDGET_WARN_PERCENT and its end. Any role says it by `kernmill lab alert`.
+ * `kernmill lab notify` sends them to a webhook.
  */
 #ifndef KERNMILL_LAB_ALERT_H
 #define KERNMILL_LAB_ALERT_H

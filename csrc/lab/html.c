@@ -84,8 +84,9 @@ static void add_total_gain(km_html *h, const json_t *standing)
 static void add_ideas(km_html *h, const json_t *overview)
 {
     const json_t *states = json_object_get(overview, "hypotheses");
-    static const char *const shown[] = { "promoted", "accepted", "rejected", "undecided",
-                                         "invalid" };
+    static const char *const shown[] = { "promoted",  "accepted",  "rejected",
+                                         "undecided", "invalid",   "crashed",
+                                         "failed",    "timed_out", "duplicate" };
     bool any = false;
 
     begin_figure(h, "ideas");
@@ -94,7 +95,8 @@ static void add_ideas(km_html *h, const json_t *overview)
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         int64_t n = km_html_int(states, shown[i]);
         if (n)
-            km_str_printf(&h->out, "%s%lld %s", any ? ", " : "", (long long)n, shown[i]);
+            km_str_printf(&h->out, "%s%lld %s", any ? ", " : "", (long long)n,
+                          strcmp(shown[i], "timed_out") == 0 ? "timed out" : shown[i]);
         any = any || n;
     }
     end_figure(h);

@@ -117,7 +117,7 @@ void km_html_costs(km_html *h)
             cell(h, "k", km_json_text_of(row, "kind"));
             cell(h, "k",
                  *km_json_text_of(row, "executor") ? km_json_text_of(row, "executor")
-                                                   : "by its own worker");
+                                                   : "this machine");
             add_cost_row(h, row);
         }
         all = total(costs);

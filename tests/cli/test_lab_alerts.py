@@ -80,6 +80,21 @@ def test_an_idea_that_is_invalid(lab):
     assert "the parent gave no finite number" in alert["text"] and alert["subject"] == f"hypothesis {number}"
 
 
+# For who asks for all of it.
+@pytest.mark.parametrize(("state", "words"), [("crashed", "crashed"), ("timed_out", "timed out")])
+def test_an_idea_that_gave_no_number(state, words, lab):
+    number = lab.queued("big")
+    lab.say("claim", "--worker", "w")
+    assert lab.say("decide", number, given={"state": state, "reason": "out of memory"})[0] == 0
+    said = {
+        "level": "info",
+        "title": f"{words}: big",
+        "text": "out of memory",
+        "subject": f"hypothesis {number}",
+    }
+    assert alerts(lab) == [{**said, "sent": 0}]
+
+
 # Once at 80 % and once at the end, however often a claim is refused; again when it was raised.
 def test_a_budget(lab):
     path = lab.folder / "lab.toml"

@@ -186,7 +186,7 @@ def test_the_tables(lab):
     alerts = text_of(section(lab.page, "alerts"))
     assert "the hub <hangs>" in alerts and "is dead after 3 attempts" in alerts and "maybe a cheat" in alerts
     costs = text_of(section(lab.page, "costs"))
-    assert "8 of 12 (67" in costs and "by its own worker" in costs
+    assert "8 of 12 (67" in costs and "this machine" in costs
     work = section(lab.page, "work")
     assert [work.count(f'class="l-{how}" x="') for how in ("done", "failed", "running")] == [
         4 + 1,
