@@ -1,16 +1,23 @@
 /* kernmill lab suggest, edit: a researcher and a worker for numbers. */
+#include <stdlib.h>
+
 #include "cli/lab.h"
+#include "core/path.h"
 #include "formats/json.h"
 #include "lab/search.h"
 
-/* What a role is told: the job, as `lab claim` prints it. */
-static int read_job(const km_lab_fields *f, km_lab *lab, km_lab_settings *s, json_t **job,
+/* What a role is told: the job, as `lab claim` prints it. Where `lab run` has started us, a prompt
+ * may stand before it on standard input; its file has the job alone. */
+static int read_job(km_lab_fields *f, km_lab *lab, km_lab_settings *s, json_t **job,
                     json_t **payload, km_err *err)
 {
+    const char *run = getenv("KERNMILL_RUN_DIR");
     int rc = km_lab_open(lab, f->dir, err);
 
     if (rc == 0)
         rc = km_lab_settings_read(&lab->arena, lab->root, s, err);
+    if (rc == 0 && !f->in && run && *run && !(f->in = km_path_join(&lab->arena, run, "job.json")))
+        rc = km_fail_nomem(err);
     if (rc == 0)
         rc = km_lab_read(f, job, err);
     return rc == 0 ? km_json_object(*job, "payload", payload, km_lab_source(f), err) : rc;
