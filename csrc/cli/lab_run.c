@@ -201,16 +201,13 @@ const km_command km_cmd_lab_run = {
     .args = "",
     .more =
         "Where lab.toml says how commits are measured, the whole team: ideas are had, reviewed, "
-        "worked on,\nmeasured and promoted, until there are none or the budget is spent. A role is "
-        "filled by its CMD, or\nlab.toml's [roles]; a researcher and a worker for numbers are "
+        "worked on,\nmeasured and promoted, until there are none or the budget is spent. A role "
+        "is filled by its CMD, or\nlab.toml's [roles]; a researcher and a worker for numbers are "
         "built in ([search]).\n\n"
         "CMD runs by the shell in the lab's folder, a worker's in its idea's git tree. Its result "
-        "is KERNMILL_RUN_DIR/result.json, or "
-        "the\n"
-        "last line of its output when that is an object; another exit code than 0 gives the job "
-        "back.\n"
-        "Heartbeats, time limit and the killing of whole process groups are done here. Ends when\n"
-        "nothing waits or the budget is spent; may be killed and started again at any time.",
+        "is\nKERNMILL_RUN_DIR/result.json, or the last line of its output when that is an object; "
+        "another exit\ncode than 0 gives the job back. Heartbeats, time limit and the killing of "
+        "whole process groups are\ndone here. May be killed and started again at any time.",
     .options = options,
     .fields_size = sizeof(km_lab_fields),
     .run = run,

@@ -99,11 +99,10 @@ const km_command km_cmd_lab_claim = {
     .help = "worker: take the next job",
     .args = "",
     .more =
-        "Out: {\"job\", \"token\", \"attempt\", \"key\", \"kind\", \"payload\", \"hypothesis\"}; "
-        "exit code 1 when\n"
-        "nothing waits; in a lab with a [workspace] also \"workspace\": the folder where an idea's "
-        "\"work\"\nis done, a git tree of its own. A worker that is not heard of for the length of "
-        "its lease loses the job.",
+        "Out: {\"job\", \"token\", \"attempt\", \"key\", \"kind\", \"payload\", "
+        "\"hypothesis\"}; exit code 1 when\nnothing waits. In a lab with a [workspace] an "
+        "idea's \"work\" has a \"workspace\", too: a git tree of\nits own. A worker that is not "
+        "heard of for the length of its lease loses the job.",
     .options = claim_options,
     .fields_size = sizeof(km_lab_fields),
     .run = run_claim,

@@ -168,14 +168,14 @@ int km_hypothesis_import(km_db *db, int64_t campaign, const km_history *h, int64
         is_end |= strcmp(h->state, ends[i]) == 0;
     if (!is_end)
         return km_fail(err, KM_EBUG, "'%s' is no state of history", h->state);
-    rc = begin(db, &own, err);
+    rc = km_db_enter(db, &own, err);
     if (rc == 0)
         rc = km_db_int(db, id, 0, err, "SELECT id FROM hypotheses WHERE campaign = ? AND key = ?",
                        "it", campaign, h->told.key);
     *made = rc == 0 && !*id;
     if (*made)
         rc = insert_history(db, campaign, h, id, err);
-    return end(db, own, rc, err);
+    return km_db_leave(db, own, rc, err);
 }
 
 int km_hypothesis_review(km_db *db, int64_t id, const char *reviewer, bool approve,

@@ -10,26 +10,7 @@ import subprocess
 import pytest
 from program import PROGRAM, ROOT, replace, stamps
 
-ROWS = [
-    "init",
-    "propose",
-    "review",
-    "plan",
-    "claim",
-    "beat",
-    "submit",
-    "fail",
-    "cancel",
-    "judge",
-    "decide",
-    "run",
-    "status",
-    "report",
-    "backup",
-    "import",
-    "export",
-    "papers",
-]
+ROWS = ["init", "import", "papers", "suggest", "propose", "review", "plan", "claim", "beat", "edit", "evaluate", "submit", "fail", "cancel", "sweep", "judge", "decide", "promote", "champion", "run", "status", "report", "export", "backup"]
 LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
     "init",

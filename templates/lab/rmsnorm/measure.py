@@ -1,7 +1,9 @@
 """The evaluator: both builds in one process of `kernmill bench`, in turns and in random order, checked against torch.
 
 Reads KERNMILL_PARENT and KERNMILL_CANDIDATE (build folders), writes the geometric means of the medians, in microseconds,
-into KERNMILL_METRICS. DEVICE is cpu or cuda, SECONDS what a cell may take.
+into KERNMILL_METRICS.
+
+usage: measure.py cpu|cuda
 """
 
 import glob
@@ -11,9 +13,8 @@ import os
 import subprocess
 import sys
 
-DEVICE = os.environ.get("DEVICE", "cpu")
-SECONDS = os.environ.get("SECONDS", "1")
-CELLS = {"cpu": "{ rows = [64, 1024], columns = [4096] }", "cuda": "{ rows = [512, 16384], columns = [4096] }"}
+DEVICE = sys.argv[1]
+CELLS = {"cpu": "{ rows = [256], columns = [2048] }", "cuda": "{ rows = [16384], columns = [4096] }"}
 SUITE = """name = "lab"
 packages = ["torch"]
 [op.rms_norm]
@@ -57,7 +58,7 @@ def main():
     with open(f"{out}/suite.toml", "w") as f:
         f.write(SUITE.format(cells=CELLS[DEVICE]))
         f.write(call("parent", os.environ["KERNMILL_PARENT"]) + call("candidate", os.environ["KERNMILL_CANDIDATE"]))
-    command = ["kernmill", "bench", out, "--device", DEVICE, "--budget", SECONDS, "--json", "--quiet"]
+    command = ["kernmill", "bench", out, "--device", DEVICE, "--budget", "0.5", "--json", "--quiet"]
     command += ["--incumbent", "parent", "--candidate", "candidate", "--output", f"{out}/record.jsonl"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 1):

@@ -1,11 +1,15 @@
-/* What the lab searches. */
+/* What the lab searches.
+ *
+ * VECTORS: how many 16-byte vectors a CUDA thread asks for at once; on the CPU, sums of 8 side by
+ * side. ROWS: that a CUDA block does one after the other; on the CPU, of a task. PREFETCH: 1, and
+ * the next row is asked for before this one is written.
+ */
 #ifndef PARAMS_H
 #define PARAMS_H
 
-#define THREADS 32 /* CUDA: threads a block */
-#define VECTORS                                                                                    \
-    1 /* CUDA: 16-byte vectors a thread has on their way at once; CPU: sums of 8 side by side */
-#define ROWS     1 /* CUDA: rows a block, one after the other; CPU: rows a task */
-#define PREFETCH 0 /* 1: the next row is asked for before this one is written */
+#define THREADS  32 /* a CUDA block */
+#define VECTORS  1
+#define ROWS     1
+#define PREFETCH 0
 
 #endif
