@@ -64,6 +64,8 @@ static int run_evaluate(void *fields, const char **args, size_t arg_count, km_er
     if (rc == 0 && e.holdout && !w.settings.evaluate.holdout)
         rc = km_fail(err, KM_EUSAGE, "'%s/lab.toml': [evaluate] has no holdout", lab.root);
     if (rc == 0)
+        rc = km_lab_find_programs(&lab, err);
+    if (rc == 0)
         rc = make_scratch(&lab, run, &scratch, err);
     if (rc == 0)
         rc = km_evaluate(&w, &e, scratch, &result, err);

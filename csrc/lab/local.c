@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #include "lab/apply.h"
 #include "lab/clock.h"
 #include "lab/queue.h"
+#include "lab/reading.h"
+#include "lab/told.h"
 #include "lab/workspace.h"
 
 #define TICK_MS   20
@@ -64,19 +67,25 @@ static void say(struct driver *d, const char *format, ...)
 
 /* --- the folder of a run --- */
 
-static int write_job(struct run *r, const km_job *job, const char *store, km_err *err)
+static int write_job(km_lab *lab, struct run *r, const km_job *job, km_err *err)
 {
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
     json_t *doc = json_pack(
         "{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o,s:s*}", "schema", 1, "job", (json_int_t)job->id,
         "token", (json_int_t)job->token, "attempt", (json_int_t)job->attempts, "key", job->key,
-        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
-        payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
+        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", lab->store,
+        "payload", payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
     char path[KM_PATH_BYTES_MAX + 16];
-    int rc;
+    int rc = doc ? km_told_idea(lab, job->hypothesis, doc, err) : km_fail_nomem(err);
 
+    if (rc == 0 && *r->tree) {
+        snprintf(path, sizeof path, "%s/report.json", r->dir);
+        json_object_set_new(doc, "report", json_string(path));
+        rc = km_told_report(lab, path, err);
+    }
     snprintf(path, sizeof path, "%s/job.json", r->dir);
-    rc = doc ? km_json_write(path, doc, err) : km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_json_write(path, doc, err);
     json_decref(doc);
     return rc;
 }
@@ -90,21 +99,22 @@ static int make_folder(struct driver *d, struct run *r, const km_job *job, km_er
         return km_fail(err, KM_ELIMIT, "the lab's path is too long");
     if (km_dir_make(r->dir, err) < 0)
         return KM_EIO;
-    return write_job(r, job, d->lab->store, err);
+    return write_job(d->lab, r, job, err);
 }
 
-/* The git tree of an idea's work. */
+/* The git tree of an idea's work; who only reads gets one that is closed. */
 static int make_tree(struct driver *d, struct run *r, const km_job *job, km_err *err)
 {
+    bool writes = strcmp(job->kind, "work") == 0 && job->hypothesis;
     const char *path = NULL;
     km_workspace w;
-    int rc = strcmp(job->kind, "work") == 0 && job->hypothesis ? km_workspace_open(&w, d->lab, err)
-                                                               : 0;
+    int rc = writes || km_reading_is(job->kind) ? km_workspace_open(&w, d->lab, err) : 0;
 
     *r->tree = '\0';
     if (rc > 0)
-        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, &path,
-                               err);
+        rc = writes ? km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token },
+                                        &path, err)
+                    : km_reading_tree(&w, job, &path, err);
     if (rc == 0 && path)
         snprintf(r->tree, sizeof r->tree, "%s", path);
     return rc;
@@ -352,6 +362,15 @@ static int reap(struct driver *d, struct run *r, km_err *err)
     return good ? hand_in(d, r, err) : give_back(d, r, status, err);
 }
 
+static int64_t output_bytes(const struct run *r)
+{
+    char path[KM_PATH_BYTES_MAX + 16];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/output.log", r->dir);
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
 static int watch(struct driver *d, struct run *r, km_err *err)
 {
     int64_t now = km_clock_boot_ms();
@@ -359,6 +378,8 @@ static int watch(struct driver *d, struct run *r, km_err *err)
 
     if (r->kind->limit_s && now - r->began_ms > r->kind->limit_s * 1000)
         kill_run(r, "it took longer than its time limit");
+    if (r->kind->output_mb && output_bytes(r) > r->kind->output_mb << 20)
+        kill_run(r, "it printed more than its output limit");
     if (r->killed || now - r->beat_ms < d->lease_s * 1000 / 3)
         return 0;
     r->beat_ms = now;
@@ -507,7 +528,9 @@ static int sweep_trees(struct driver *d, km_err *err)
     int64_t count;
     int rc = km_workspace_open(&w, d->lab, err);
 
-    return rc > 0 ? km_workspace_sweep(&w, &count, err) : rc;
+    if (rc > 0)
+        rc = km_workspace_sweep(&w, &count, err);
+    return rc == 0 && w.settings.workspace.given ? km_reading_sweep(&w, err) : rc;
 }
 
 /* Whether there is, or will be, something to do. */
@@ -558,6 +581,8 @@ int km_local_run(km_lab *lab, const km_local *o, const volatile int *stop, km_lo
         if (rc == 0 && more)
             nanosleep(&tick, NULL);
     }
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
     for (int i = 0; i < o->slots; i++)
         if (d.runs[i].pid)
             kill(-d.runs[i].pid, SIGKILL);

@@ -137,6 +137,8 @@ static int add_details(km_lab *lab, json_t *idea, km_err *err)
     } parts[] = {
         { "reviews",
           "SELECT reviewer, verdict, text, created_us FROM reviews WHERE hypothesis = ?" },
+        { "decisions", "SELECT verdict, reason, pairs, gain, low, high, more_pairs, created_us"
+                       " FROM decisions WHERE hypothesis = ? ORDER BY id" },
         { "jobs", "SELECT id, key, kind, state, attempts, worker, error, created_us, started_us,"
                   " ended_us FROM jobs WHERE hypothesis = ?" },
         { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how"
@@ -161,8 +163,8 @@ int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
     size_t k;
     int rc = rows(
         &lab->db, out, err,
-        "SELECT id, key, title, text, payload, author, source, parent, state, reason,"
-        " priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
+        "SELECT id, key, title, text, payload, author, source, parent, commit_id, state,"
+        " reason, priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
         lab->campaign);
 
     json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, err);

@@ -10,7 +10,7 @@
  * {"allowed", "used"}}, "workers": [{"worker", "job", "kind", "since_us", "late"}]}. */
 int km_overview(km_lab *lab, json_t **out, km_err *err);
 
-/* Every hypothesis with its reviews, jobs, leases and results. */
+/* Every hypothesis with its reviews, decisions, jobs, leases and results. */
 int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err);
 
 #endif

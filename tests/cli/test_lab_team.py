@@ -38,7 +38,7 @@ assert text.startswith(f"You are the {sys.argv[1]}"), text[:80]
 job = json.loads(re.search(r"```json\\n(.*)\\n```", text, re.S)[1])
 role = sys.argv[1]
 if role == "researcher":
-    tries = json.loads(pathlib.Path("../tries.json").read_text())
+    tries = json.loads(pathlib.Path(os.environ["KERNMILL_LAB"], "../tries.json").read_text())
     ideas = [{"key": f"try {x}", "title": f"level {x}", "payload": {"level": x}} for x in tries]
     print("thinking ..."); print(json.dumps({"ideas": ideas}))
 elif role == "reviewer":
