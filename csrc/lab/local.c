@@ -283,6 +283,7 @@ static int apply(struct driver *d, const struct run *r, const char *body, km_err
 
     if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
         say(d, "job %" PRId64 ": %s", r->job, why.message);
+        km_apply_cost(d->lab, r->job, r->token, body, NULL);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         d->out->failed++;
         return rc < 0 ? rc : REFUSED;

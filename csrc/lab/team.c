@@ -8,8 +8,10 @@
 #include "formats/json.h"
 #include "lab/champion.h"
 #include "lab/event.h"
+#include "lab/halving.h"
 #include "lab/proposal.h"
 #include "lab/queue.h"
+#include "lab/search.h"
 
 #define US "kernmill"
 
@@ -274,6 +276,23 @@ static int step_promote(km_lab *lab, km_team *t, bool *busy, km_err *err)
     return rc == 0 && *busy && t->reporter ? ask_report(lab, busy, err) : rc;
 }
 
+/* --- halving --- */
+
+/* When there is nothing else to do. */
+static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    km_workspace w;
+    int64_t dropped = 0;
+    int rc = km_workspace_open(&w, lab, err);
+
+    if (rc <= 0 || !km_search_halves(&w.settings))
+        return rc < 0 ? rc : 0;
+    rc = km_halving_step(&w, busy, &dropped, err);
+    if (dropped)
+        say(t, "halving: %lld ideas are behind, the others go on", (long long)dropped);
+    return rc;
+}
+
 int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
     int rc;
@@ -286,6 +305,8 @@ int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
         rc = step_plan(lab, team, busy, err);
     if (rc == 0)
         rc = step_research(lab, team, busy, err);
+    if (rc == 0 && !*busy)
+        rc = step_halving(lab, team, busy, err);
     return rc;
 }
 
