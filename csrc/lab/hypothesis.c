@@ -29,7 +29,7 @@ static const struct {
     { "undecided", "failed" },     { "undecided", "invalid" },    { "undecided", "stale" },
     { "accepted", "evaluating" },  { "undecided", "evaluating" }, { "accepted", "invalid" },
     { "failed", "evaluating" },    { "accepted", "crashed" },     { "accepted", "timed_out" },
-    { "accepted", "queued" },
+    { "accepted", "queued" },      { "evaluating", "queued" },
 };
 
 static int no_way(int64_t id, const char *from, const char *to, km_err *err)

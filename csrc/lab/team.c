@@ -246,6 +246,33 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
     return rc;
 }
 
+/* Ideas that wait to be measured against a champion of the past: against the one of now. */
+static int step_stale(km_lab *lab, bool *busy, km_err *err)
+{
+    int64_t job = 0, id = 0;
+    bool moved = false;
+    km_workspace w;
+    km_champion c;
+    int rc = km_champion_read(lab, &c, err);
+
+    if (rc <= 0)
+        return rc;
+    rc = km_db_int(&lab->db, &job, 0, err,
+                   "SELECT jobs.id FROM jobs JOIN hypotheses ON hypotheses.id = hypothesis"
+                   " WHERE jobs.campaign = ? AND kind = 'evaluate' AND jobs.state = 'queued'"
+                   " AND hypotheses.parent <> ? LIMIT 1",
+                   "it", lab->campaign, c.commit);
+    if (rc == 0 && job)
+        rc = km_db_int(&lab->db, &id, 0, err, "SELECT hypothesis FROM jobs WHERE id = ?", "i", job);
+    if (rc < 0 || !job)
+        return rc;
+    *busy = true;
+    rc = km_queue_cancel(&lab->db, job, "its parent is no champion any more", err);
+    if (rc >= 0)
+        rc = km_workspace_open(&w, lab, err);
+    return rc > 0 ? km_workspace_rebase(&w, id, &moved, err) : rc;
+}
+
 /* The report of so many champions, once. */
 static int ask_report(km_lab *lab, bool *busy, km_err *err)
 {
@@ -299,6 +326,8 @@ int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 
     *busy = false;
     rc = step_promote(lab, team, busy, err);
+    if (rc == 0)
+        rc = step_stale(lab, busy, err);
     if (rc == 0)
         rc = step_review(lab, team, busy, err);
     if (rc == 0)

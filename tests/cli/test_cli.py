@@ -10,7 +10,32 @@ import subprocess
 import pytest
 from program import PROGRAM, ROOT, replace, stamps
 
-ROWS = ["init", "import", "papers", "suggest", "propose", "review", "plan", "claim", "beat", "edit", "evaluate", "submit", "fail", "cancel", "sweep", "judge", "decide", "promote", "champion", "run", "status", "report", "export", "backup"]
+ROWS = [
+    "init",
+    "import",
+    "papers",
+    "suggest",
+    "propose",
+    "review",
+    "plan",
+    "claim",
+    "beat",
+    "edit",
+    "evaluate",
+    "submit",
+    "fail",
+    "cancel",
+    "sweep",
+    "judge",
+    "decide",
+    "promote",
+    "champion",
+    "run",
+    "status",
+    "report",
+    "export",
+    "backup",
+]
 LAB = [f"lab {row}" for row in ROWS]
 COMMANDS = [
     "init",

@@ -10,7 +10,7 @@ CONTEXT = 256
 
 
 def split(name: str) -> torch.Tensor:
-    """"train" (80 %), "validation" or "holdout" (10 % each), by the hash of a file's name; uint8 [bytes]."""
+    """ "train" (80 %), "validation" or "holdout" (10 % each), by the hash of a file's name; uint8 [bytes]."""
     root = pathlib.Path(sysconfig.get_paths()["stdlib"])
     parts = []
     for path in sorted(root.rglob("*.py")):

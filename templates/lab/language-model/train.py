@@ -27,7 +27,11 @@ class Block(nn.Module):
 
     def forward(self, x):
         rows, length, _ = x.shape
-        q, k, v = self.qkv(F.rms_norm(x, (WIDTH,))).view(rows, length, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(F.rms_norm(x, (WIDTH,)))
+            .view(rows, length, 3, HEADS, WIDTH // HEADS)
+            .permute(2, 0, 3, 1, 4)
+        )
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, WIDTH))
         return x + self.down(F.relu(self.up(F.rms_norm(x, (WIDTH,)))).square())

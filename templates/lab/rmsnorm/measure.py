@@ -6,12 +6,14 @@ into KERNMILL_METRICS.
 usage: measure.py cpu|cuda
 """
 
-import glob
 import json
 import math
 import os
+import pathlib
 import subprocess
 import sys
+
+import torch
 
 DEVICE = sys.argv[1]
 CELLS = {"cpu": "{ rows = [256], columns = [2048] }", "cuda": "{ rows = [16384], columns = [4096] }"}
@@ -39,10 +41,10 @@ arguments = ["x", "weight", 1e-6]
 
 
 def call(name, build):
-    (folder,) = glob.glob(f"{build}/torch-stable-abi*-{'cu' if DEVICE == 'cuda' else 'cpu'}*")
-    (library,) = glob.glob(f"{folder}/*.so")
-    with open(f"{folder}/metadata.json") as f:
-        namespace = json.load(f)["id"]
+    variant = "cpu" if DEVICE == "cpu" else "cu13*" if torch.version.cuda.startswith("13.") else "cu12*"
+    (folder,) = pathlib.Path(build).glob(f"torch-stable-abi*-{variant}-*")
+    (library,) = folder.glob("*.so")
+    namespace = json.loads((folder / "metadata.json").read_text())["id"]
     return CALL.format(name=name, library=library, namespace=namespace)
 
 
@@ -54,17 +56,17 @@ def median_of(cell, name):
 
 
 def main():
-    out = os.environ["KERNMILL_OUT"]
-    with open(f"{out}/suite.toml", "w") as f:
-        f.write(SUITE.format(cells=CELLS[DEVICE]))
-        f.write(call("parent", os.environ["KERNMILL_PARENT"]) + call("candidate", os.environ["KERNMILL_CANDIDATE"]))
+    out = pathlib.Path(os.environ["KERNMILL_OUT"])
+    calls = call("parent", os.environ["KERNMILL_PARENT"]) + call(
+        "candidate", os.environ["KERNMILL_CANDIDATE"]
+    )
+    (out / "suite.toml").write_text(SUITE.format(cells=CELLS[DEVICE]) + calls)
     command = ["kernmill", "bench", out, "--device", DEVICE, "--budget", "0.5", "--json", "--quiet"]
-    command += ["--incumbent", "parent", "--candidate", "candidate", "--output", f"{out}/record.jsonl"]
+    command += ["--incumbent", "parent", "--candidate", "candidate", "--output", out / "record.jsonl"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode not in (0, 1):
         sys.exit(done.returncode)
-    with open(f"{out}/record.jsonl") as f:
-        cells = [json.loads(line) for line in f]
+    cells = [json.loads(line) for line in (out / "record.jsonl").read_text().splitlines()]
     document = {}
     for name in ("parent", "candidate"):
         medians = [median_of(cell, name) for cell in cells]
@@ -73,8 +75,7 @@ def main():
             document = {"refused": wrong[0]}
             break
         document[name] = math.exp(sum(math.log(us) for us, _ in medians) / len(medians))
-    with open(os.environ["KERNMILL_METRICS"], "w") as f:
-        json.dump(document, f)
+    pathlib.Path(os.environ["KERNMILL_METRICS"]).write_text(json.dumps(document))
 
 
 main()

@@ -9,7 +9,7 @@
 
 #define THREADS  32 /* a CUDA block */
 #define VECTORS  1
-#define ROWS     1
+#define ROWS     1024
 #define PREFETCH 0
 
 #endif
