@@ -103,7 +103,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 
 static const km_opt options[] = {
     KM_OPT_TEXT("from", 0, "NAME", init_fields, from,
-                "start from this lab: rmsnorm, language-model"),
+                "start from rmsnorm, rmsnorm-cuda or language-model"),
     KM_OPT_TEXT("agents", 'a', "LIST", init_fields, agents,
                 "write the roles for claude,codex,opencode"),
     KM_OPT_FLAG("force", 'f', init_fields, force, "replace files of roles that say something else"),
@@ -118,13 +118,13 @@ const km_command km_cmd_lab_init = {
     .more =
         "--from copies a lab into DIR, a git repository with one commit. --agents writes "
         "roles/ROLE.md, the\n"
-        "prompts that `lab run` gives, and for each agent its own files (.claude, .codex, "
-        ".opencode): who only\n"
-        "reads gets no tool that writes, and a worker may edit what [workspace] lets an idea "
-        "change. A file\n"
-        "that says something else is kept: exit code 1. Command lines for [roles] are left in a "
-        "lab.toml that\n"
-        "has none, as comments.",
+        "prompts that `lab run` gives, and each agent's own files (.claude, .codex, .opencode): "
+        "who only reads\n"
+        "gets no tool that writes, and a worker may edit what [workspace] lets an idea change. A "
+        "file that\n"
+        "says something else is kept: exit code 1. Command lines for [roles] are left in a "
+        "lab.toml that has\n"
+        "none, as comments.",
     .options = options,
     .fields_size = sizeof(init_fields),
     .run = run,

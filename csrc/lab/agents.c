@@ -149,7 +149,7 @@ static int read_role(struct writer *w, const km_role *r, char **prompt, char **d
                      r->name);
     if (rc < 0)
         return rc;
-    *description = km_arena_strndup(w->arena, colon + 2, strcspn(colon + 2, "\n"));
+    *description = colon ? km_arena_strndup(w->arena, colon + 2, strcspn(colon + 2, "\n")) : NULL;
     return *description ? 0 : km_fail_nomem(err);
 }
 

@@ -21,7 +21,7 @@ int km_lab_spend_cost(km_db *db, int64_t campaign, int64_t job, int64_t token, c
                       km_err *err)
 {
     const json_t *cost = json_object_get(body, "cost");
-    double tokens, money, gpu_seconds;
+    double tokens = 0, money = 0, gpu_seconds = 0;
     int rc;
 
     if (!cost || json_is_null(cost))

@@ -20,7 +20,7 @@ static int compare(const void *a, const void *b)
 static int find_arms(km_workspace *w, struct arm **out, size_t *count, km_err *err)
 {
     km_db *db = &w->lab->db;
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int64_t n = 0;
     int rc = km_db_int(db, &n, 0, err,
                        "SELECT count(*) FROM hypotheses WHERE campaign = ? AND state = 'undecided'",

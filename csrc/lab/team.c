@@ -41,7 +41,7 @@ typedef struct {
 static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
 {
     int64_t n = 0;
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_int(&lab->db, &n, 0, err,
                        "SELECT count(*) FROM hypotheses WHERE campaign = ? AND state = ?", "it",
                        lab->campaign, state);

@@ -109,20 +109,23 @@ def test_commands_are_left_in_lab_toml(tmp_path):
 
 
 # A lab to start from is one command: a repository with one commit, a champion, and nothing left to do.
-@pytest.mark.parametrize("name", ["rmsnorm", "language-model"])
+@pytest.mark.parametrize("name", ["rmsnorm", "rmsnorm-cuda", "language-model"])
 def test_from(tmp_path, name):
-    folder = tmp_path / "new"
+    folder, source = tmp_path / "new", ROOT / "templates/lab" / name.removesuffix("-cuda")
+    toml = "lab-cuda.toml" if name.endswith("-cuda") else "lab.toml"
     done = subprocess.run([PROGRAM, "lab", "init", "--from", name, folder], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     git = lambda *words: subprocess.run(["git", *words], cwd=folder, text=True, capture_output=True).stdout  # noqa: E731
-    there = {str(p.relative_to(ROOT / "templates/lab" / name)) for p in (ROOT / "templates/lab" / name).rglob("*") if p.is_file()}
+    there = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()} - {"lab-cuda.toml"}
     assert set(git("ls-files").split()) == there and git("status", "--porcelain") == ""
+    assert (folder / "lab.toml").read_text() == (source / toml).read_text()
     assert git("rev-parse", "HEAD") == git("rev-parse", "refs/lab/champion")
     again = subprocess.run([PROGRAM, "lab", "init", "--from", name, folder], text=True, capture_output=True)
     assert again.returncode == 5 and "not empty" in again.stderr
 
 
 def test_from_what_is_not_there(tmp_path):
-    for name in ("roles", "../kernel", "nothing"):
+    for name in ("roles", "../kernel", "nothing", "rmsnorm-", "rmsnorm-x"):
         done = subprocess.run([PROGRAM, "lab", "init", "--from", name, tmp_path / "x"], text=True, capture_output=True)
-        assert done.returncode == 2 and "language-model, rmsnorm" in done.stderr and not (tmp_path / "x").exists()
+        assert done.returncode == 2 and "language-model, rmsnorm, rmsnorm-cuda" in done.stderr
+        assert not (tmp_path / "x").exists()

@@ -52,7 +52,7 @@ def test_halving(tmp_path):
 
 # Ideas that nothing tells apart are measured up to pairs_max, no more, and stay undecided: halving ends.
 def test_halving_ends(tmp_path):
-    settings = SETTINGS.replace("pairs = 8", "pairs = 4").replace("pairs_max = 16", "pairs_max = 6")
+    settings = SETTINGS.replace("pairs = 8", "pairs = 2").replace("pairs_max = 16", "pairs_max = 3")
     search = SEARCH.format(method="halving", count=0).split("LEVEL = ")[0] + "LEVEL = [10.01, 10.02]\n"
     lab = TreeLab(tmp_path, settings + search, TRAIN.replace('os.environ["KERNMILL_SEED"]', "").replace("0.1)", "5.0)"))
     code, _, err = lab.say("run", "--slots", 2)
@@ -60,7 +60,7 @@ def test_halving_ends(tmp_path):
     ideas = lab.say("report")[1]["hypotheses"]
     assert sorted(h["state"] for h in ideas) == ["rejected", "undecided"]
     pairs = {h["state"]: h["decisions"][-1]["pairs"] for h in ideas}
-    assert pairs == {"rejected": 4, "undecided": 6}
+    assert pairs == {"rejected": 2, "undecided": 3}
 
 
 AGENT = '''"""A stub of an agent: reads a prompt and a job, and says its role's JSON."""
