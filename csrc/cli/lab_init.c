@@ -119,9 +119,9 @@ const km_command km_cmd_lab_init = {
         "--from copies a lab into DIR, a git repository with one commit. --agents writes "
         "roles/ROLE.md, the\n"
         "prompts that `lab run` gives, and each agent's own files (.claude, .codex, .opencode): "
-        "who only reads\n"
-        "gets no tool that writes, and a worker may edit what [workspace] lets an idea change. A "
-        "file that\n"
+        "who only\n"
+        "reads gets no tool that writes, a worker may edit what [workspace] lets an idea change. "
+        "A file that\n"
         "says something else is kept: exit code 1. Command lines for [roles] are left in a "
         "lab.toml that has\n"
         "none, as comments.",

@@ -17,6 +17,7 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "lab/answer.h"
 #include "lab/apply.h"
 #include "lab/clock.h"
 #include "lab/queue.h"
@@ -218,61 +219,33 @@ static void kill_run(struct run *r, const char *why)
 
 /* --- its result --- */
 
-/* The end of a file, at most KM_LAB_BODY_BYTES_MAX of it, as a text. */
-static int read_end(km_arena *a, const char *path, char **out, km_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    off_t from = size > (off_t)KM_LAB_BODY_BYTES_MAX ? size - (off_t)KM_LAB_BODY_BYTES_MAX : 0;
-    ssize_t n = -1;
-
-    *out = size < 0 ? NULL : km_arena_alloc(a, (size_t)(size - from) + 1);
-    if (*out)
-        n = pread(fd, *out, (size_t)(size - from), from);
-    if (fd >= 0)
-        close(fd);
-    return n < 0 ? km_fail_errno(err, errno, "unable to read '%s'", path) : 0;
-}
-
-/* The last line of the output, when it is an object. */
-static int last_line(km_arena *a, const struct run *r, char **out, km_err *err)
-{
-    char path[KM_PATH_BYTES_MAX + 16], *text;
-    size_t size;
-
-    snprintf(path, sizeof path, "%s/output.log", r->dir);
-    *out = NULL;
-    if (read_end(a, path, &text, err) < 0)
-        return err ? err->code : KM_EIO;
-    size = strlen(text);
-    while (size && strchr(" \r\n", text[size - 1]))
-        text[--size] = '\0';
-    text = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
-    *out = *text == '{' ? text : NULL;
-    return 0;
-}
-
 /* The result as JSON on one line; its caller frees it. */
 static int read_result(const struct run *r, char **body, km_err *err)
 {
-    char path[KM_PATH_BYTES_MAX + 16], *line = NULL;
-    km_arena a = KM_ARENA_INIT;
-    json_t *doc = NULL;
-    int rc;
+    json_t *doc, *cost;
+    int rc = km_answer_of_run(r->dir, &doc, &cost, err);
 
-    *body = NULL;
-    snprintf(path, sizeof path, "%s/result.json", r->dir);
-    if (km_file_exists(path))
-        rc = km_json_read(path, &doc, err);
-    else if ((rc = last_line(&a, r, &line, err)) == 0 && line)
-        rc = km_json_parse(line, strlen(line), "output.log", &doc, err);
-    if (rc == 0 && !json_is_object(doc))
-        rc = km_fail(err, KM_EFORMAT, "it left no result.json, and its output ends with no object");
-    if (rc == 0 && !(*body = json_dumps(doc, JSON_COMPACT)))
-        rc = km_fail_nomem(err);
+    *body = rc == 0 ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
-    km_arena_release(&a);
-    return rc;
+    json_decref(cost);
+    return rc == 0 && !*body ? km_fail_nomem(err) : rc;
+}
+
+/* What a try has cost that gave nothing, as far as its output says so. */
+static void spend_failed(struct driver *d, const struct run *r)
+{
+    json_t *doc, *cost, *body;
+    char *text;
+
+    km_answer_of_run(r->dir, &doc, &cost, NULL);
+    body = cost ? json_pack("{s:O}", "cost", cost) : NULL;
+    text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (text)
+        km_apply_cost(d->lab, r->job, r->token, text, NULL);
+    free(text);
+    json_decref(body);
+    json_decref(cost);
+    json_decref(doc);
 }
 
 /* A result that is none of its job's kind is the worker's fault, and no end of ours. */
@@ -302,6 +275,7 @@ static int hand_in(struct driver *d, struct run *r, km_err *err)
     if (rc < 0) {
         d->out->failed++;
         say(d, "job %" PRId64 ": %s", r->job, why.message);
+        spend_failed(d, r);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         return rc < 0 ? rc : 0;
     }
@@ -322,6 +296,7 @@ static int give_back(struct driver *d, struct run *r, int status, km_err *err)
     char why[256];
     int rc;
 
+    spend_failed(d, r);
     if (r->stopped) {
         say(d, "job %" PRId64 ": %s", r->job, r->killed);
         rc = km_queue_release(&d->lab->db, r->job, r->token, r->killed, err);

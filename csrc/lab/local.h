@@ -6,8 +6,8 @@
  *     report.json    what the lab knows, for roles that may run no program (lab/told.h)
  *     input          the role's prompt and the job, when there is a prompt: then it is that
  *     output.log     both its streams
- *     result.json    the command's word: written under another name and renamed, or printed as the
- *                    last line of its output when it begins with '{'
+ *     result.json    the command's word: written under another name and renamed; or its output ends
+ *                    with it (lab/answer.h)
  *
  * It runs through the shell, in the lab's folder, or an idea's "work" in its own git tree
  * (lab/workspace.h), or who only reads in a closed one (lab/reading.h), and in a process group of

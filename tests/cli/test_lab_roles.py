@@ -160,3 +160,15 @@ def test_our_worker_beside_a_prompt(tmp_path):
     code, _, err = lab.say("run", "--slots", 2)
     assert code == 0 and lab.idea(1)["state"] == "promoted", err
     assert "LEVEL = 8.0" in (tmp_path / "train.py").read_text()
+
+
+# An agent's program says what it has cost: that is spent, also when the try gave nothing, or was ended.
+@pytest.mark.parametrize("end,tries", [("", 1), ("exit 3", 3), ("sleep 60", 3)], ids=["done", "failed", "too long"])
+def test_what_an_agent_costs(tmp_path, end, tries):
+    said = {"type": "result", "is_error": False, "result": 'Well.\n{"ideas": []}', "total_cost_usd": 0.5, "usage": {"input_tokens": 7, "output_tokens": 3}}
+    lab = lab_of(tmp_path, {"researcher": f"cat $KERNMILL_LAB/said; {end or 'true'}", "limit": 1})
+    (tmp_path / "said").write_text(json.dumps(said) + "\n")
+    assert lab.say("run")[0] == 0
+    research = store(tmp_path).execute("SELECT sum(tokens), sum(money), count(*) FROM leases").fetchone()
+    assert research[2] >= tries and research[:2] == (10 * research[2], 0.5 * research[2])
+    assert dict(store(tmp_path).execute("SELECT kind, used FROM budgets"))["tokens"] == 10 * research[2]
