@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import sqlite3
 import stat
 import sys
@@ -110,7 +111,8 @@ def test_a_review_reads_the_commit(tmp_path):
     (half / "rubbish").write_text("")
     code, job, err = lab.say("claim", "--worker", "a", "--kind", "review")
     assert code == 0 and commit in job["workspace"] and job["idea"]["commit"] == commit, err
-    assert "LEVEL = 9.0" in open(job["workspace"] + "/train.py").read() and not (half / "rubbish").exists()
+    assert "LEVEL = 9.0" in pathlib.Path(job["workspace"], "train.py").read_text()
+    assert not (half / "rubbish").exists()
     for p in [half, *half.rglob("*")]:
         assert stat.S_IMODE(p.lstat().st_mode) & 0o222 == 0, p
     if os.getuid():
