@@ -10,7 +10,11 @@ from program import PROGRAM, ROOT
 from tree_lab import SETTINGS, TreeLab
 
 ROLES = ("researcher", "planner", "reviewer", "worker", "reporter")
-FOLDERS = {"claude": ".claude/agents/{}.md", "codex": ".codex/agents/{}.toml", "opencode": ".opencode/agent/{}.md"}
+FOLDERS = {
+    "claude": ".claude/agents/{}.md",
+    "codex": ".codex/agents/{}.toml",
+    "opencode": ".opencode/agent/{}.md",
+}
 
 
 def agents(lab, *words):
@@ -29,7 +33,11 @@ def test_one_source(tmp_path):
     assert code == 0 and {f["state"] for f in said["files"]} == {"made"}, err
     for role in ROLES:
         prompt = (tmp_path / f"roles/{role}.md").read_text()
-        assert prompt.startswith(f"# {role}: ") and "`loss_bits`; lower is better" in prompt and "{{" not in prompt
+        assert (
+            prompt.startswith(f"# {role}: ")
+            and "`loss_bits`; lower is better" in prompt
+            and "{{" not in prompt
+        )
         assert "`train.py`, `lib`" in prompt
         for harness in ("claude", "opencode"):
             text = (tmp_path / FOLDERS[harness].format(role)).read_text()
@@ -44,7 +52,10 @@ def test_only_the_worker_writes(tmp_path):
     lab = TreeLab(tmp_path)
     assert agents(lab, "--agents", "claude,codex,opencode")[0] == 0
     for role in ROLES:
-        claude = dict(line.split(": ", 1) for line in head((tmp_path / f".claude/agents/{role}.md").read_text())[1].splitlines())
+        claude = dict(
+            line.split(": ", 1)
+            for line in head((tmp_path / f".claude/agents/{role}.md").read_text())[1].splitlines()
+        )
         tools = set(claude["tools"].split(", "))
         codex = tomllib.loads((tmp_path / f".codex/agents/{role}.toml").read_text())
         opencode = head((tmp_path / f".opencode/agent/{role}.md").read_text())[1]
@@ -55,11 +66,15 @@ def test_only_the_worker_writes(tmp_path):
         assert ("edit: deny\n  bash: deny" in opencode) != writes
     rules = json.loads((tmp_path / ".claude/settings.json").read_text())["permissions"]
     assert {"Edit(/train.py)", "Edit(/lib/**)"} <= set(rules["allow"])
-    assert {"Edit(/evaluate.py)", "Edit(/lab.toml)", "Edit(/roles/**)", "Edit(/.claude/**)"} <= set(rules["deny"])
+    assert {"Edit(/evaluate.py)", "Edit(/lab.toml)", "Edit(/roles/**)", "Edit(/.claude/**)"} <= set(
+        rules["deny"]
+    )
     assert not set(rules["allow"]) & set(rules["deny"])
     edit = json.loads((tmp_path / "opencode.json").read_text())["permission"]["edit"]
     assert list(edit)[0] == "*" and edit["*"] == "deny" and edit["train.py"] == edit["lib/*"] == "allow"
-    assert tomllib.loads((tmp_path / ".codex/config.toml").read_text())["sandbox_workspace_write"] == {"network_access": False}
+    assert tomllib.loads((tmp_path / ".codex/config.toml").read_text())["sandbox_workspace_write"] == {
+        "network_access": False
+    }
 
 
 # A closed folder is one rule, unless something open lies in it.
@@ -100,7 +115,11 @@ def test_commands_are_left_in_lab_toml(tmp_path):
     text = (tmp_path / "lab.toml").read_text()
     assert text.startswith(SETTINGS) and text.count("[roles]") == 1 and "roles" not in tomllib.loads(text)
     for program in ("claude", "codex", "opencode"):
-        taken = [line[2:] for line in text.splitlines() if re.match(rf"# (\[roles\]|limit|output_mb|\w+ = '{program} )", line)]
+        taken = [
+            line[2:]
+            for line in text.splitlines()
+            if re.match(rf"# (\[roles\]|limit|output_mb|\w+ = '{program} )", line)
+        ]
         roles = tomllib.loads("\n".join(taken))["roles"]
         assert set(roles) == {*ROLES, "limit", "output_mb"}
         (tmp_path / "lab.toml").write_text(SETTINGS + "\n".join(taken) + "\n")
@@ -126,6 +145,8 @@ def test_from(tmp_path, name):
 
 def test_from_what_is_not_there(tmp_path):
     for name in ("roles", "../kernel", "nothing", "rmsnorm-", "rmsnorm-x"):
-        done = subprocess.run([PROGRAM, "lab", "init", "--from", name, tmp_path / "x"], text=True, capture_output=True)
+        done = subprocess.run(
+            [PROGRAM, "lab", "init", "--from", name, tmp_path / "x"], text=True, capture_output=True
+        )
         assert done.returncode == 2 and "language-model, rmsnorm, rmsnorm-cuda" in done.stderr
         assert not (tmp_path / "x").exists()

@@ -11,7 +11,7 @@ import pytest
 from tree_lab import SETTINGS, TreeLab
 
 # An agent that knows nothing but its prompt and the files that the prompt names.
-AGENT = '''import json, os, re, stat, sys, pathlib
+AGENT = """import json, os, re, stat, sys, pathlib
 text = sys.stdin.read()
 role = re.match(r"# (\\w+): ", text)[1]
 job = json.loads(re.search(r"```json\\n(.*)\\n```", text, re.S)[1])
@@ -40,7 +40,7 @@ else:
     best = [h for h in known.values() if h["state"] == "promoted"]
     answer |= {"title": "done", "text": f"{best[0]['title']}: gain {best[0]['decisions'][-1]['gain']:.2f}"}
 print(json.dumps(answer))
-'''
+"""
 
 
 def store(folder):
@@ -48,7 +48,9 @@ def store(folder):
 
 
 def lab_of(folder, roles, settings=SETTINGS):
-    text = "".join(f"{name} = {value if isinstance(value, int) else repr(value)}\n" for name, value in roles.items())
+    text = "".join(
+        f"{name} = {value if isinstance(value, int) else repr(value)}\n" for name, value in roles.items()
+    )
     return TreeLab(folder, settings + "[roles]\n" + text)
 
 
@@ -71,7 +73,10 @@ def test_the_prompts_are_enough(agents):
     code, _, err = agents.say("run", "--slots", 2)
     assert code == 0 and "tries failed" not in err, err
     ideas = {h["key"]: h for h in agents.say("report")[1]["hypotheses"]}
-    assert ideas["level 9.0"]["state"] == "promoted" and ideas["level 11.0"]["state"] == "rejected", (ideas, err)
+    assert ideas["level 9.0"]["state"] == "promoted" and ideas["level 11.0"]["state"] == "rejected", (
+        ideas,
+        err,
+    )
     assert ideas["level 9.0"]["reviews"][0]["text"] == "the level is 9.0"
     db = store(agents.folder)
     roles = "kind IN ('research', 'review', 'plan', 'work', 'report')"
@@ -80,7 +85,9 @@ def test_the_prompts_are_enough(agents):
     spent = dict(db.execute("SELECT kind, used FROM budgets").fetchall())
     assert (spent["tokens"], spent["money"]) == (100 * jobs, 0.5 * jobs)
     assert db.execute("SELECT sum(tokens), sum(money) FROM leases").fetchone() == (100 * jobs, 0.5 * jobs)
-    (report,) = db.execute("SELECT body FROM results JOIN jobs ON jobs.id = job WHERE kind = 'report'").fetchone()
+    (report,) = db.execute(
+        "SELECT body FROM results JOIN jobs ON jobs.id = job WHERE kind = 'report'"
+    ).fetchone()
     assert json.loads(report)["text"].startswith("the level is 9.0: gain 1.0")
 
 
@@ -89,9 +96,17 @@ def test_old_trees_go(agents):
     first = agents.git("rev-parse", "refs/lab/champion")
     assert agents.say("run", "--slots", 2)[0] == 0
     champion = agents.git("rev-parse", "refs/lab/champion")
-    assert champion != first and {p.name for p in (agents.folder / ".lab/read").iterdir()} <= {champion, f"{champion}.users"}
-    dirs = [json.loads(p.read_text()).get("workspace", "") for p in (agents.folder / ".lab/runs").rglob("job.json")]
-    assert any(f"/.lab/read/{first}/" in d for d in dirs) and any(f"/.lab/read/{champion}/" in d for d in dirs)
+    assert champion != first and {p.name for p in (agents.folder / ".lab/read").iterdir()} <= {
+        champion,
+        f"{champion}.users",
+    }
+    dirs = [
+        json.loads(p.read_text()).get("workspace", "")
+        for p in (agents.folder / ".lab/runs").rglob("job.json")
+    ]
+    assert any(f"/.lab/read/{first}/" in d for d in dirs) and any(
+        f"/.lab/read/{champion}/" in d for d in dirs
+    )
 
 
 # A review of an idea that has a commit looks at that commit; a tree that was cut short is made anew.
@@ -145,8 +160,14 @@ def test_what_nonsense_costs(tmp_path, cost, spent):
 
 # Tokens are a budget as runs are: when they are spent, nothing more is handed out.
 def test_tokens_are_a_hard_stop(tmp_path):
-    lab = lab_of(tmp_path, {"researcher": "cat $KERNMILL_LAB/said", "reviewer": "cat $KERNMILL_LAB/said"}, SETTINGS + "[budget]\ntokens = 10\n")
-    (tmp_path / "said").write_text('{"ideas": [{"key": "a", "title": "a"}], "verdict": "approve", "cost": {"tokens": 12}}')
+    lab = lab_of(
+        tmp_path,
+        {"researcher": "cat $KERNMILL_LAB/said", "reviewer": "cat $KERNMILL_LAB/said"},
+        SETTINGS + "[budget]\ntokens = 10\n",
+    )
+    (tmp_path / "said").write_text(
+        '{"ideas": [{"key": "a", "title": "a"}], "verdict": "approve", "cost": {"tokens": 12}}'
+    )
     code, _, err = lab.say("run")
     assert code == 0 and "the budget of tokens is spent: 12 of 10" in err, err
     jobs = set(store(tmp_path).execute("SELECT kind, state FROM jobs").fetchall())
@@ -158,16 +179,26 @@ def test_our_worker_beside_a_prompt(tmp_path):
     lab = lab_of(tmp_path, {"researcher": "cat $KERNMILL_LAB/ideas.json", "worker": "kernmill lab edit"})
     assert lab.say("init", "--agents", "codex")[0] == 0
     change = [{"file": "train.py", "old": "LEVEL = 10.0", "new": "LEVEL = 8.0"}]
-    (tmp_path / "ideas.json").write_text(json.dumps({"ideas": [{"key": "eight", "title": "eight", "payload": {"replace": change}}]}))
+    (tmp_path / "ideas.json").write_text(
+        json.dumps({"ideas": [{"key": "eight", "title": "eight", "payload": {"replace": change}}]})
+    )
     code, _, err = lab.say("run", "--slots", 2)
     assert code == 0 and lab.idea(1)["state"] == "promoted", err
     assert "LEVEL = 8.0" in (tmp_path / "train.py").read_text()
 
 
 # An agent's program says what it has cost: that is spent, also when the try gave nothing, or was ended.
-@pytest.mark.parametrize("end,tries", [("", 1), ("exit 3", 3), ("sleep 60", 3)], ids=["done", "failed", "too long"])
+@pytest.mark.parametrize(
+    "end,tries", [("", 1), ("exit 3", 3), ("sleep 60", 3)], ids=["done", "failed", "too long"]
+)
 def test_what_an_agent_costs(tmp_path, end, tries):
-    said = {"type": "result", "is_error": False, "result": 'Well.\n{"ideas": []}', "total_cost_usd": 0.5, "usage": {"input_tokens": 7, "output_tokens": 3}}
+    said = {
+        "type": "result",
+        "is_error": False,
+        "result": 'Well.\n{"ideas": []}',
+        "total_cost_usd": 0.5,
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+    }
     lab = lab_of(tmp_path, {"researcher": f"cat $KERNMILL_LAB/said; {end or 'true'}", "limit": 1})
     (tmp_path / "said").write_text(json.dumps(said) + "\n")
     assert lab.say("run")[0] == 0

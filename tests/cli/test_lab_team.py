@@ -34,13 +34,19 @@ def test_a_search_finds_the_best(tmp_path):
 # Halving: few pairs for many, many for few; who is behind is out with the reason, and the best is found all the same.
 def test_halving(tmp_path):
     settings = SETTINGS.replace("pairs = 8", "pairs = 2")
-    search = SEARCH.format(method="halving", count=0).split("LEVEL = ")[0] + "LEVEL = [12.0, 11.0, 9.5, 9.0, 8.0, 7.0]\n"
+    search = (
+        SEARCH.format(method="halving", count=0).split("LEVEL = ")[0]
+        + "LEVEL = [12.0, 11.0, 9.5, 9.0, 8.0, 7.0]\n"
+    )
     lab = TreeLab(tmp_path, settings + search)
     code, _, err = lab.say("run", "--slots", 2)
     assert code == 0, err
     ideas = {h["key"]: h for h in lab.say("report")[1]["hypotheses"]}
     after = {key: h["reason"] for key, h in ideas.items() if h["reason"].startswith("halving")}
-    assert after == {f"LEVEL={x}": f"halving: behind after {n} pairs" for x, n in ((12.0, 2), (11.0, 2), (9.5, 2), (9.0, 4))}
+    assert after == {
+        f"LEVEL={x}": f"halving: behind after {n} pairs"
+        for x, n in ((12.0, 2), (11.0, 2), (9.5, 2), (9.0, 4))
+    }
     assert ideas["LEVEL=7.0"]["state"] == "promoted" and "LEVEL = 7.0" in (tmp_path / "train.py").read_text()
     pairs = sqlite3.connect(tmp_path / ".lab/lab.db").execute(
         "SELECT key, count(*) FROM runs JOIN (SELECT jobs.id, hypotheses.key FROM jobs JOIN hypotheses ON"
@@ -54,7 +60,9 @@ def test_halving(tmp_path):
 def test_halving_ends(tmp_path):
     settings = SETTINGS.replace("pairs = 8", "pairs = 2").replace("pairs_max = 16", "pairs_max = 3")
     search = SEARCH.format(method="halving", count=0).split("LEVEL = ")[0] + "LEVEL = [10.01, 10.02]\n"
-    lab = TreeLab(tmp_path, settings + search, TRAIN.replace('os.environ["KERNMILL_SEED"]', "").replace("0.1)", "5.0)"))
+    lab = TreeLab(
+        tmp_path, settings + search, TRAIN.replace('os.environ["KERNMILL_SEED"]', "").replace("0.1)", "5.0)")
+    )
     code, _, err = lab.say("run", "--slots", 2)
     assert code == 0, err
     ideas = lab.say("report")[1]["hypotheses"]

@@ -3,9 +3,9 @@
 import json
 import math
 import os
+import pathlib
 
-with open(os.environ["KERNMILL_OUT"] + "/answers.json") as f:
-    answers = json.load(f)
+answers = json.loads(pathlib.Path(os.environ["KERNMILL_OUT"], "answers.json").read_text())
 errors = [abs(answers[i - 1] - (1 - math.cos(i / 100))) for i in range(1, 301)]
-with open(os.environ["KERNMILL_METRICS"], "w") as f:
-    json.dump({"error": sum(errors) / 300, "answers": len(answers)}, f)
+metrics = {"error": sum(errors) / 300, "answers": len(answers)}
+pathlib.Path(os.environ["KERNMILL_METRICS"]).write_text(json.dumps(metrics))
