@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/file.h"
 #include "core/limits.h"
@@ -68,6 +69,21 @@ static int state_of(struct writer *w, const char *path, km_file_state *state, km
     return rc;
 }
 
+/* A repository that was cloned could lead what is written there to anywhere. */
+static int check_links(struct writer *w, const char *dir, const char *name, km_err *err)
+{
+    struct stat st;
+
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        char *part = km_arena_printf(w->arena, "%s/%.*s", dir, (int)(slash - name), name);
+        if (!part)
+            return km_fail_nomem(err);
+        if (lstat(part, &st) == 0 && S_ISLNK(st.st_mode))
+            return km_fail(err, KM_EFORMAT, "'%s' is a link: nothing is written through it", part);
+    }
+    return 0;
+}
+
 /* Writes w->text below `dir`. */
 static int put(struct writer *w, const char *dir, const char *name, km_err *err)
 {
@@ -77,6 +93,8 @@ static int put(struct writer *w, const char *dir, const char *name, km_err *err)
     km_file_state state = KM_FILE_SAME;
     int rc = path ? km_str_check(&w->text, err) : km_fail_nomem(err);
 
+    if (rc == 0)
+        rc = check_links(w, dir, name, err);
     if (rc == 0 && out->count == sizeof out->files / sizeof *out->files)
         rc = km_fail(err, KM_EBUG, "more files of roles than there is room for");
     if (rc == 0 && (rc = state_of(w, path, &state, &none)) < 0 && err)

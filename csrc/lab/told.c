@@ -34,18 +34,11 @@ int km_told_idea(km_lab *lab, int64_t hypothesis, json_t *job, km_err *err)
 
 int km_told_report(km_lab *lab, const char *path, km_err *err)
 {
-    static const char *const details[] = { "jobs", "leases", "results" };
-    json_t *overview = NULL, *ideas = NULL, *idea, *doc;
-    size_t k;
+    json_t *overview = NULL, *ideas = NULL, *doc;
     int rc = km_overview(lab, &overview, err);
 
     if (rc == 0)
-        rc = km_overview_hypotheses(lab, &ideas, err);
-    json_array_foreach(ideas, k, idea)
-    {
-        for (size_t i = 0; i < sizeof details / sizeof *details; i++)
-            json_object_del(idea, details[i]);
-    }
+        rc = km_overview_summary(lab, &ideas, err);
     doc = rc == 0 ? json_pack("{s:O,s:O}", "overview", overview, "hypotheses", ideas) : NULL;
     if (rc == 0)
         rc = doc ? km_json_write(path, doc, err) : km_fail_nomem(err);

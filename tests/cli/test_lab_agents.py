@@ -150,3 +150,41 @@ def test_from_what_is_not_there(tmp_path):
         )
         assert done.returncode == 2 and "language-model, rmsnorm, rmsnorm-cuda" in done.stderr
         assert not (tmp_path / "x").exists()
+
+
+# A lab below the top of its repository: the rules are those of its folder, OpenCode's from the top.
+def test_a_lab_in_a_subfolder(tmp_path):
+    top = TreeLab(tmp_path)
+    folder = tmp_path / "labs/one"
+    folder.mkdir(parents=True)
+    for name in ("train.py", "evaluate.py", "lab.toml"):
+        (folder / name).write_text((tmp_path / name).read_text())
+    top.git("add", "-A")
+    top.git("commit", "-q", "-m", "another")
+    lab = object.__new__(TreeLab)
+    lab.folder = folder
+    assert agents(lab, "--agents", "claude,opencode")[0] == 0
+    rules = json.loads((folder / ".claude/settings.json").read_text())["permissions"]
+    assert "Edit(/train.py)" in rules["allow"] and "Edit(/evaluate.py)" in rules["deny"]
+    edit = json.loads((folder / "opencode.json").read_text())["permission"]["edit"]
+    assert edit["labs/one/train.py"] == "allow" and "train.py" not in edit
+
+
+# Without a [workspace] there is nothing that an agent may change, and the prompts say so as well as they can.
+def test_a_lab_without_a_repository(tmp_path):
+    lab = object.__new__(TreeLab)
+    lab.folder = tmp_path
+    assert agents(lab, "--agents", "opencode")[0] == 0
+    assert json.loads((tmp_path / "opencode.json").read_text())["permission"]["edit"] == {"*": "deny"}
+    assert "what its text names" in (tmp_path / "roles/worker.md").read_text()
+
+
+# Nothing is written through a link that a repository brought.
+def test_links_lead_nowhere(tmp_path):
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    lab = TreeLab(folder)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / ".claude").symlink_to(tmp_path / "elsewhere")
+    code, _, err = agents(lab, "--agents", "claude")
+    assert code == 4 and "is a link" in err and not list((tmp_path / "elsewhere").iterdir())
