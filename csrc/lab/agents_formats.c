@@ -189,10 +189,11 @@ void km_agents_opencode_role(const km_agents_rules *rules, const km_role *r,
     } else {
         km_str_add(out, "  edit: deny\n");
     }
-    km_str_printf(out,
-                  "  bash: %s\n  webfetch: %s\n  external_directory:\n    \"*\": deny\n"
-                  "    \"*/.lab/runs/*\": allow\n---\n\n%s\n",
-                  r->writes ? "allow" : "deny", r->reads ? "allow" : "deny", prompt);
+    km_str_printf(
+        out,
+        "  bash: %s\n  webfetch: %s\n  task: deny\n  external_directory:\n    \"*\": deny\n"
+        "    \"*/.lab/runs/*\": allow\n---\n\n%s\n",
+        r->writes ? "allow" : "deny", r->reads ? "allow" : "deny", prompt);
     json_decref(edit);
 }
 

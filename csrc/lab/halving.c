@@ -91,26 +91,49 @@ static int step(km_workspace *w, struct arm *arms, size_t count, bool *busy, int
     return rc;
 }
 
+static int count_open(km_workspace *w, int64_t *open, km_err *err)
+{
+    return km_db_int(&w->lab->db, open, 0, err,
+                     "SELECT count(*) FROM jobs WHERE campaign = ? AND kind <> 'report'"
+                     " AND state IN ('queued', 'leased')",
+                     "i", w->lab->campaign);
+}
+
+/* Gains over different parents cannot be compared: who has another than the champion is put on that
+ * first, and measured anew. */
+static int rebase(km_workspace *w, bool *busy, km_err *err)
+{
+    int64_t id = 0;
+    int rc = km_db_int(&w->lab->db, &id, 0, err,
+                       "SELECT id FROM hypotheses WHERE campaign = ?1 AND state = 'undecided' AND"
+                       " commit_id <> '' AND parent <> (SELECT commit_id FROM champions WHERE"
+                       " campaign = ?1 ORDER BY id DESC LIMIT 1) ORDER BY id LIMIT 1",
+                       "i", w->lab->campaign);
+
+    return rc == 0 && id ? km_workspace_rebase(w, id, busy, err) : rc;
+}
+
 int km_halving_step(km_workspace *w, bool *busy, int64_t *dropped, km_err *err)
 {
-    km_db *db = &w->lab->db;
     struct arm *arms = NULL;
     size_t count = 0;
     int64_t open = 0;
     bool own;
-    int rc = km_db_enter(db, &own, err);
+    int rc = count_open(w, &open, err);
 
     *busy = false;
     *dropped = 0;
+    if (rc == 0 && !open)
+        rc = rebase(w, busy, err);
+    if (rc < 0 || open || *busy)
+        return rc;
+    rc = km_db_enter(&w->lab->db, &own, err);
     if (rc < 0)
         return rc;
-    rc = km_db_int(db, &open, 0, err,
-                   "SELECT count(*) FROM jobs WHERE campaign = ? AND kind <> 'report'"
-                   " AND state IN ('queued', 'leased')",
-                   "i", w->lab->campaign);
+    rc = count_open(w, &open, err);
     if (rc == 0 && !open)
         rc = find_arms(w, &arms, &count, err);
     if (rc == 0 && count)
         rc = step(w, arms, count, busy, dropped, err);
-    return km_db_leave(db, own, rc, err);
+    return km_db_leave(&w->lab->db, own, rc, err);
 }

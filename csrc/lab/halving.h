@@ -2,9 +2,9 @@
  *
  * When nothing waits and nothing runs, all that are undecided are brought to equally many pairs of
  * runs, the half with the smaller gains is rejected, and the rest is measured twice as often, up to
- * [evaluate] pairs_max. What the judge decides meanwhile is decided: it leaves the round.
- *     K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter
- *     optimization, AISTATS 2016.
+ * [evaluate] pairs_max. What the judge decides meanwhile is decided: it leaves the round. When it
+ * is promoted, the others are put on the new champion, and begin anew there. K. Jamieson, A.
+ * Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
  */
 #ifndef KERNMILL_LAB_HALVING_H
 #define KERNMILL_LAB_HALVING_H

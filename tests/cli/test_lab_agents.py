@@ -63,7 +63,7 @@ def test_only_the_worker_writes(tmp_path):
         assert claude["name"] == role and bool(tools & {"Edit", "Write", "Bash"}) == writes
         assert claude["permissionMode"] == ("acceptEdits" if writes else "dontAsk")
         assert codex["sandbox_mode"] == ("workspace-write" if writes else "read-only")
-        assert ("edit: deny\n  bash: deny" in opencode) != writes
+        assert ("edit: deny\n  bash: deny" in opencode) != writes and "task: deny" in opencode
     rules = json.loads((tmp_path / ".claude/settings.json").read_text())["permissions"]
     assert {"Edit(/train.py)", "Edit(/lib/**)"} <= set(rules["allow"])
     assert {"Edit(/evaluate.py)", "Edit(/lab.toml)", "Edit(/roles/**)", "Edit(/.claude/**)"} <= set(

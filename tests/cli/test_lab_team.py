@@ -56,6 +56,23 @@ def test_halving(tmp_path):
     assert [counts[f"LEVEL={x}"] for x in (12.0, 11.0, 9.5, 9.0, 7.0)] == [2, 2, 2, 4, 8]
 
 
+# Who is promoted in the middle of a round changes what the others are measured against: they go on from there.
+def test_halving_over_a_promotion(tmp_path):
+    settings = SETTINGS.replace("effect = 0.01", "effect = 0.5")
+    search = SEARCH.format(method="halving", count=0).split("LEVEL = ")[0] + "LEVEL = [9.0, 8.5, 8.6]\n"
+    noise = TRAIN.replace('os.environ["KERNMILL_SEED"]', "").replace("0.1)", "0.1 if LEVEL >= 9 else 2)")
+    lab = TreeLab(tmp_path, settings + search, noise)
+    code, _, err = lab.say("run", "--slots", 2)
+    assert code == 0, err
+    store = sqlite3.connect(tmp_path / ".lab/lab.db")
+    champions = store.execute("SELECT created_us, commit_id FROM champions ORDER BY id").fetchall()
+    assert len(champions) > 1
+    for idea in lab.say("report")[1]["hypotheses"]:
+        assert idea["state"] in ("promoted", "rejected", "undecided")
+        if idea["state"] == "undecided" or idea["reason"].startswith("halving"):
+            assert idea["parent"] == [c for at, c in champions if at <= idea["updated_us"]][-1]
+
+
 # Ideas that nothing tells apart are measured up to pairs_max, no more, and stay undecided: halving ends.
 def test_halving_ends(tmp_path):
     settings = SETTINGS.replace("pairs = 8", "pairs = 2").replace("pairs_max = 16", "pairs_max = 3")
