@@ -129,7 +129,9 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
                                                              .output_mb = s.roles.output_mb };
         return 0;
     }
-    r->team = (km_team){ .open = 2 * r->options.slots, .say = say, .context = &f->common.term };
+    r->team = (km_team){ .open = (int64_t)2 * r->options.slots,
+                         .say = say,
+                         .context = &f->common.term };
     r->options.team = &r->team;
     rc = add_roles(lab, f, &s, r, err);
     return rc == 0 ? add_evaluators(lab, &s, r, err) : rc;
