@@ -30,6 +30,11 @@ int km_lab_read(const km_lab_fields *f, json_t **out, km_err *err);
  * `result` is freed; NULL is out of memory. */
 int km_lab_hand_over(json_t *result, km_err *err);
 
+/* For the commands of lab.toml: sets KERNMILL_LAB, the lab's folder, and puts this program's folder
+ * and that of the user's Python (pkg/home.h) before the others of PATH, so that `kernmill` and
+ * `python3` are those. Errors: KM_EENV. */
+int km_lab_find_programs(const km_lab *lab, km_err *err);
+
 /* Which document it came from, for errors. */
 const char *km_lab_source(const km_lab_fields *f);
 

@@ -50,21 +50,20 @@ static const char *own_command(km_lab *lab, const char *row)
 }
 
 /* A role's prompt, where somebody wrote one, is for whoever else than us fills the role. */
-static int add(km_lab *lab, roster *r, int kind, const char *command, bool ours, int64_t limit_s,
-               km_err *err)
+static int add(km_lab *lab, roster *r, int kind, bool ours, km_local_kind k, km_err *err)
 {
     char *prompt = NULL;
 
-    if (!command)
+    if (!k.command)
         return 0;
     if (!ours && kind <= REPORT) {
         prompt = km_arena_printf(&lab->arena, "%s/roles/%s.md", lab->root, role_names[kind]);
         if (!prompt)
             return km_fail_nomem(err);
     }
-    r->kinds[r->options.kind_count++] = (km_local_kind){
-        kind_names[kind], command, prompt && km_file_exists(prompt) ? prompt : NULL, 0, limit_s
-    };
+    k.kind = kind_names[kind];
+    k.prompt = prompt && km_file_exists(prompt) ? prompt : NULL;
+    r->kinds[r->options.kind_count++] = k;
     return 0;
 }
 
@@ -82,7 +81,11 @@ static int add_roles(km_lab *lab, const km_lab_fields *f, const km_lab_settings 
         bool ours = !command && s->search.given && (i == RESEARCH || i == WORK);
         if (ours && !(command = own_command(lab, i == WORK ? "edit" : "suggest")))
             return km_fail_nomem(err);
-        rc = add(lab, r, i, command, ours, f->limit ? f->limit : s->roles.limit_s, err);
+        rc = add(lab, r, i, ours,
+                 (km_local_kind){ .command = command,
+                                  .limit_s = f->limit ? f->limit : s->roles.limit_s,
+                                  .output_mb = s->roles.output_mb },
+                 err);
         if (i == RESEARCH)
             r->team.researcher = command != NULL;
         r->team.planner = r->team.planner || (i == PLAN && command);
@@ -102,8 +105,9 @@ static int add_evaluators(km_lab *lab, const km_lab_settings *s, roster *r, km_e
     if (!command)
         return km_fail_nomem(err);
     for (int kind = EVALUATE; kind <= HOLDOUT; kind++)
-        r->kinds[r->options.kind_count++] = (km_local_kind){ kind_names[kind], command, NULL,
-                                                             (int)s->evaluate.at_once, 0 };
+        r->kinds[r->options.kind_count++] = (km_local_kind){ .kind = kind_names[kind],
+                                                             .command = command,
+                                                             .at_once = (int)s->evaluate.at_once };
     return 0;
 }
 
@@ -119,11 +123,15 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
     if (f->kind || !(s.roles.given || s.search.given || s.evaluate.given)) {
         if (!f->worker)
             return km_fail(err, KM_EUSAGE, "--worker is missing: the command that does a job");
-        r->kinds[r->options.kind_count++] = (km_local_kind){ f->kind, f->worker, NULL, 0,
-                                                             f->limit };
+        r->kinds[r->options.kind_count++] = (km_local_kind){ .kind = f->kind,
+                                                             .command = f->worker,
+                                                             .limit_s = f->limit,
+                                                             .output_mb = s.roles.output_mb };
         return 0;
     }
-    r->team = (km_team){ .open = 2 * r->options.slots, .say = say, .context = &f->common.term };
+    r->team = (km_team){ .open = (int64_t)2 * r->options.slots,
+                         .say = say,
+                         .context = &f->common.term };
     r->options.team = &r->team;
     rc = add_roles(lab, f, &s, r, err);
     return rc == 0 ? add_evaluators(lab, &s, r, err) : rc;
@@ -159,6 +167,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = make_options(f, &team, err);
     if (rc == 0)
         rc = km_lab_open(&lab, f->dir, err);
+    if (rc == 0)
+        rc = km_lab_find_programs(&lab, err);
     if (rc == 0)
         rc = make_roster(&lab, f, &team, err);
     if (rc == 0) {

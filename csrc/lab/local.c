@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,9 +17,12 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "lab/answer.h"
 #include "lab/apply.h"
 #include "lab/clock.h"
 #include "lab/queue.h"
+#include "lab/reading.h"
+#include "lab/told.h"
 #include "lab/workspace.h"
 
 #define TICK_MS   20
@@ -64,19 +68,25 @@ static void say(struct driver *d, const char *format, ...)
 
 /* --- the folder of a run --- */
 
-static int write_job(struct run *r, const km_job *job, const char *store, km_err *err)
+static int write_job(km_lab *lab, struct run *r, const km_job *job, km_err *err)
 {
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
     json_t *doc = json_pack(
         "{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o,s:s*}", "schema", 1, "job", (json_int_t)job->id,
         "token", (json_int_t)job->token, "attempt", (json_int_t)job->attempts, "key", job->key,
-        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
-        payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
+        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", lab->store,
+        "payload", payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
     char path[KM_PATH_BYTES_MAX + 16];
-    int rc;
+    int rc = doc ? km_told_idea(lab, job->hypothesis, doc, err) : km_fail_nomem(err);
 
+    if (rc == 0 && *r->tree) {
+        snprintf(path, sizeof path, "%s/report.json", r->dir);
+        json_object_set_new(doc, "report", json_string(path));
+        rc = km_told_report(lab, path, err);
+    }
     snprintf(path, sizeof path, "%s/job.json", r->dir);
-    rc = doc ? km_json_write(path, doc, err) : km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_json_write(path, doc, err);
     json_decref(doc);
     return rc;
 }
@@ -90,21 +100,22 @@ static int make_folder(struct driver *d, struct run *r, const km_job *job, km_er
         return km_fail(err, KM_ELIMIT, "the lab's path is too long");
     if (km_dir_make(r->dir, err) < 0)
         return KM_EIO;
-    return write_job(r, job, d->lab->store, err);
+    return write_job(d->lab, r, job, err);
 }
 
-/* The git tree of an idea's work. */
+/* The git tree of an idea's work; who only reads gets one that is closed. */
 static int make_tree(struct driver *d, struct run *r, const km_job *job, km_err *err)
 {
+    bool writes = strcmp(job->kind, "work") == 0 && job->hypothesis;
     const char *path = NULL;
     km_workspace w;
-    int rc = strcmp(job->kind, "work") == 0 && job->hypothesis ? km_workspace_open(&w, d->lab, err)
-                                                               : 0;
+    int rc = writes || km_reading_is(job->kind) ? km_workspace_open(&w, d->lab, err) : 0;
 
     *r->tree = '\0';
     if (rc > 0)
-        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, &path,
-                               err);
+        rc = writes ? km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token },
+                                        &path, err)
+                    : km_reading_tree(&w, job, &path, err);
     if (rc == 0 && path)
         snprintf(r->tree, sizeof r->tree, "%s", path);
     return rc;
@@ -208,61 +219,33 @@ static void kill_run(struct run *r, const char *why)
 
 /* --- its result --- */
 
-/* The end of a file, at most KM_LAB_BODY_BYTES_MAX of it, as a text. */
-static int read_end(km_arena *a, const char *path, char **out, km_err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    off_t from = size > (off_t)KM_LAB_BODY_BYTES_MAX ? size - (off_t)KM_LAB_BODY_BYTES_MAX : 0;
-    ssize_t n = -1;
-
-    *out = size < 0 ? NULL : km_arena_alloc(a, (size_t)(size - from) + 1);
-    if (*out)
-        n = pread(fd, *out, (size_t)(size - from), from);
-    if (fd >= 0)
-        close(fd);
-    return n < 0 ? km_fail_errno(err, errno, "unable to read '%s'", path) : 0;
-}
-
-/* The last line of the output, when it is an object. */
-static int last_line(km_arena *a, const struct run *r, char **out, km_err *err)
-{
-    char path[KM_PATH_BYTES_MAX + 16], *text;
-    size_t size;
-
-    snprintf(path, sizeof path, "%s/output.log", r->dir);
-    *out = NULL;
-    if (read_end(a, path, &text, err) < 0)
-        return err ? err->code : KM_EIO;
-    size = strlen(text);
-    while (size && strchr(" \r\n", text[size - 1]))
-        text[--size] = '\0';
-    text = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
-    *out = *text == '{' ? text : NULL;
-    return 0;
-}
-
 /* The result as JSON on one line; its caller frees it. */
 static int read_result(const struct run *r, char **body, km_err *err)
 {
-    char path[KM_PATH_BYTES_MAX + 16], *line = NULL;
-    km_arena a = KM_ARENA_INIT;
-    json_t *doc = NULL;
-    int rc;
+    json_t *doc, *cost;
+    int rc = km_answer_of_run(r->dir, &doc, &cost, err);
 
-    *body = NULL;
-    snprintf(path, sizeof path, "%s/result.json", r->dir);
-    if (km_file_exists(path))
-        rc = km_json_read(path, &doc, err);
-    else if ((rc = last_line(&a, r, &line, err)) == 0 && line)
-        rc = km_json_parse(line, strlen(line), "output.log", &doc, err);
-    if (rc == 0 && !json_is_object(doc))
-        rc = km_fail(err, KM_EFORMAT, "it left no result.json, and its output ends with no object");
-    if (rc == 0 && !(*body = json_dumps(doc, JSON_COMPACT)))
-        rc = km_fail_nomem(err);
+    *body = rc == 0 ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
-    km_arena_release(&a);
-    return rc;
+    json_decref(cost);
+    return rc == 0 && !*body ? km_fail_nomem(err) : rc;
+}
+
+/* What a try has cost that gave nothing, as far as its output says so. */
+static void spend_failed(struct driver *d, const struct run *r)
+{
+    json_t *doc, *cost, *body;
+    char *text;
+
+    km_answer_of_run(r->dir, &doc, &cost, NULL);
+    body = cost ? json_pack("{s:O}", "cost", cost) : NULL;
+    text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (text)
+        km_apply_cost(d->lab, r->job, r->token, text, NULL);
+    free(text);
+    json_decref(body);
+    json_decref(cost);
+    json_decref(doc);
 }
 
 /* A result that is none of its job's kind is the worker's fault, and no end of ours. */
@@ -273,6 +256,7 @@ static int apply(struct driver *d, const struct run *r, const char *body, km_err
 
     if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
         say(d, "job %" PRId64 ": %s", r->job, why.message);
+        km_apply_cost(d->lab, r->job, r->token, body, NULL);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         d->out->failed++;
         return rc < 0 ? rc : REFUSED;
@@ -291,6 +275,7 @@ static int hand_in(struct driver *d, struct run *r, km_err *err)
     if (rc < 0) {
         d->out->failed++;
         say(d, "job %" PRId64 ": %s", r->job, why.message);
+        spend_failed(d, r);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         return rc < 0 ? rc : 0;
     }
@@ -311,6 +296,7 @@ static int give_back(struct driver *d, struct run *r, int status, km_err *err)
     char why[256];
     int rc;
 
+    spend_failed(d, r);
     if (r->stopped) {
         say(d, "job %" PRId64 ": %s", r->job, r->killed);
         rc = km_queue_release(&d->lab->db, r->job, r->token, r->killed, err);
@@ -352,6 +338,15 @@ static int reap(struct driver *d, struct run *r, km_err *err)
     return good ? hand_in(d, r, err) : give_back(d, r, status, err);
 }
 
+static int64_t output_bytes(const struct run *r)
+{
+    char path[KM_PATH_BYTES_MAX + 16];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/output.log", r->dir);
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
 static int watch(struct driver *d, struct run *r, km_err *err)
 {
     int64_t now = km_clock_boot_ms();
@@ -359,6 +354,8 @@ static int watch(struct driver *d, struct run *r, km_err *err)
 
     if (r->kind->limit_s && now - r->began_ms > r->kind->limit_s * 1000)
         kill_run(r, "it took longer than its time limit");
+    if (r->kind->output_mb && output_bytes(r) > r->kind->output_mb << 20)
+        kill_run(r, "it printed more than its output limit");
     if (r->killed || now - r->beat_ms < d->lease_s * 1000 / 3)
         return 0;
     r->beat_ms = now;
@@ -507,7 +504,9 @@ static int sweep_trees(struct driver *d, km_err *err)
     int64_t count;
     int rc = km_workspace_open(&w, d->lab, err);
 
-    return rc > 0 ? km_workspace_sweep(&w, &count, err) : rc;
+    if (rc > 0)
+        rc = km_workspace_sweep(&w, &count, err);
+    return rc == 0 && w.settings.workspace.given ? km_reading_sweep(&w, err) : rc;
 }
 
 /* Whether there is, or will be, something to do. */
@@ -558,6 +557,8 @@ int km_local_run(km_lab *lab, const km_local *o, const volatile int *stop, km_lo
         if (rc == 0 && more)
             nanosleep(&tick, NULL);
     }
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
     for (int i = 0; i < o->slots; i++)
         if (d.runs[i].pid)
             kill(-d.runs[i].pid, SIGKILL);

@@ -3,17 +3,19 @@
  * A job is taken with a lease, and gets a folder root/.lab/runs/<job>/<token>/ with
  *
  *     job.json       what `lab claim` prints; also the command's standard input
+ *     report.json    what the lab knows, for roles that may run no program (lab/told.h)
  *     input          the role's prompt and the job, when there is a prompt: then it is that
  *     output.log     both its streams
- *     result.json    the command's word: written under another name and renamed, or printed as the
- *                    last line of its output when it begins with '{'
+ *     result.json    the command's word: written under another name and renamed; or its output ends
+ *                    with it (lab/answer.h)
  *
  * It runs through the shell, in the lab's folder, or an idea's "work" in its own git tree
- * (lab/workspace.h), and in a process group of its own. The shell dies with this process, what
+ * (lab/workspace.h), or who only reads in a closed one (lab/reading.h), and in a process group of
+ * its own. The shell dies with this process, what
  * it started may not when this one is killed. Heartbeats are ours. It is killed, group and all, at
- * its time limit, and when its lease is lost; then, and when it ends without a result or with
- * another exit code than 0, the job is given back. A driver that was killed leaves leases behind:
- * the next one releases those at once, for it sees that their process is gone.
+ * its limits of time and output, and when its lease is lost; then, and when it ends without a
+ * result or with another exit code than 0, the job is given back. A driver that was killed leaves
+ * leases behind: the next one releases those at once, for it sees that their process is gone.
  */
 #ifndef KERNMILL_LAB_LOCAL_H
 #define KERNMILL_LAB_LOCAL_H
@@ -27,6 +29,7 @@ typedef struct {
     const char *prompt;  /* a file that comes before the job on standard input; NULL: none */
     int at_once;         /* 0: as many as there are slots */
     int64_t limit_s;     /* of one job's time; 0: none */
+    int64_t output_mb;   /* of what it prints; 0: none */
 } km_local_kind;
 
 typedef struct {

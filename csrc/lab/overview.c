@@ -166,13 +166,18 @@ int km_overview(km_lab *lab, json_t **out, km_err *err)
     return rc == 0 && !*out ? km_fail_nomem(err) : rc;
 }
 
-static int add_details(km_lab *lab, json_t *idea, km_err *err)
+/* The first parts are what one needs to know, the rest how it came. */
+enum { SUMMARY = 2, WHOLE = 5 };
+
+static int add_details(km_lab *lab, json_t *idea, size_t count, km_err *err)
 {
     static const struct {
         const char *key, *sql;
-    } parts[] = {
+    } parts[WHOLE] = {
         { "reviews",
           "SELECT reviewer, verdict, text, created_us FROM reviews WHERE hypothesis = ?" },
+        { "decisions", "SELECT verdict, reason, pairs, gain, low, high, more_pairs, created_us"
+                       " FROM decisions WHERE hypothesis = ? ORDER BY id" },
         { "jobs", "SELECT id, key, kind, state, attempts, worker, error, created_us, started_us,"
                   " ended_us FROM jobs WHERE hypothesis = ?" },
         { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how"
@@ -183,7 +188,7 @@ static int add_details(km_lab *lab, json_t *idea, km_err *err)
     int64_t id = json_integer_value(json_object_get(idea, "id"));
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         json_t *list;
         rc = rows(&lab->db, &list, err, parts[i].sql, id);
         json_object_set_new(idea, parts[i].key, list);
@@ -191,16 +196,26 @@ static int add_details(km_lab *lab, json_t *idea, km_err *err)
     return rc;
 }
 
-int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
+static int hypotheses(km_lab *lab, size_t parts, json_t **out, km_err *err)
 {
     json_t *idea;
     size_t k;
     int rc = rows(
         &lab->db, out, err,
-        "SELECT id, key, title, text, payload, author, source, parent, state, reason,"
-        " priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
+        "SELECT id, key, title, text, payload, author, source, parent, commit_id, state,"
+        " reason, priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
         lab->campaign);
 
-    json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, err);
+    json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, parts, err);
     return rc;
+}
+
+int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
+{
+    return hypotheses(lab, WHOLE, out, err);
+}
+
+int km_overview_summary(km_lab *lab, json_t **out, km_err *err)
+{
+    return hypotheses(lab, SUMMARY, out, err);
 }

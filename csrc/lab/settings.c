@@ -54,6 +54,7 @@ static const km_field roles_rows[] = {
     { "worker", KM_FIELD_TEXT, AT(roles.worker), false },
     { "reporter", KM_FIELD_TEXT, AT(roles.reporter), false },
     { "limit", KM_FIELD_INT, AT(roles.limit_s), false },
+    { "output_mb", KM_FIELD_INT, AT(roles.output_mb), false },
     KM_FIELD_END,
 };
 
@@ -93,6 +94,7 @@ static void set_defaults(km_lab_settings *s)
 {
     *s = (km_lab_settings){ .workspace.repository = ".",
                             .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 },
+                            .roles.output_mb = 256,
                             .search = { .method = "sweep", .seed = 1 },
                             .alerts.level = "warn" };
     for (int i = 0; i < KM_BUDGET_KINDS; i++)

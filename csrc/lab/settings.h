@@ -30,6 +30,7 @@
  *     researcher = "claude -p"     it reads roles/researcher.md, where that is, and the job
  *     worker = "codex exec -"
  *     limit = 1800                 seconds for one of its jobs
+ *     output_mb = 256              MiB that one may print; more ends it
  *     [search]                     ideas without anybody to have them (lab/search.h)
  *     file = "params.h"            where the numbers stand
  *     method = "sweep"             "sweep", "random" or "halving"
@@ -69,7 +70,7 @@ typedef struct {
     struct {
         bool given;
         const char *researcher, *planner, *reviewer, *worker, *reporter; /* NULL: nobody */
-        int64_t limit_s;                                                 /* 0: none */
+        int64_t limit_s, output_mb;                                      /* 0: none */
     } roles;
 
     struct {
