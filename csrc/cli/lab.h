@@ -10,9 +10,9 @@ typedef struct {
     km_common common;
     const char *dir; /* of the lab; NULL: the one around the working folder */
     const char *in;  /* NULL or "-": standard input */
-    const char *kind, *worker, *why;
+    const char *kind, *worker, *why, *html;
     const char *researcher, *planner, *reviewer, *reporter; /* commands, as `worker` of lab run */
-    long lease, token, limit, slots;
+    long lease, token, limit, slots, interval;
     bool wait;
 } km_lab_fields;
 

@@ -15,10 +15,12 @@
  *     change = ["train.py"]        what an idea may change: files and folders
  *     branch = "main"              that carries the champion (default: the one checked out)
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
- *     [evaluate]                   how commits are measured (lab/evaluate.h); commands for the
- * shell build = "make"               once for a commit; may be missing run = "python3 train.py"
- * each run; may be missing evaluate = "python3 evaluate.py" holdout = "python3 evaluate.py
- * --holdout" pair = "python3 bench.py"    instead of evaluate, where one process measures both
+ *     [evaluate]                   how commits are measured (lab/evaluate.h): the shell's commands
+ *     build = "make"               once for a commit; may be missing
+ *     run = "python3 train.py"     each run; may be missing
+ *     evaluate = "python3 evaluate.py"
+ *     holdout = "python3 evaluate.py --holdout"
+ *     pair = "python3 bench.py"    instead of evaluate, where one process measures both
  *     amount = "tokens"            what must have been evaluated, as much for both
  *     limit = 300                  seconds for a command
  *     pairs = 8                    asked for at once
@@ -36,6 +38,10 @@
  *     seed = 1                     of random and halving
  *     [search.space]
  *     THREADS = [64, 128, 256]
+ *     [alerts]                     what `lab notify` sends, and where to (lab/webhook.h)
+ *     webhook = "https://..."      a secret: better in KERNMILL_WEBHOOK_URL, which wins
+ *     level = "warn"               this and above: "info", "warn", "error"
+ *     form = "slack"               or "discord", "plain"; default: by the address
  */
 #ifndef KERNMILL_LAB_SETTINGS_H
 #define KERNMILL_LAB_SETTINGS_H
@@ -73,6 +79,10 @@ typedef struct {
         int64_t count, seed;
         const km_toml *space; /* a table of arrays, none empty */
     } search;
+
+    struct {
+        const char *webhook, *level, *form; /* webhook, form: NULL when not given */
+    } alerts;
 } km_lab_settings;
 
 /* Reads root/lab.toml; everything lives in the arena. Errors: KM_ENOENT; KM_EFORMAT with the place.
