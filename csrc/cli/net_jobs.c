@@ -9,8 +9,9 @@
 #include "cli/net.h"
 #include "net/endpoint.h"
 
-#define PAUSE_S 5 /* a log without a word for so long has said what it had, as the client has it   \
-                   */
+#define PAUSE_S                                                                                    \
+    5 /* a log without a word for so long has said what it had, as the client has it               \
+       */
 
 struct hub {
     km_arena arena;

@@ -376,7 +376,7 @@ static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
     for (size_t i = 0; i < count; i++)
         if (runs[i]->killed && !runs[i]->told)
             send_cancel(x, runs[i]->remote, &runs[i]->told);
-    rc = list(x, "&stage=SCHEDULING&stage=RUNNING&stage=UPDATING", &all, &why);
+    rc = list(x, "&stage=SCHEDULING&stage=RUNNING", &all, &why);
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const json_t *job = job_of(all, runs[i]);
         if (job)

@@ -35,12 +35,11 @@ SelectTypeParameters=CR_Core
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-SlurmdTimeout=3
-MessageTimeout=5
+SlurmdTimeout=30
 KillWait=1
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=1000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -74,7 +73,9 @@ class Cluster:
         log.close()
 
     def say(self, *words: str) -> str:
-        return subprocess.run(words, env=self.environment(), check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(
+            words, env=self.environment(), check=True, capture_output=True, text=True, timeout=60
+        ).stdout
 
     def until(self, true, what: str, seconds: float = 30) -> None:
         end = time.monotonic() + seconds
@@ -120,6 +121,11 @@ class Cluster:
         for pid in below + self.steps():
             kill(pid)
 
+    def lose_node(self) -> None:
+        """What the controller finds out by itself after SlurmdTimeout, a minute or five."""
+        self.until(lambda: self.state() != "", "the controller does not answer")
+        self.say("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=lost")
+
     def steps(self) -> list[int]:
         """slurmstepd daemons leave slurmd: by the folder that they were given, and what is below them."""
         found = []
@@ -150,7 +156,11 @@ def kill(pid: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    children = [int(word) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children") for word in read(path).split()]
+    children = [
+        int(word)
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+        for word in read(path).split()
+    ]
     return [*children, *(below for child in children for below in descendants(child))]
 
 
@@ -158,7 +168,9 @@ def descendants(pid: int) -> list[int]:
 def cluster(tmp_path_factory):
     missing = [name for name in PROGRAMS if not shutil.which(name)]
     if missing or os.geteuid() != 0:
-        pytest.skip(f"no Slurm to start here: {', '.join(missing) or 'not root'} (scripts/setup --test installs it)")
+        pytest.skip(
+            f"no Slurm to start here: {', '.join(missing) or 'not root'} (scripts/setup --test installs it)"
+        )
     running = Cluster(tmp_path_factory.mktemp("slurm"))
     try:
         running.start()
