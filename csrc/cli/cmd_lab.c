@@ -6,34 +6,17 @@ extern const km_command km_cmd_lab_init, km_cmd_lab_import, km_cmd_lab_papers, k
     km_cmd_lab_propose, km_cmd_lab_review, km_cmd_lab_plan, km_cmd_lab_claim, km_cmd_lab_beat,
     km_cmd_lab_edit, km_cmd_lab_evaluate, km_cmd_lab_submit, km_cmd_lab_fail, km_cmd_lab_cancel,
     km_cmd_lab_sweep, km_cmd_lab_judge, km_cmd_lab_decide, km_cmd_lab_promote, km_cmd_lab_champion,
-    km_cmd_lab_run, km_cmd_lab_status, km_cmd_lab_report, km_cmd_lab_export, km_cmd_lab_backup;
+    km_cmd_lab_run, km_cmd_lab_status, km_cmd_lab_watch, km_cmd_lab_alert, km_cmd_lab_notify,
+    km_cmd_lab_report, km_cmd_lab_export, km_cmd_lab_backup;
 
 static const km_command *const rows[] = {
-    &km_cmd_lab_init,
-    &km_cmd_lab_import,
-    &km_cmd_lab_papers,
-    &km_cmd_lab_suggest,
-    &km_cmd_lab_propose,
-    &km_cmd_lab_review,
-    &km_cmd_lab_plan,
-    &km_cmd_lab_claim,
-    &km_cmd_lab_beat,
-    &km_cmd_lab_edit,
-    &km_cmd_lab_evaluate,
-    &km_cmd_lab_submit,
-    &km_cmd_lab_fail,
-    &km_cmd_lab_cancel,
-    &km_cmd_lab_sweep,
-    &km_cmd_lab_judge,
-    &km_cmd_lab_decide,
-    &km_cmd_lab_promote,
-    &km_cmd_lab_champion,
-    &km_cmd_lab_run,
-    &km_cmd_lab_status,
-    &km_cmd_lab_report,
-    &km_cmd_lab_export,
-    &km_cmd_lab_backup,
-    NULL,
+    &km_cmd_lab_init,    &km_cmd_lab_import,  &km_cmd_lab_papers,   &km_cmd_lab_suggest,
+    &km_cmd_lab_propose, &km_cmd_lab_review,  &km_cmd_lab_plan,     &km_cmd_lab_claim,
+    &km_cmd_lab_beat,    &km_cmd_lab_edit,    &km_cmd_lab_evaluate, &km_cmd_lab_submit,
+    &km_cmd_lab_fail,    &km_cmd_lab_cancel,  &km_cmd_lab_sweep,    &km_cmd_lab_judge,
+    &km_cmd_lab_decide,  &km_cmd_lab_promote, &km_cmd_lab_champion, &km_cmd_lab_run,
+    &km_cmd_lab_status,  &km_cmd_lab_watch,   &km_cmd_lab_alert,    &km_cmd_lab_notify,
+    &km_cmd_lab_report,  &km_cmd_lab_export,  &km_cmd_lab_backup,   NULL,
 };
 
 extern const km_command km_cmd_lab;

@@ -10,6 +10,7 @@
 #include "core/path.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "pkg/home.h"
 
 const char *km_lab_source(const km_lab_fields *f)
 {
@@ -66,6 +67,27 @@ int km_lab_hand_over(json_t *result, km_err *err)
     if (rc == 0)
         return km_print_json(result, err);
     json_decref(result);
+    return rc;
+}
+
+int km_lab_find_programs(const km_lab *lab, km_err *err)
+{
+    const char *path = getenv("PATH"), *ours, *python = NULL;
+    km_arena a = KM_ARENA_INIT;
+    char *joined = NULL;
+    km_home home;
+    int rc = km_home_find(&a, &home, err);
+
+    if (rc == 0) {
+        ours = km_path_dir(&a, home.program);
+        python = home.python ? km_path_dir(&a, home.python) : ours;
+        joined = ours && python ? km_arena_printf(&a, "%s:%s%s%s", ours, python, path ? ":" : "",
+                                                  path ? path : "")
+                                : NULL;
+        if (!joined || setenv("PATH", joined, 1) < 0 || setenv("KERNMILL_LAB", lab->root, 1) < 0)
+            rc = km_fail_nomem(err);
+    }
+    km_arena_release(&a);
     return rc;
 }
 

@@ -10,10 +10,10 @@ typedef struct {
     km_common common;
     const char *dir; /* of the lab; NULL: the one around the working folder */
     const char *in;  /* NULL or "-": standard input */
-    const char *kind, *worker, *why;
+    const char *kind, *worker, *why, *html;
     const char *executor;
     const char *researcher, *planner, *reviewer, *reporter; /* commands, as `worker` of lab run */
-    long lease, token, limit, slots;
+    long lease, token, limit, slots, interval;
     bool wait;
 } km_lab_fields;
 
@@ -30,6 +30,11 @@ int km_lab_read(const km_lab_fields *f, json_t **out, km_err *err);
 /* Prints what a job gave, and leaves it as the job's result where `lab run` has started us.
  * `result` is freed; NULL is out of memory. */
 int km_lab_hand_over(json_t *result, km_err *err);
+
+/* For the commands of lab.toml: sets KERNMILL_LAB, the lab's folder, and puts this program's folder
+ * and that of the user's Python (pkg/home.h) before the others of PATH, so that `kernmill` and
+ * `python3` are those. Errors: KM_EENV. */
+int km_lab_find_programs(const km_lab *lab, km_err *err);
 
 /* Which document it came from, for errors. */
 const char *km_lab_source(const km_lab_fields *f);

@@ -1,4 +1,4 @@
-/* kernmill lab init, propose, review, plan, decide: what is worked on, and which ideas. */
+/* kernmill lab propose, review, plan, decide: what is worked on, and which ideas. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,55 +6,8 @@
 #include "cli/lab.h"
 #include "core/limits.h"
 #include "formats/json.h"
-#include "lab/champion.h"
 #include "lab/hypothesis.h"
 #include "lab/proposal.h"
-
-/* --- init --- */
-
-/* What ideas start from, where they are commits. */
-static int begin_champion(km_lab *lab, km_err *err)
-{
-    km_workspace w;
-    int rc = km_workspace_open(&w, lab, err);
-
-    return rc > 0 ? km_champion_begin(&w, err) : rc;
-}
-
-static int run_init(void *fields, const char **args, size_t arg_count, km_err *err)
-{
-    const km_common *common = fields;
-    bool made = false;
-    km_lab lab = KM_LAB_INIT;
-    int rc = km_check_args(arg_count, 0, 1, err);
-
-    if (rc == 0)
-        rc = km_lab_make(&lab, arg_count ? args[0] : ".", &made, err);
-    if (rc == 0)
-        rc = begin_champion(&lab, err);
-    if (rc < 0)
-        return rc;
-    if (common->json)
-        rc = km_print_json(json_pack("{s:i,s:s,s:s,s:b}", "schema", KM_JSON_SCHEMA, "name",
-                                     lab.name, "store", lab.store, "made", made),
-                           err);
-    else
-        printf("%s: %s\n", lab.store, made ? "made" : "lab.toml read again");
-    km_lab_close(&lab);
-    return rc;
-}
-
-static const km_opt no_options[] = { KM_OPT_END };
-
-extern const km_command km_cmd_lab_init;
-const km_command km_cmd_lab_init = {
-    .name = "lab init",
-    .help = "make a lab, or read its lab.toml again",
-    .args = "[DIR]",
-    .options = no_options,
-    .fields_size = sizeof(km_common),
-    .run = run_init,
-};
 
 /* --- propose --- */
 

@@ -76,25 +76,21 @@ static void add_kind(roster *r, const km_run_kind *kind, bool elsewhere)
 }
 
 /* A role's prompt, where somebody wrote one, is for whoever else than us fills the role. */
-static int add(km_lab *lab, roster *r, int kind, const char *command, bool ours, int64_t limit_s,
-               km_err *err)
+static int add(km_lab *lab, roster *r, int kind, bool ours, km_run_kind k, km_err *err)
 {
     char *prompt = NULL;
 
-    if (!command)
+    if (!k.command)
         return 0;
     if (!ours && kind <= REPORT) {
         prompt = km_arena_printf(&lab->arena, "%s/roles/%s.md", lab->root, role_names[kind]);
         if (!prompt)
             return km_fail_nomem(err);
     }
-    add_kind(r,
-             &(km_run_kind){ .kind = kind_names[kind],
-                             .command = command,
-                             .prompt = prompt && km_file_exists(prompt) ? prompt : NULL,
-                             .limit_s = limit_s,
-                             .gpu = kind == WORK },
-             goes_elsewhere(r, kind));
+    k.kind = kind_names[kind];
+    k.prompt = prompt && km_file_exists(prompt) ? prompt : NULL;
+    k.gpu = kind == WORK;
+    add_kind(r, &k, goes_elsewhere(r, kind));
     return 0;
 }
 
@@ -112,7 +108,11 @@ static int add_roles(km_lab *lab, const km_lab_fields *f, const km_lab_settings 
         bool ours = !command && s->search.given && (i == RESEARCH || i == WORK);
         if (ours && !(command = own_command(lab, i == WORK ? "edit" : "suggest")))
             return km_fail_nomem(err);
-        rc = add(lab, r, i, command, ours, f->limit ? f->limit : s->roles.limit_s, err);
+        rc = add(lab, r, i, ours,
+                 (km_run_kind){ .command = command,
+                                .limit_s = f->limit ? f->limit : s->roles.limit_s,
+                                .output_mb = s->roles.output_mb },
+                 err);
         if (i == RESEARCH)
             r->team.researcher = command != NULL;
         r->team.planner = r->team.planner || (i == PLAN && command);
@@ -155,11 +155,14 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
                  &(km_run_kind){ .kind = f->kind,
                                  .command = f->worker ? f->worker : s->executor.command,
                                  .limit_s = f->limit,
+                                 .output_mb = s->roles.output_mb,
                                  .gpu = true },
                  true);
         return 0;
     }
-    r->team = (km_team){ .open = 2 * r->options.slots, .say = say, .context = &f->common.term };
+    r->team = (km_team){ .open = (int64_t)2 * r->options.slots,
+                         .say = say,
+                         .context = &f->common.term };
     r->options.team = &r->team;
     rc = add_roles(lab, f, s, r, err);
     return rc == 0 ? add_evaluators(lab, s, r, err) : rc;
@@ -246,6 +249,8 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
         rc = make_options(&lab, f, &team, err);
+    if (rc == 0)
+        rc = km_lab_find_programs(&lab, err);
     if (rc == 0) {
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);

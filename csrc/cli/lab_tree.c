@@ -46,7 +46,7 @@ static int run_evaluate(void *fields, const char **args, size_t arg_count, km_er
     km_lab lab = KM_LAB_INIT;
     json_t *doc = NULL, *payload, *result = NULL;
     char *scratch = NULL;
-    km_workspace w;
+    km_workspace w = { .lab = NULL };
     km_evaluation e;
     int rc = km_check_args(arg_count, 0, 0, err);
 
@@ -63,6 +63,8 @@ static int run_evaluate(void *fields, const char **args, size_t arg_count, km_er
         rc = km_evaluation_read(payload, &e, km_lab_source(f), err);
     if (rc == 0 && e.holdout && !w.settings.evaluate.holdout)
         rc = km_fail(err, KM_EUSAGE, "'%s/lab.toml': [evaluate] has no holdout", lab.root);
+    if (rc == 0)
+        rc = km_lab_find_programs(&lab, err);
     if (rc == 0)
         rc = make_scratch(&lab, run, &scratch, err);
     if (rc == 0)
@@ -137,7 +139,7 @@ static int run_promote(void *fields, const char **args, size_t arg_count, km_err
     km_lab lab = KM_LAB_INIT;
     const char *text = "it is the champion";
     km_workspace w;
-    int64_t id;
+    int64_t id = 0;
     int rc = km_check_args(arg_count, 1, 1, err), waits = 0;
 
     if (rc == 0)

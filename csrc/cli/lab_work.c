@@ -7,6 +7,8 @@
 #include "core/limits.h"
 #include "lab/apply.h"
 #include "lab/queue.h"
+#include "lab/reading.h"
+#include "lab/told.h"
 #include "lab/workspace.h"
 
 static int check_lease(const km_lab_fields *f, km_err *err)
@@ -18,8 +20,10 @@ static int check_lease(const km_lab_fields *f, km_err *err)
 
 /* --- claim --- */
 
-static int print_job(const km_job *job, const char *workspace, km_err *err)
+static int print_job(km_lab *lab, const km_job *job, const char *workspace, km_err *err)
 {
+    int rc;
+
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
     json_t *doc = json_pack("{s:i,s:I,s:I,s:I,s:s,s:s,s:o}", "schema", KM_JSON_SCHEMA, "job",
                             (json_int_t)job->id, "token", (json_int_t)job->token, "attempt",
@@ -30,22 +34,28 @@ static int print_job(const km_job *job, const char *workspace, km_err *err)
         json_object_set_new(doc, "hypothesis", json_integer((json_int_t)job->hypothesis));
     if (doc && workspace)
         json_object_set_new(doc, "workspace", json_string(workspace));
-    return km_print_json(doc, err);
+    rc = doc ? km_told_idea(lab, job->hypothesis, doc, err) : 0;
+    if (rc == 0)
+        return km_print_json(doc, err);
+    json_decref(doc);
+    return rc;
 }
 
-/* A work's tree. When it cannot be made, the job is given back. */
+/* A work's tree, or one to read. When it cannot be made, the job is given back. */
 static int make_tree(km_lab *lab, const km_job *job, const char **path, km_err *err)
 {
+    bool writes = strcmp(job->kind, "work") == 0 && job->hypothesis;
     km_workspace w;
     int rc;
 
     *path = NULL;
-    if (strcmp(job->kind, "work") != 0 || !job->hypothesis)
+    if (!writes && !km_reading_is(job->kind))
         return 0;
     rc = km_workspace_open(&w, lab, err);
     if (rc > 0)
-        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, path,
-                               err);
+        rc = writes ? km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token },
+                                        path, err)
+                    : km_reading_tree(&w, job, path, err);
     if (rc < 0)
         km_queue_fail(&lab->db, job->id, job->token, err ? err->message : "no tree", NULL);
     return rc;
@@ -73,7 +83,7 @@ static int run_claim(void *fields, const char **args, size_t arg_count, km_err *
                             f->lease, &job, err);
     if (rc == 1) {
         rc = make_tree(&lab, &job, &tree, err);
-        rc = rc == 0 ? print_job(&job, tree, err) : rc;
+        rc = rc == 0 ? print_job(&lab, &job, tree, err) : rc;
     } else if (rc == 0) {
         if (f->common.json)
             rc = km_print_json(json_pack("{s:i,s:n}", "schema", KM_JSON_SCHEMA, "job"), err);

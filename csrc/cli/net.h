@@ -43,6 +43,7 @@ int km_run_publish(void *fields, const char **args, size_t arg_count, km_err *er
 int km_run_lock(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err *err);
 
+int km_run_lab_notify(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_papers(void *fields, const char **args, size_t arg_count, km_err *err);
 

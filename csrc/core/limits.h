@@ -104,17 +104,19 @@
 #define KM_SKILL_FILES_MAX 1024 /* of a skill */
 
 /* lab */
-#define KM_LAB_TEXT_BYTES_MAX (64u << 10) /* a text of a proposal, a review or an error */
-#define KM_LAB_BODY_BYTES_MAX (4u << 20)  /* a job's payload, a result */
-#define KM_LAB_NAME_BYTES_MAX 128         /* a key, a worker, a campaign */
-#define KM_LAB_BUSY_MS        30000       /* another process has the store */
-#define KM_LAB_LEASE_S        120         /* without a heartbeat */
-#define KM_LAB_LEASE_S_MAX    86400
-#define KM_LAB_ATTEMPTS       3   /* of a job whose worker is lost */
-#define KM_LAB_PAIRS_MAX      256 /* of runs, that one decision is made of */
-#define KM_LEDGER_COLUMNS_MAX 64
-#define KM_TRACKIO_BYTES      (4u << 20) /* after which a new fragment begins */
-#define KM_TRACKIO_BOARD_ROWS 100        /* the newest jobs */
-#define KM_PAPERS_MAX         100        /* of one look-up */
+#define KM_LAB_TEXT_BYTES_MAX      (64u << 10) /* a text of a proposal, a review or an error */
+#define KM_LAB_BODY_BYTES_MAX      (4u << 20)  /* a job's payload, a result */
+#define KM_LAB_NAME_BYTES_MAX      128         /* a key, a worker, a campaign */
+#define KM_LAB_BUSY_MS             30000       /* another process has the store */
+#define KM_LAB_LEASE_S             120         /* without a heartbeat */
+#define KM_LAB_LEASE_S_MAX         86400
+#define KM_LAB_ATTEMPTS            3   /* of a job whose worker is lost */
+#define KM_LAB_BUDGET_WARN_PERCENT 80  /* of a budget is used: somebody is told */
+#define KM_LAB_PAIRS_MAX           256 /* of runs, that one decision is made of */
+#define KM_LEDGER_COLUMNS_MAX      64
+#define KM_TRACKIO_BYTES           (4u << 20) /* after which a new fragment begins */
+#define KM_TRACKIO_BOARD_ROWS      100        /* the newest jobs */
+#define KM_PAPERS_MAX              100        /* of one look-up */
+#define KM_LAB_PAGE_ROWS           2000 /* ideas, jobs, leases that the HTML report shows of each */
 
 #endif

@@ -6,7 +6,9 @@
 static struct {
     const char *name;
     char *value; /* NULL: not set, or not taken; for as long as the process is there */
-} variables[] = { { "HF_TOKEN", NULL }, { "HUGGING_FACE_HUB_TOKEN", NULL } };
+} variables[] = { { "HF_TOKEN", NULL },
+                  { "HUGGING_FACE_HUB_TOKEN", NULL },
+                  { "KERNMILL_WEBHOOK_URL", NULL } };
 
 #define COUNT (sizeof variables / sizeof variables[0])
 

@@ -1,5 +1,5 @@
-/* core/token.h: the variables that hold a token, HF_TOKEN and HUGGING_FACE_HUB_TOKEN, out of the
- * environment before any child could inherit them.
+/* core/token.h: the variables that hold a secret, HF_TOKEN, HUGGING_FACE_HUB_TOKEN and
+ * KERNMILL_WEBHOOK_URL, out of the environment before any child could inherit them.
  *
  * A compiler, a test or a script that we start is no part of the hub's origin: none of them gets
  * the token. main takes it at its start; net/endpoint.c reads it; only kernmill-net, which is this
@@ -10,7 +10,7 @@
 
 #include "core/err.h"
 
-/* Takes both out of the environment, and what is seen of it in /proc. Errors: KM_ENOMEM. */
+/* Takes them out of the environment, and what is seen of it in /proc. Errors: KM_ENOMEM. */
 int km_token_take(km_err *err);
 
 /* What the variable says, taken or not; NULL when it is not set. Borrowed. */

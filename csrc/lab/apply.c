@@ -5,8 +5,10 @@
 
 #include "formats/json.h"
 #include "lab/clock.h"
+#include "lab/cost.h"
 #include "lab/evidence.h"
 #include "lab/queue.h"
+#include "lab/search.h"
 #include "lab/team.h"
 #include "lab/workspace.h"
 
@@ -94,7 +96,7 @@ static int apply_end(struct task *t, km_err *err)
     return rc < 0 ? rc : 1;
 }
 
-/* More pairs when nothing is decided and more may be had. */
+/* More pairs when nothing is decided and more may be had, and nobody else says who gets them. */
 static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
 {
     km_workspace w;
@@ -102,8 +104,8 @@ static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
     int64_t left;
     int rc = km_workspace_open(&w, t->lab, err);
 
-    if (rc <= 0)
-        return rc;
+    if (rc <= 0 || km_search_halves(&w.settings))
+        return rc < 0 ? rc : 0;
     left = w.settings.evaluate.pairs_max - (int64_t)d->pairs;
     rc = km_hypothesis_read(&t->lab->db, &t->lab->arena, t->hypothesis, &idea, err);
     if (rc < 0 || !*idea.commit || left < 1)
@@ -205,6 +207,15 @@ static int apply(struct task *t, km_workspace *w, const km_taken *taken, km_err 
     return rc < 0 ? rc : 0;
 }
 
+/* What it has cost, while the lease is its own. */
+static int spend(struct task *t, km_err *err)
+{
+    int rc = km_queue_holds(&t->lab->db, t->job, t->token, err);
+
+    return rc > 0 ? km_lab_spend_cost(&t->lab->db, t->lab->campaign, t->job, t->token, t->body, err)
+                  : rc;
+}
+
 /* The transaction. */
 static int complete(struct task *t, km_workspace *w, const km_taken *taken, const char *body,
                     km_err *err)
@@ -212,6 +223,8 @@ static int complete(struct task *t, km_workspace *w, const km_taken *taken, cons
     bool own;
     int rc = km_db_enter(&t->lab->db, &own, err), done;
 
+    if (rc == 0)
+        rc = spend(t, err);
     if (rc == 0)
         rc = km_queue_complete(&t->lab->db, t->job, t->token, body, err);
     if (rc > 0) {
@@ -236,6 +249,22 @@ int km_apply(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *
         rc = take(&t, &w, &taken, err);
     if (rc >= 0)
         rc = complete(&t, &w, rc ? &taken : NULL, body, err);
+    json_decref(doc);
+    return rc;
+}
+
+int km_apply_cost(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *err)
+{
+    struct task t = { .lab = lab, .job = job, .token = token };
+    json_t *doc = NULL;
+    bool own;
+    int rc = km_json_parse(body, strlen(body), "the result", &doc, err);
+
+    t.body = doc;
+    if (rc == 0)
+        rc = km_db_enter(&lab->db, &own, err);
+    if (rc == 0)
+        rc = km_db_leave(&lab->db, own, spend(&t, err), err);
     json_decref(doc);
     return rc;
 }

@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 
+#include "core/limits.h"
+#include "lab/alert.h"
+
 const char *const km_budget_names[] = { "runs", "gpu_seconds", "money", "tokens" };
 
 int km_budget_set(km_db *db, int64_t campaign, km_budget_kind kind, double allowed, km_err *err)
@@ -16,12 +19,51 @@ int km_budget_set(km_db *db, int64_t campaign, km_budget_kind kind, double allow
     return km_db_run(db, NULL, err, sql, "itd", campaign, km_budget_names[kind], allowed);
 }
 
+/* Once of each amount that was allowed: who raises it is told again. */
+static int tell(km_db *db, int64_t campaign, const char *kind, double used, double allowed,
+                km_err *err)
+{
+    bool spent = used >= allowed;
+    char key[96], title[96], text[160], subject[32];
+
+    if (used < allowed * KM_LAB_BUDGET_WARN_PERCENT / 100)
+        return 0;
+    snprintf(key, sizeof key, "budget: %s of %.17g %s", spent ? "all" : "most", allowed, kind);
+    snprintf(title, sizeof title, "the budget of %s is %s", kind, spent ? "spent" : "nearly spent");
+    snprintf(text, sizeof text, "%.10g of %.10g %s are used%s", used, allowed, kind,
+             spent ? "; nothing more is handed out until it is raised in lab.toml" : "");
+    snprintf(subject, sizeof subject, "campaign %lld", (long long)campaign);
+    return km_alert_add(db, campaign, key, spent ? "error" : "warn", title, text, subject, err);
+}
+
+static int check_level(km_db *db, int64_t campaign, km_budget_kind kind, km_err *err)
+{
+    sqlite3_stmt *s;
+    double used = 0, allowed = 0;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT used, allowed FROM budgets WHERE campaign = ? AND kind = ?"
+                         " AND allowed IS NOT NULL",
+                         "it", campaign, km_budget_names[kind]);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1) {
+        used = sqlite3_column_double(s, 0);
+        allowed = sqlite3_column_double(s, 1);
+    }
+    sqlite3_finalize(s);
+    return rc == 1 ? tell(db, campaign, km_budget_names[kind], used, allowed, err) : rc;
+}
+
 int km_budget_spend(km_db *db, int64_t campaign, km_budget_kind kind, double amount, km_err *err)
 {
-    return km_db_run(db, NULL, err,
-                     "INSERT INTO budgets (campaign, kind, used) VALUES (?1, ?2, ?3)"
-                     " ON CONFLICT (campaign, kind) DO UPDATE SET used = used + excluded.used",
-                     "itd", campaign, km_budget_names[kind], amount);
+    int rc = km_db_run(db, NULL, err,
+                       "INSERT INTO budgets (campaign, kind, used) VALUES (?1, ?2, ?3)"
+                       " ON CONFLICT (campaign, kind) DO UPDATE SET used = used + excluded.used",
+                       "itd", campaign, km_budget_names[kind], amount);
+
+    return rc == 0 && amount > 0 ? check_level(db, campaign, kind, err) : rc;
 }
 
 int km_budget_check(km_db *db, int64_t campaign, km_err *err)

@@ -15,7 +15,8 @@ typedef enum {
 
 extern const char *const km_budget_names[]; /* "runs", ... */
 
-/* All in the caller's transaction. `allowed` negative: counted, not limited. */
+/* All in the caller's transaction. `allowed` negative: counted, not limited. Spending says so when
+ * most of it is used, and when all is (lab/alert.h). */
 int km_budget_set(km_db *db, int64_t campaign, km_budget_kind kind, double allowed, km_err *err);
 int km_budget_spend(km_db *db, int64_t campaign, km_budget_kind kind, double amount, km_err *err);
 

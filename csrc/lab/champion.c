@@ -260,7 +260,7 @@ int km_champion_ask_holdout(km_workspace *w, int64_t hypothesis, bool *asked, km
     if (rc == 0 && passed < 0 && w->settings.evaluate.holdout &&
         strcmp(idea.state, "accepted") == 0) {
         *asked = true;
-        rc = km_workspace_ask(w, &idea, "holdout", w->settings.evaluate.pairs, err);
+        rc = km_workspace_ask(w, &idea, "holdout", KM_LAB_JUDGE_PAIRS, err);
     }
     return km_db_leave(&w->lab->db, own, rc, err);
 }

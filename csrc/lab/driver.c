@@ -10,6 +10,7 @@
 #include "lab/clock.h"
 #include "lab/driver_internal.h"
 #include "lab/queue.h"
+#include "lab/reading.h"
 #include "lab/run.h"
 #include "lab/workspace.h"
 
@@ -243,7 +244,9 @@ static int sweep_trees(struct km_driving *d, km_err *err)
     int64_t count;
     int rc = km_workspace_open(&w, d->lab, err);
 
-    return rc > 0 ? km_workspace_sweep(&w, &count, err) : rc;
+    if (rc > 0)
+        rc = km_workspace_sweep(&w, &count, err);
+    return rc == 0 && w.settings.workspace.given ? km_reading_sweep(&w, err) : rc;
 }
 
 /* Processes of ours end with us; what runs elsewhere goes on; what has not begun is given back. */
@@ -283,6 +286,8 @@ int km_driver_run(km_lab *lab, const km_driver *o, const volatile int *stop, km_
         if (rc == 0 && more)
             nanosleep(&tick, NULL);
     }
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
     leave(&d);
     return rc;
 }

@@ -18,6 +18,7 @@ static int apply(struct km_driving *d, const km_run *r, const char *body, km_err
 
     if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
         km_driving_say(d, "job %" PRId64 ": %s", r->job, why.message);
+        km_apply_cost(d->lab, r->job, r->token, body, NULL);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
         d->out->failed++;
         return rc < 0 ? rc : REFUSED;
@@ -75,22 +76,17 @@ static int give_back(struct km_driving *d, const km_run *r, km_err *err)
     return rc < 0 ? rc : 0;
 }
 
-static int spend(struct km_driving *d, const km_run *r, double tokens, km_err *err)
-{
-    const km_lease_cost cost = { r->gpu_seconds, r->money, tokens };
-
-    return km_lease_spend(&d->lab->db, d->lab->campaign, r->job, r->token, &cost, err);
-}
-
 int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     char *body = NULL;
-    double tokens = 0;
     bool good = r->good && !r->killed;
-    int rc, read = good ? km_run_result(r, &body, &tokens, &why) : 0;
+    int rc, read = good ? km_run_result(r, &body, &why) : 0;
 
-    rc = spend(d, r, tokens, err);
+    rc = km_lease_spend(&d->lab->db, d->lab->campaign, r->job, r->token, r->gpu_seconds, r->money,
+                        err);
+    if (rc == 0 && !body)
+        km_run_spend(d->lab, r);
     if (rc == 0 && good)
         rc = read < 0 ? fail(d, r, why.message, err) : hand_in(d, r, body, err);
     else if (rc == 0)

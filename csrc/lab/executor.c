@@ -17,11 +17,13 @@ void km_executor_kill(km_executor *x, km_run *run, const char *why)
 
 void km_executor_check_output(km_executor *x, km_run *run)
 {
+    const int64_t of_kind = run->kind->output_mb, of_all = x->settings->executor.output_mb;
+    const int64_t mb = of_kind && of_kind < of_all ? of_kind : of_all;
     char path[KM_RUN_PATH_BYTES];
     struct stat s;
 
-    if (stat(km_run_path(run, "output.log", path), &s) == 0 && s.st_size > x->output_bytes_max)
-        km_executor_kill(x, run, "it printed more than output_mb of lab.toml's [executor]");
+    if (stat(km_run_path(run, "output.log", path), &s) == 0 && s.st_size > mb << 20)
+        km_executor_kill(x, run, "it printed more than its output limit");
 }
 
 void km_executor_say(const km_executor *x, const char *format, ...)

@@ -27,6 +27,7 @@ typedef struct {
     const char *prompt;    /* a file that comes before the job on standard input; NULL: none */
     int at_once;           /* 0: as many as there are slots */
     int64_t limit_s;       /* of one job's time; 0: none */
+    int64_t output_mb;     /* of its log; 0: [executor]'s */
     bool gpu;              /* it takes one, where they are counted */
     km_executor *executor; /* that does them */
 } km_run_kind;
@@ -68,8 +69,7 @@ struct km_executor {
     bool remote;
     km_lab *lab;
     const km_lab_settings *settings;
-    int gpus;                 /* so many jobs that need one run at once; 0: not counted */
-    int64_t output_bytes_max; /* of a run's log */
+    int gpus; /* so many jobs that need one run at once; 0: not counted */
     void (*say)(void *context, const char *text); /* may be NULL */
     void *context;
 
@@ -107,7 +107,7 @@ int km_executor_jobs(km_lab *lab, const km_lab_settings *settings, const km_jobs
 /* Ends a run, for this reason. */
 void km_executor_kill(km_executor *x, km_run *run, const char *why);
 
-/* Kills it when its log is longer than it may be. */
+/* Kills it when its log is longer than its kind or [executor] allows. */
 void km_executor_check_output(km_executor *x, km_run *run);
 
 void km_executor_say(const km_executor *x, const char *format, ...)

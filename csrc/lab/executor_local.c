@@ -177,7 +177,6 @@ int km_executor_local(km_lab *lab, const km_lab_settings *settings, km_executor 
                              .lab = lab,
                              .settings = settings,
                              .gpus = (int)settings->executor.gpus.count,
-                             .output_bytes_max = settings->executor.output_mb << 20,
                              .start = start,
                              .poll = poll_all,
                              .cancel = cancel,

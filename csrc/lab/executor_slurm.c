@@ -435,7 +435,6 @@ int km_executor_slurm(km_lab *lab, const km_lab_settings *settings, km_executor 
                              .remote = true,
                              .lab = lab,
                              .settings = settings,
-                             .output_bytes_max = settings->executor.output_mb << 20,
                              .start = start,
                              .poll = poll_all,
                              .cancel = cancel,

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "core/limits.h"
+#include "core/str.h"
+#include "lab/alert.h"
 #include "lab/clock.h"
 #include "lab/event.h"
 #include "lab/queue.h"
@@ -81,6 +83,45 @@ static int check_own(km_db *db, int64_t id, km_err *err)
     return km_hint(err, "to try it here, propose it anew: `kernmill lab propose`");
 }
 
+/* What a person may have to look at: a number that is worth nothing, by accident or by design; and,
+ * for who asks for all of it, what gave none: of ideas that is a common end. */
+static const struct {
+    const char *state, *level, *words;
+} told[] = {
+    { "invalid", "warn", "invalid, maybe a cheat" },
+    { "crashed", "info", "crashed" },
+    { "timed_out", "info", "timed out" },
+};
+
+static int tell(km_db *db, int64_t id, const char *state, const char *reason, km_err *err)
+{
+    const size_t count = sizeof told / sizeof *told;
+    km_str title = KM_STR_INIT;
+    char subject[32], key[64];
+    sqlite3_stmt *s;
+    size_t i = 0;
+    int rc;
+
+    while (i < count && strcmp(told[i].state, state) != 0)
+        i++;
+    if (i == count)
+        return 0;
+    rc = km_db_query(db, &s, err, "SELECT campaign, title FROM hypotheses WHERE id = ?", "i", id);
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    snprintf(subject, sizeof subject, "hypothesis %lld", (long long)id);
+    snprintf(key, sizeof key, "%s is %s", subject, state);
+    if (rc == 1) {
+        km_str_printf(&title, "%s: %s", told[i].words, (const char *)sqlite3_column_text(s, 1));
+        rc = km_alert_add(db, sqlite3_column_int64(s, 0), key, told[i].level, title.data, reason,
+                          subject, err);
+    }
+    sqlite3_finalize(s);
+    km_str_release(&title);
+    return rc;
+}
+
 /* In the transaction. */
 static int move(km_db *db, int64_t id, const char *to, const char *reason, km_err *err)
 {
@@ -97,6 +138,8 @@ static int move(km_db *db, int64_t id, const char *to, const char *reason, km_er
                        "ttii", to, reason, km_clock_us(), id);
     if (rc == 0)
         rc = km_event_add(db, "hypothesis", id, to, json_pack("{s:s}", "reason", reason), err);
+    if (rc == 0)
+        rc = tell(db, id, to, reason, err);
     return rc;
 }
 

@@ -41,21 +41,8 @@ int km_lease_adopt(km_db *db, int64_t job, int64_t token, const char *worker, in
     return km_db_leave(db, own, rc < 0 ? rc : changed != 0, err);
 }
 
-static int take_from_budget(km_db *db, int64_t campaign, const km_lease_cost *cost, km_err *err)
-{
-    int rc = 0;
-
-    if (cost->gpu_seconds > 0)
-        rc = km_budget_spend(db, campaign, KM_BUDGET_GPU_SECONDS, cost->gpu_seconds, err);
-    if (rc == 0 && cost->money > 0)
-        rc = km_budget_spend(db, campaign, KM_BUDGET_MONEY, cost->money, err);
-    if (rc == 0 && cost->tokens > 0)
-        rc = km_budget_spend(db, campaign, KM_BUDGET_TOKENS, cost->tokens, err);
-    return rc;
-}
-
-static int spend(km_db *db, int64_t campaign, int64_t job, int64_t token, const km_lease_cost *cost,
-                 km_err *err)
+static int spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
+                 double money, km_err *err)
 {
     int64_t spent;
     int rc = km_db_int(db, &spent, 0, err,
@@ -65,32 +52,34 @@ static int spend(km_db *db, int64_t campaign, int64_t job, int64_t token, const 
 
     if (rc < 0 || spent)
         return rc;
-    rc = take_from_budget(db, campaign, cost, err);
+    if (gpu_seconds > 0)
+        rc = km_budget_spend(db, campaign, KM_BUDGET_GPU_SECONDS, gpu_seconds, err);
+    if (rc == 0 && money > 0)
+        rc = km_budget_spend(db, campaign, KM_BUDGET_MONEY, money, err);
     if (rc == 0)
         rc = km_db_run(db, NULL, err,
-                       "UPDATE leases SET gpu_seconds = ?, money = ?, tokens = ?"
+                       "UPDATE leases SET gpu_seconds = gpu_seconds + ?, money = money + ?"
                        " WHERE job = ? AND token = ? AND ended_us IS NULL",
-                       "dddii", cost->gpu_seconds, cost->money, cost->tokens, job, token);
+                       "ddii", gpu_seconds, money, job, token);
     if (rc == 0)
         rc = km_event_add(db, "job", job, "spent",
-                          json_pack("{s:I,s:f,s:f,s:f}", "token", (json_int_t)token, "gpu_seconds",
-                                    cost->gpu_seconds, "money", cost->money, "tokens",
-                                    cost->tokens),
+                          json_pack("{s:I,s:f,s:f}", "token", (json_int_t)token, "gpu_seconds",
+                                    gpu_seconds, "money", money),
                           err);
     return rc;
 }
 
-int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token,
-                   const km_lease_cost *cost, km_err *err)
+int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
+                   double money, km_err *err)
 {
     bool own;
     int rc;
 
-    if (cost->gpu_seconds <= 0 && cost->money <= 0 && cost->tokens <= 0)
+    if (gpu_seconds <= 0 && money <= 0)
         return 0;
     rc = km_db_enter(db, &own, err);
     if (rc == 0)
-        rc = spend(db, campaign, job, token, cost, err);
+        rc = spend(db, campaign, job, token, gpu_seconds, money, err);
     return km_db_leave(db, own, rc, err);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lab/clock.h"
+#include "lab/standing.h"
 
 /* A row as an object, its columns by their names; texts that are JSON (payload, body) as such. */
 static json_t *row_json(sqlite3_stmt *s)
@@ -93,9 +94,11 @@ static int workers(km_lab *lab, json_t **out, km_err *err)
     *out = json_array();
     if (rc == 0)
         rc = km_db_query(&lab->db, &s, err,
-                         "SELECT worker, id AS job, kind, started_us AS since_us,"
-                         " lease_boot <> ? OR lease_until_ms < ? AS late FROM jobs"
-                         " WHERE state = 'leased' AND campaign = ? ORDER BY started_us",
+                         "SELECT worker, jobs.id AS job, kind, started_us AS since_us,"
+                         " lease_boot <> ? OR lease_until_ms < ? AS late, hypothesis, title"
+                         " FROM jobs LEFT JOIN hypotheses ON hypotheses.id = hypothesis"
+                         " WHERE jobs.state = 'leased' AND jobs.campaign = ?"
+                         " ORDER BY started_us",
                          "tii", boot, km_clock_boot_ms(), lab->campaign);
     if (rc < 0)
         return rc;
@@ -105,9 +108,35 @@ static int workers(km_lab *lab, json_t **out, km_err *err)
     return rc;
 }
 
+/* {"count": {level: how many}, "unsent", "last": the newest few, newest first} */
+static int alerts(km_lab *lab, json_t **out, km_err *err)
+{
+    json_t *count = NULL, *last = NULL;
+    int64_t unsent = 0;
+    int rc = pairs(&lab->db, &count, err,
+                   "SELECT level, count(*) FROM alerts WHERE campaign = ? GROUP BY level",
+                   lab->campaign);
+
+    if (rc == 0)
+        rc = km_db_int(&lab->db, &unsent, 0, err,
+                       "SELECT count(*) FROM alerts WHERE campaign = ? AND sent_us = 0", "i",
+                       lab->campaign);
+    if (rc == 0)
+        rc = rows(&lab->db, &last, err,
+                  "SELECT id, level, title, text, subject, created_us, sent_us FROM alerts"
+                  " WHERE campaign = ? ORDER BY id DESC LIMIT 5",
+                  lab->campaign);
+    *out = rc == 0 ? json_pack("{s:O,s:I,s:O}", "count", count, "unsent", (json_int_t)unsent,
+                               "last", last)
+                   : NULL;
+    json_decref(count);
+    json_decref(last);
+    return rc;
+}
+
 int km_overview(km_lab *lab, json_t **out, km_err *err)
 {
-    json_t *ideas = NULL, *jobs = NULL, *money = NULL, *who = NULL;
+    json_t *ideas = NULL, *jobs = NULL, *money = NULL, *who = NULL, *told = NULL, *stand = NULL;
     int rc = pairs(&lab->db, &ideas, err,
                    "SELECT state, count(*) FROM hypotheses WHERE campaign = ? GROUP BY state",
                    lab->campaign);
@@ -120,23 +149,35 @@ int km_overview(km_lab *lab, json_t **out, km_err *err)
         rc = budget(lab, &money, err);
     if (rc == 0)
         rc = workers(lab, &who, err);
-    *out = rc == 0 ? json_pack("{s:s,s:O,s:O,s:O,s:O}", "name", lab->name, "hypotheses", ideas,
-                               "jobs", jobs, "budget", money, "workers", who)
+    if (rc == 0)
+        rc = alerts(lab, &told, err);
+    if (rc == 0)
+        rc = km_standing(lab, &stand, err);
+    *out = rc == 0 ? json_pack("{s:s,s:O,s:O,s:O,s:O,s:O,s:O}", "name", lab->name, "hypotheses",
+                               ideas, "jobs", jobs, "budget", money, "workers", who, "alerts", told,
+                               "standing", stand)
                    : NULL;
     json_decref(ideas);
     json_decref(jobs);
     json_decref(money);
     json_decref(who);
+    json_decref(told);
+    json_decref(stand);
     return rc == 0 && !*out ? km_fail_nomem(err) : rc;
 }
 
-static int add_details(km_lab *lab, json_t *idea, km_err *err)
+/* The first parts are what one needs to know, the rest how it came. */
+enum { SUMMARY = 2, WHOLE = 5 };
+
+static int add_details(km_lab *lab, json_t *idea, size_t count, km_err *err)
 {
     static const struct {
         const char *key, *sql;
-    } parts[] = {
+    } parts[WHOLE] = {
         { "reviews",
           "SELECT reviewer, verdict, text, created_us FROM reviews WHERE hypothesis = ?" },
+        { "decisions", "SELECT verdict, reason, pairs, gain, low, high, more_pairs, created_us"
+                       " FROM decisions WHERE hypothesis = ? ORDER BY id" },
         { "jobs", "SELECT id, key, kind, state, attempts, worker, error, created_us, started_us,"
                   " ended_us FROM jobs WHERE hypothesis = ?" },
         { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how"
@@ -147,7 +188,7 @@ static int add_details(km_lab *lab, json_t *idea, km_err *err)
     int64_t id = json_integer_value(json_object_get(idea, "id"));
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         json_t *list;
         rc = rows(&lab->db, &list, err, parts[i].sql, id);
         json_object_set_new(idea, parts[i].key, list);
@@ -155,16 +196,26 @@ static int add_details(km_lab *lab, json_t *idea, km_err *err)
     return rc;
 }
 
-int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
+static int hypotheses(km_lab *lab, size_t parts, json_t **out, km_err *err)
 {
     json_t *idea;
     size_t k;
     int rc = rows(
         &lab->db, out, err,
-        "SELECT id, key, title, text, payload, author, source, parent, state, reason,"
-        " priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
+        "SELECT id, key, title, text, payload, author, source, parent, commit_id, state,"
+        " reason, priority, created_us, updated_us FROM hypotheses WHERE campaign = ? ORDER BY id",
         lab->campaign);
 
-    json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, err);
+    json_array_foreach(*out, k, idea) if (rc == 0) rc = add_details(lab, idea, parts, err);
     return rc;
+}
+
+int km_overview_hypotheses(km_lab *lab, json_t **out, km_err *err)
+{
+    return hypotheses(lab, WHOLE, out, err);
+}
+
+int km_overview_summary(km_lab *lab, json_t **out, km_err *err)
+{
+    return hypotheses(lab, SUMMARY, out, err);
 }

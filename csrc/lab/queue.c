@@ -1,8 +1,11 @@
 #include "lab/queue.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/limits.h"
+#include "core/str.h"
+#include "lab/alert.h"
 #include "lab/budget.h"
 #include "lab/clock.h"
 #include "lab/event.h"
@@ -79,6 +82,38 @@ static int end_lease(km_db *db, int64_t job, int64_t token, const char *how, km_
                      km_clock_us(), how, job, token);
 }
 
+/* After the last attempt nobody takes it any more: a person has to look. */
+static int tell_dead(km_db *db, int64_t job, const char *why, km_err *err)
+{
+    km_str title = KM_STR_INIT, text = KM_STR_INIT;
+    char subject[32], key[64];
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT jobs.campaign, kind, attempts, ifnull(title, '') FROM jobs"
+                         " LEFT JOIN hypotheses ON hypotheses.id = hypothesis"
+                         " WHERE jobs.id = ? AND jobs.state = 'dead'",
+                         "i", job);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1) {
+        snprintf(subject, sizeof subject, "job %lld", (long long)job);
+        snprintf(key, sizeof key, "%s is dead", subject);
+        km_str_printf(&title, "%s (%s) is dead after %lld attempts", subject,
+                      (const char *)sqlite3_column_text(s, 1),
+                      (long long)sqlite3_column_int64(s, 2));
+        km_str_printf(&text, "%s%s%s", (const char *)sqlite3_column_text(s, 3),
+                      *sqlite3_column_text(s, 3) ? ": " : "", why);
+        rc = km_alert_add(db, sqlite3_column_int64(s, 0), key, "error", title.data, text.data,
+                          subject, err);
+    }
+    sqlite3_finalize(s);
+    km_str_release(&title);
+    km_str_release(&text);
+    return rc;
+}
+
 /* A job that its worker did not end: it waits again, or has been tried often enough. */
 static int give_back(km_db *db, int64_t job, int64_t token, const char *how, const char *why,
                      km_err *err)
@@ -95,6 +130,8 @@ static int give_back(km_db *db, int64_t job, int64_t token, const char *how, con
     if (rc == 0)
         rc = km_event_add(db, "job", job, how,
                           json_pack("{s:I,s:s}", "token", (json_int_t)token, "why", why), err);
+    if (rc == 0)
+        rc = tell_dead(db, job, why, err);
     return rc == 0 ? follow(db, job, err) : rc;
 }
 

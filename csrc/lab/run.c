@@ -1,9 +1,9 @@
 #include "lab/run.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +11,10 @@
 #include "core/file.h"
 #include "core/str.h"
 #include "formats/json.h"
+#include "lab/answer.h"
+#include "lab/apply.h"
+#include "lab/reading.h"
+#include "lab/told.h"
 #include "lab/workspace.h"
 
 char *km_run_path(const km_run *run, const char *name, char out[KM_RUN_PATH_BYTES])
@@ -35,33 +39,40 @@ int km_run_name(km_run *r, const km_lab *lab, const char *folder, const km_job *
     return 0;
 }
 
-static int write_job(km_run *r, const km_job *job, const char *store, km_err *err)
+static int write_job(km_run *r, km_lab *lab, const km_job *job, km_err *err)
 {
     json_t *payload = json_loads(job->payload, JSON_DECODE_ANY, NULL);
     json_t *doc = json_pack(
         "{s:i,s:I,s:I,s:I,s:s,s:s,s:I,s:s,s:o,s:s*}", "schema", 1, "job", (json_int_t)job->id,
         "token", (json_int_t)job->token, "attempt", (json_int_t)job->attempts, "key", job->key,
-        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", store, "payload",
-        payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
+        "kind", job->kind, "hypothesis", (json_int_t)job->hypothesis, "store", lab->store,
+        "payload", payload ? payload : json_null(), "workspace", *r->tree ? r->tree : NULL);
     char path[KM_RUN_PATH_BYTES];
-    int rc = doc ? km_json_write(km_run_path(r, "job.json", path), doc, err) : km_fail_nomem(err);
+    int rc = doc ? km_told_idea(lab, job->hypothesis, doc, err) : km_fail_nomem(err);
 
+    if (rc == 0 && *r->tree) {
+        json_object_set_new(doc, "report", json_string(km_run_path(r, "report.json", path)));
+        rc = km_told_report(lab, path, err);
+    }
+    if (rc == 0)
+        rc = km_json_write(km_run_path(r, "job.json", path), doc, err);
     json_decref(doc);
     return rc;
 }
 
-/* The git tree of an idea's work. */
+/* The git tree of an idea's work; who only reads gets one that is closed. */
 static int make_tree(km_lab *lab, km_run *r, const km_job *job, km_err *err)
 {
+    bool writes = strcmp(job->kind, "work") == 0 && job->hypothesis;
     const char *path = NULL;
     km_workspace w;
-    int rc = strcmp(job->kind, "work") == 0 && job->hypothesis ? km_workspace_open(&w, lab, err)
-                                                               : 0;
+    int rc = writes || km_reading_is(job->kind) ? km_workspace_open(&w, lab, err) : 0;
 
     *r->tree = '\0';
     if (rc > 0)
-        rc = km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token }, &path,
-                               err);
+        rc = writes ? km_workspace_make(&w, &(km_worker_id){ job->hypothesis, job->id, job->token },
+                                        &path, err)
+                    : km_reading_tree(&w, job, &path, err);
     if (rc == 0 && path)
         snprintf(r->tree, sizeof r->tree, "%s", path);
     return rc;
@@ -103,7 +114,7 @@ int km_run_prepare(km_run *r, km_lab *lab, const char *folder, const km_job *job
     if (rc == 0)
         rc = km_dir_make(r->dir, err);
     if (rc == 0)
-        rc = write_job(r, job, lab->store, err);
+        rc = write_job(r, lab, job, err);
     return rc == 0 ? make_input(r, err) : rc;
 }
 
@@ -120,57 +131,29 @@ void km_run_beat(const km_run *r)
 
 /* --- its result --- */
 
-/* The end of a file, at most KM_LAB_BODY_BYTES_MAX of it, as a text. */
-static int read_end(km_arena *a, const char *path, char **out, km_err *err)
+int km_run_result(const km_run *r, char **body, km_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    off_t from = size > (off_t)KM_LAB_BODY_BYTES_MAX ? size - (off_t)KM_LAB_BODY_BYTES_MAX : 0;
-    ssize_t n = -1;
+    json_t *doc, *cost;
+    int rc = km_answer_of_run(r->dir, &doc, &cost, err);
 
-    *out = size < 0 ? NULL : km_arena_alloc(a, (size_t)(size - from) + 1);
-    if (*out)
-        n = pread(fd, *out, (size_t)(size - from), from);
-    if (fd >= 0)
-        close(fd);
-    return n < 0 ? km_fail_errno(err, errno, "unable to read '%s'", path) : 0;
-}
-
-/* The last line of the output, when it is an object. */
-static int last_line(km_arena *a, const km_run *r, char **out, km_err *err)
-{
-    char path[KM_RUN_PATH_BYTES], *text;
-    size_t size;
-
-    *out = NULL;
-    if (read_end(a, km_run_path(r, "output.log", path), &text, err) < 0)
-        return err ? err->code : KM_EIO;
-    size = strlen(text);
-    while (size && strchr(" \r\n", text[size - 1]))
-        text[--size] = '\0';
-    text = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
-    *out = *text == '{' ? text : NULL;
-    return 0;
-}
-
-int km_run_result(const km_run *r, char **body, double *tokens, km_err *err)
-{
-    char path[KM_RUN_PATH_BYTES], *line = NULL;
-    km_arena a = KM_ARENA_INIT;
-    json_t *doc = NULL;
-    int rc;
-
-    *body = NULL;
-    if (km_file_exists(km_run_path(r, "result.json", path)))
-        rc = km_json_read(path, &doc, err);
-    else if ((rc = last_line(&a, r, &line, err)) == 0 && line)
-        rc = km_json_parse(line, strlen(line), "output.log", &doc, err);
-    if (rc == 0 && !json_is_object(doc))
-        rc = km_fail(err, KM_EFORMAT, "it left no result.json, and its output ends with no object");
-    if (rc == 0 && !(*body = json_dumps(doc, JSON_COMPACT)))
-        rc = km_fail_nomem(err);
-    *tokens = json_number_value(json_object_get(json_object_get(doc, "cost"), "tokens"));
+    *body = rc == 0 ? json_dumps(doc, JSON_COMPACT) : NULL;
     json_decref(doc);
-    km_arena_release(&a);
-    return rc;
+    json_decref(cost);
+    return rc == 0 && !*body ? km_fail_nomem(err) : rc;
+}
+
+void km_run_spend(km_lab *lab, const km_run *r)
+{
+    json_t *doc, *cost, *body;
+    char *text;
+
+    km_answer_of_run(r->dir, &doc, &cost, NULL);
+    body = cost ? json_pack("{s:O}", "cost", cost) : NULL;
+    text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (text)
+        km_apply_cost(lab, r->job, r->token, text, NULL);
+    free(text);
+    json_decref(body);
+    json_decref(cost);
+    json_decref(doc);
 }

@@ -3,11 +3,15 @@
  * speak:
  *
  *     job.json       what `lab claim` prints; also the command's standard input
+ *     report.json    what the lab knows, for roles that may run no program (lab/told.h)
  *     input          the role's prompt and the job, when there is a prompt: then it is that
  *     heartbeat      an empty file, touched while the job runs
  *     output.log     both streams of the command
- *     result.json    the command's word: written under another name and renamed, or printed as the
- *                    last line of its output when it begins with '{'
+ *     result.json    the command's word: written under another name and renamed; or its output ends
+ *                    with it (lab/answer.h)
+ *
+ * Commands begin in the lab's folder; an idea's "work" in its own git tree (lab/workspace.h), who
+ * only reads in a closed one (lab/reading.h).
  */
 #ifndef KERNMILL_LAB_RUN_H
 #define KERNMILL_LAB_RUN_H
@@ -28,8 +32,11 @@ int km_run_prepare(km_run *run, km_lab *lab, const char *folder, const km_job *j
 
 void km_run_beat(const km_run *run);
 
-/* The result as JSON on one line, which the caller frees. *tokens: of its "cost", or 0. Errors:
- * KM_EFORMAT with what it left instead. */
-int km_run_result(const km_run *run, char **body, double *tokens, km_err *err);
+/* The result as JSON on one line, which the caller frees. Errors: KM_EFORMAT with what it left
+ * instead. */
+int km_run_result(const km_run *run, char **body, km_err *err);
+
+/* Spends what a try has cost that gave nothing, as far as its output says so. */
+void km_run_spend(km_lab *lab, const km_run *run);
 
 #endif

@@ -130,6 +130,11 @@ int km_search_suggest(km_lab *lab, const km_lab_settings *s, int64_t wanted, jso
     return rc;
 }
 
+bool km_search_halves(const km_lab_settings *s)
+{
+    return s->search.given && strcmp(s->search.method, "halving") == 0;
+}
+
 /* --- into a file --- */
 
 typedef enum { AS_DEFINE, AS_JSON, AS_ASSIGNMENT } style;

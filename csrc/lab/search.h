@@ -2,10 +2,7 @@
  * idea, and its work is to write it into a file.
  *
  * "sweep" takes them in their order, the last name first; "random" and "halving" in one that the
- * seed draws, each once. With "halving" (successive halving) all that were measured equally often
- * stop when half of them are behind: the rest are measured twice as often (lab/team.h).
- *     K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter
- *     optimization, AISTATS 2016.
+ * seed draws, each once; with "halving" the worse half stops after each round (lab/halving.h).
  */
 #ifndef KERNMILL_LAB_SEARCH_H
 #define KERNMILL_LAB_SEARCH_H
@@ -19,6 +16,9 @@
  * {"params": {name: value}}}]. New reference. Errors: KM_EUSAGE without [search]. */
 int km_search_suggest(km_lab *lab, const km_lab_settings *s, int64_t wanted, json_t **out,
                       km_err *err);
+
+/* Whether lab/halving.h says who is measured again. */
+bool km_search_halves(const km_lab_settings *s);
 
 /* Writes the values into [search] file below `tree`: behind "#define NAME" in C and CUDA, as a
  * member in JSON, behind "NAME =" elsewhere. Errors: KM_EFORMAT naming what is not there. */

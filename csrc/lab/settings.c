@@ -4,6 +4,8 @@
 
 #include "core/limits.h"
 #include "core/path.h"
+#include "lab/alert.h"
+#include "lab/webhook.h"
 
 #define AT(member) offsetof(km_lab_settings, member)
 
@@ -52,6 +54,7 @@ static const km_field roles_rows[] = {
     { "worker", KM_FIELD_TEXT, AT(roles.worker), false },
     { "reporter", KM_FIELD_TEXT, AT(roles.reporter), false },
     { "limit", KM_FIELD_INT, AT(roles.limit_s), false },
+    { "output_mb", KM_FIELD_INT, AT(roles.output_mb), false },
     KM_FIELD_END,
 };
 
@@ -90,28 +93,42 @@ static const km_field executor_rows[] = {
     KM_FIELD_END,
 };
 
+static const km_field alerts_rows[] = {
+    { "webhook", KM_FIELD_TEXT, AT(alerts.webhook), false },
+    { "level", KM_FIELD_TEXT, AT(alerts.level), false },
+    { "form", KM_FIELD_TEXT, AT(alerts.form), false },
+    KM_FIELD_END,
+};
+
 static const struct {
     const char *name;
     const km_field *rows;
 } tables[] = {
-    { "lab", lab_rows },           { "budget", budget_rows }, { "workspace", workspace_rows },
-    { "evaluate", evaluate_rows }, { "roles", roles_rows },   { "search", search_rows },
-    { "executor", executor_rows },
+    { "lab", lab_rows },           { "budget", budget_rows },     { "workspace", workspace_rows },
+    { "evaluate", evaluate_rows }, { "roles", roles_rows },       { "search", search_rows },
+    { "alerts", alerts_rows },     { "executor", executor_rows },
 };
 
 static const km_field file_rows[] = {
-    { "lab", KM_FIELD_TABLE, 0, true },        { "budget", KM_FIELD_TABLE, 0, false },
-    { "workspace", KM_FIELD_TABLE, 0, false }, { "evaluate", KM_FIELD_TABLE, 0, false },
-    { "roles", KM_FIELD_TABLE, 0, false },     { "search", KM_FIELD_TABLE, 0, false },
-    { "executor", KM_FIELD_TABLE, 0, false },  KM_FIELD_END,
+    { "lab", KM_FIELD_TABLE, 0, true },
+    { "budget", KM_FIELD_TABLE, 0, false },
+    { "workspace", KM_FIELD_TABLE, 0, false },
+    { "evaluate", KM_FIELD_TABLE, 0, false },
+    { "roles", KM_FIELD_TABLE, 0, false },
+    { "search", KM_FIELD_TABLE, 0, false },
+    { "alerts", KM_FIELD_TABLE, 0, false },
+    { "executor", KM_FIELD_TABLE, 0, false },
+    KM_FIELD_END,
 };
 
 static void set_defaults(km_lab_settings *s)
 {
     *s = (km_lab_settings){ .workspace.repository = ".",
                             .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 },
+                            .roles.output_mb = 256,
                             .search = { .method = "sweep", .seed = 1 },
-                            .executor = { .name = "local", .output_mb = 1024, .poll_s = 5 } };
+                            .executor = { .name = "local", .output_mb = 1024, .poll_s = 5 },
+                            .alerts.level = "warn" };
     for (int i = 0; i < KM_BUDGET_KINDS; i++)
         s->budget[i] = -1;
 }
@@ -134,6 +151,14 @@ static int check(const km_lab_settings *s, const char *path, km_err *err)
     if (s->evaluate.given && !s->workspace.given)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[evaluate] measures commits: [workspace] is missing");
+    if (km_alert_level(s->alerts.level) < 0)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[alerts] level is \"info\", \"warn\" or \"error\", not \"%s\"",
+                          s->alerts.level);
+    if (km_webhook_form_of(s->alerts.form, "") < 0)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[alerts] form is \"plain\", \"slack\" or \"discord\", not \"%s\"",
+                          s->alerts.form);
     return 0;
 }
 

@@ -15,10 +15,12 @@
  *     change = ["train.py"]        what an idea may change: files and folders
  *     branch = "main"              that carries the champion (default: the one checked out)
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
- *     [evaluate]                   how commits are measured (lab/evaluate.h); commands for the
- * shell build = "make"               once for a commit; may be missing run = "python3 train.py"
- * each run; may be missing evaluate = "python3 evaluate.py" holdout = "python3 evaluate.py
- * --holdout" pair = "python3 bench.py"    instead of evaluate, where one process measures both
+ *     [evaluate]                   how commits are measured (lab/evaluate.h): the shell's commands
+ *     build = "make"               once for a commit; may be missing
+ *     run = "python3 train.py"     each run; may be missing
+ *     evaluate = "python3 evaluate.py"
+ *     holdout = "python3 evaluate.py --holdout"
+ *     pair = "python3 bench.py"    instead of evaluate, where one process measures both
  *     amount = "tokens"            what must have been evaluated, as much for both
  *     limit = 300                  seconds for a command
  *     pairs = 8                    asked for at once
@@ -28,6 +30,7 @@
  *     researcher = "claude -p"     it reads roles/researcher.md, where that is, and the job
  *     worker = "codex exec -"
  *     limit = 1800                 seconds for one of its jobs
+ *     output_mb = 256              MiB that one may print; more ends it
  *     [search]                     ideas without anybody to have them (lab/search.h)
  *     file = "params.h"            where the numbers stand
  *     method = "sweep"             "sweep", "random" or "halving"
@@ -52,6 +55,10 @@
  *     namespace, flavor = "h200", image = "ubuntu:24.04", timeout = "90m"        hf-jobs
  *     volumes = ["hf://buckets/acme/data:/data:ro"]
  *     secrets = ["HF_TOKEN"]       hf-jobs: names of variables of our own environment
+ *     [alerts]                     what `lab notify` sends, and where to (lab/webhook.h)
+ *     webhook = "https://..."      a secret: better in KERNMILL_WEBHOOK_URL, which wins
+ *     level = "warn"               this and above: "info", "warn", "error"
+ *     form = "slack"               or "discord", "plain"; default: by the address
  */
 #ifndef KERNMILL_LAB_SETTINGS_H
 #define KERNMILL_LAB_SETTINGS_H
@@ -80,7 +87,7 @@ typedef struct {
     struct {
         bool given;
         const char *researcher, *planner, *reviewer, *worker, *reporter; /* NULL: nobody */
-        int64_t limit_s;                                                 /* 0: none */
+        int64_t limit_s, output_mb;                                      /* 0: none */
     } roles;
 
     struct {
@@ -98,6 +105,10 @@ typedef struct {
         int64_t slots, output_mb, cpu_seconds, memory_mb, poll_s, array; /* 0: none */
         km_list kinds, gpus, args, volumes, secrets;
     } executor;
+
+    struct {
+        const char *webhook, *level, *form; /* webhook, form: NULL when not given */
+    } alerts;
 } km_lab_settings;
 
 /* Reads root/lab.toml; everything lives in the arena. Errors: KM_ENOENT; KM_EFORMAT with the place.

@@ -8,8 +8,10 @@
 #include "formats/json.h"
 #include "lab/champion.h"
 #include "lab/event.h"
+#include "lab/halving.h"
 #include "lab/proposal.h"
 #include "lab/queue.h"
+#include "lab/search.h"
 
 #define US "kernmill"
 
@@ -39,7 +41,7 @@ typedef struct {
 static int find(km_lab *lab, const char *state, ideas *out, km_err *err)
 {
     int64_t n = 0;
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_int(&lab->db, &n, 0, err,
                        "SELECT count(*) FROM hypotheses WHERE campaign = ? AND state = ?", "it",
                        lab->campaign, state);
@@ -301,6 +303,23 @@ static int step_promote(km_lab *lab, km_team *t, bool *busy, km_err *err)
     return rc == 0 && *busy && t->reporter ? ask_report(lab, busy, err) : rc;
 }
 
+/* --- halving --- */
+
+/* When there is nothing else to do. */
+static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
+{
+    km_workspace w;
+    int64_t dropped = 0;
+    int rc = km_workspace_open(&w, lab, err);
+
+    if (rc <= 0 || !km_search_halves(&w.settings))
+        return rc < 0 ? rc : 0;
+    rc = km_halving_step(&w, busy, &dropped, err);
+    if (dropped)
+        say(t, "halving: %lld ideas are behind, the others go on", (long long)dropped);
+    return rc;
+}
+
 int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
     int rc;
@@ -315,6 +334,8 @@ int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
         rc = step_plan(lab, team, busy, err);
     if (rc == 0)
         rc = step_research(lab, team, busy, err);
+    if (rc == 0 && !*busy)
+        rc = step_halving(lab, team, busy, err);
     return rc;
 }
 

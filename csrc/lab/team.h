@@ -10,7 +10,8 @@
  *     report      after a promotion, and at the end
  *
  * A role that nobody fills is done here: every idea is approved in that name, and queued at once,
- * by priority. Promotion is always done here.
+ * by priority. Promotion is always done here, and halving (lab/halving.h), where [search] asks for
+ * it.
  */
 #ifndef KERNMILL_LAB_TEAM_H
 #define KERNMILL_LAB_TEAM_H

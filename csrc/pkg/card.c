@@ -2,8 +2,8 @@
 
 #include "core/file.h"
 #include "core/path.h"
+#include "core/template.h"
 #include "pkg/card_parts.h"
-#include "pkg/template.h"
 
 static void join(km_str *out, const km_list *list)
 {

@@ -5,8 +5,8 @@
 
 #include "core/path.h"
 #include "core/str.h"
+#include "core/template.h"
 #include "pkg/manifest.h"
-#include "pkg/template.h"
 
 static int check_name(const char *name, km_err *err)
 {

@@ -6,8 +6,8 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
+#include "core/template.h"
 #include "pkg/metadata.h"
-#include "pkg/template.h"
 #include "pkg/variant.h"
 
 char *km_stage_wheel_dir(km_arena *a, const km_plan *p)

@@ -93,3 +93,50 @@ def test_a_search_that_makes_no_sense(tmp_path, new, message, old):
     toml.write_text(toml.read_text().replace(old, new))
     code, _, err = lab.say("suggest", given={"payload": {}})
     assert code == 4 and message in err and "lab.toml" in err
+
+
+CODE = "A = 1\nB = 2  # B = 3\nC = 1\n"
+SPELLED = [
+    ([{"file": "a.py", "old": "A = 1", "new": "A = 5"}], "A = 5\nB = 2  # B = 3\nC = 1\n"),
+    ([{"file": "a.py", "old": "A = 1\nB", "new": "A = 5\nB"}, {"file": "a.py", "old": "A = 5", "new": "AA"}], "AA\nB = 2  # B = 3\nC = 1\n"),
+    ([{"file": "a.py", "old": "# B = 3", "new": ""}], "A = 1\nB = 2  \nC = 1\n"),
+]  # fmt: skip
+
+
+# A change that its idea spells out is made as it stands there, one after the other, and the mode of the file stays.
+@pytest.mark.parametrize("changes,after", SPELLED, ids=["one", "two of a file", "to nothing"])
+def test_edit_spelled_out(tmp_path, changes, after):
+    lab = TreeLab(tmp_path)
+    (tmp_path / "a.py").write_text(CODE)
+    (tmp_path / "a.py").chmod(0o755)
+    code, said, err = lab.say("edit", given={"workspace": str(tmp_path), "payload": {"replace": changes}})
+    assert code == 0 and said == {"replace": changes}, err
+    assert (tmp_path / "a.py").read_text() == after and (tmp_path / "a.py").stat().st_mode & 0o777 == 0o755
+
+
+REFUSED = [
+    ({"file": "a.py", "old": "A = 2", "new": ""}, "nowhere"),
+    ({"file": "a.py", "old": " = ", "new": ""}, "more than once"),
+    ({"file": "a.py", "old": "", "new": "x"}, "nowhere"),
+    ({"file": "b.py", "old": "A", "new": ""}, "there is no 'b.py'"),
+    ({"file": "../outside.py", "old": "A", "new": ""}, ".."),
+    ({"file": "/etc/passwd", "old": "root", "new": ""}, "/etc/passwd"),
+    ({"file": ".git/config", "old": "core", "new": ""}, ".git"),
+    ({"file": "link.py", "old": "A", "new": ""}, "leaves the tree"),
+    ({"file": "a.py", "old": "A = 1"}, "'new'"),
+]
+
+
+# What does not fit changes nothing, not even what came before it and fitted.
+@pytest.mark.parametrize("change,words", REFUSED, ids=[words for _, words in REFUSED])
+def test_edit_that_does_not_fit(tmp_path, change, words):
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    lab = TreeLab(folder)
+    (folder / "a.py").write_text(CODE)
+    (tmp_path / "outside.py").write_text(CODE)
+    (folder / "link.py").symlink_to("../outside.py")
+    first = {"file": "a.py", "old": "C = 1", "new": "C = 2"}
+    code, _, err = lab.say("edit", given={"workspace": str(folder), "payload": {"replace": [first, change]}})
+    assert code == 4 and words in err, err
+    assert (folder / "a.py").read_text() == (tmp_path / "outside.py").read_text() == CODE

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -121,7 +122,7 @@ def test_killed_between_sbatch_and_the_store(lab_of, cluster, tmp_path):  # noqa
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "sbatch").write_text(
-        '#!/bin/sh\nPATH=${PATH#*:}\nsbatch "$@" >/dev/null && kill -9 $PPID && sleep 5\n'
+        f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >/dev/null && kill -9 $PPID && sleep 5\n'
     )
     (tools / "sbatch").chmod(0o755)
     driver = lab.start(

@@ -152,7 +152,7 @@ COMMANDS = [
     (["get", "demo", "--index", "STRANGER"], ANY), (["get", "demo", "--index", "dist", "--json"], ANY),
     *[(["lab", word, "--json"], ANY) for word in ("init", "propose", "review", "plan", "claim", "beat", "submit", "fail", "judge",
                                                   "cancel", "decide", "run", "status", "report", "backup", "import", "export", "suggest",
-                                                  "edit", "evaluate", "promote", "champion", "sweep")],
+                                                  "watch", "alert", "notify", "edit", "evaluate", "promote", "champion", "sweep")],
     (["lab", "papers", "norm", "--json"], ANY), (["lab", "papers", "2401.12345"], ANY),
     (["lock", "project"], ANY), (["lock", "project", "--check", "--json"], ANY), (["lock", "nothing"], ANY),
     (["verify", "acme/relu"], ANY), (["verify", DEMO_PACKED, "--json"], ANY), (["verify", "nothing"], ANY),

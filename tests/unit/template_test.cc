@@ -3,7 +3,7 @@
 #include <string>
 
 extern "C" {
-#include "pkg/template.h"
+#include "core/template.h"
 }
 
 namespace

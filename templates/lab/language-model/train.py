@@ -59,11 +59,10 @@ def batch(text):
 
 
 def main():
-    begin, seconds = time.perf_counter(), float(os.environ["SECONDS"])
     torch.manual_seed(int(os.environ["KERNMILL_SEED"]))
     text, model = split("train"), Model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY, betas=(0.9, 0.95))
-    steps = 0
+    begin, seconds, steps = time.perf_counter(), float(os.environ["SECONDS"]), 0
     while (done := (time.perf_counter() - begin) / seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, (1 - done) / WARMDOWN if WARMDOWN else 1)

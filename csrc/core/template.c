@@ -1,4 +1,4 @@
-#include "pkg/template.h"
+#include "core/template.h"
 
 #include <string.h>
 

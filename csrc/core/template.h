@@ -1,7 +1,7 @@
-/* pkg/template.h: text with {{keys}}: what `init`, _ops.py and cards are made from. An unknown key
+/* core/template.h: text with {{keys}}: what `init`, _ops.py and cards are made from. An unknown key
  * is an error, as is one that is never closed. */
-#ifndef KERNMILL_PKG_TEMPLATE_H
-#define KERNMILL_PKG_TEMPLATE_H
+#ifndef KERNMILL_CORE_TEMPLATE_H
+#define KERNMILL_CORE_TEMPLATE_H
 
 #include "core/err.h"
 #include "core/str.h"
