@@ -45,6 +45,9 @@ typedef struct {
 
 enum { KM_EXIT_OK = 0, KM_EXIT_NO = 1, KM_EXIT_IO = 5 };
 
+/* From a row's function: this time it needs the network; kernmill-net does all of it. */
+#define KM_RUN_NET 1000
+
 /* The commands, in the order of the help; ends with NULL. */
 extern const km_command *const km_commands[];
 

@@ -11,6 +11,7 @@ typedef struct {
     const char *dir; /* of the lab; NULL: the one around the working folder */
     const char *in;  /* NULL or "-": standard input */
     const char *kind, *worker, *why, *html;
+    const char *executor;
     const char *researcher, *planner, *reviewer, *reporter; /* commands, as `worker` of lab run */
     long lease, token, limit, slots, interval;
     bool wait;

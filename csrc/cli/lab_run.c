@@ -1,12 +1,14 @@
-/* kernmill lab run: the team on this machine. */
+/* kernmill lab run: the team, on this machine or through a cluster. */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/lab.h"
+#include "cli/net.h"
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/path.h"
-#include "lab/local.h"
+#include "lab/driver.h"
 #include "lab/settings.h"
 
 #define SLOTS_MAX 256
@@ -34,9 +36,11 @@ static const char *const role_names[] = { "researcher", "planner", "reviewer", "
                                           "reporter" };
 
 typedef struct {
-    km_local_kind kinds[KINDS];
+    km_lab_settings settings;
+    km_executor *executors[2]; /* this machine, and another where that is asked for */
+    km_run_kind kinds[KINDS];
     km_team team;
-    km_local options;
+    km_driver options;
 } roster;
 
 /* Our own program, as a command for the shell. */
@@ -49,8 +53,30 @@ static const char *own_command(km_lab *lab, const char *row)
     return km_arena_printf(&lab->arena, "'%s' lab %s -C '%s'", self, row, lab->root);
 }
 
+/* Who only reads and writes text does so here, unless lab.toml says where each kind runs. */
+static bool goes_elsewhere(const roster *r, int kind)
+{
+    const km_list *kinds = &r->settings.executor.kinds;
+
+    for (size_t i = 0; i < kinds->count; i++)
+        if (strcmp(kinds->items[i], kind_names[kind]) == 0)
+            return true;
+    return !kinds->given && (kind == WORK || kind >= EVALUATE);
+}
+
+static void add_kind(roster *r, const km_run_kind *kind, bool elsewhere)
+{
+    const size_t last = r->options.executor_count - 1;
+    km_run_kind *k = &r->kinds[r->options.kind_count++];
+
+    *k = *kind;
+    k->executor = r->executors[elsewhere ? last : 0];
+    if (elsewhere && last && r->settings.executor.command)
+        k->command = r->settings.executor.command;
+}
+
 /* A role's prompt, where somebody wrote one, is for whoever else than us fills the role. */
-static int add(km_lab *lab, roster *r, int kind, bool ours, km_local_kind k, km_err *err)
+static int add(km_lab *lab, roster *r, int kind, bool ours, km_run_kind k, km_err *err)
 {
     char *prompt = NULL;
 
@@ -63,7 +89,8 @@ static int add(km_lab *lab, roster *r, int kind, bool ours, km_local_kind k, km_
     }
     k.kind = kind_names[kind];
     k.prompt = prompt && km_file_exists(prompt) ? prompt : NULL;
-    r->kinds[r->options.kind_count++] = k;
+    k.gpu = kind == WORK;
+    add_kind(r, &k, goes_elsewhere(r, kind));
     return 0;
 }
 
@@ -82,9 +109,9 @@ static int add_roles(km_lab *lab, const km_lab_fields *f, const km_lab_settings 
         if (ours && !(command = own_command(lab, i == WORK ? "edit" : "suggest")))
             return km_fail_nomem(err);
         rc = add(lab, r, i, ours,
-                 (km_local_kind){ .command = command,
-                                  .limit_s = f->limit ? f->limit : s->roles.limit_s,
-                                  .output_mb = s->roles.output_mb },
+                 (km_run_kind){ .command = command,
+                                .limit_s = f->limit ? f->limit : s->roles.limit_s,
+                                .output_mb = s->roles.output_mb },
                  err);
         if (i == RESEARCH)
             r->team.researcher = command != NULL;
@@ -105,9 +132,12 @@ static int add_evaluators(km_lab *lab, const km_lab_settings *s, roster *r, km_e
     if (!command)
         return km_fail_nomem(err);
     for (int kind = EVALUATE; kind <= HOLDOUT; kind++)
-        r->kinds[r->options.kind_count++] = (km_local_kind){ .kind = kind_names[kind],
-                                                             .command = command,
-                                                             .at_once = (int)s->evaluate.at_once };
+        add_kind(r,
+                 &(km_run_kind){ .kind = kind_names[kind],
+                                 .command = command,
+                                 .at_once = (int)s->evaluate.at_once,
+                                 .gpu = true },
+                 goes_elsewhere(r, kind));
     return 0;
 }
 
@@ -115,42 +145,94 @@ static int add_evaluators(km_lab *lab, const km_lab_settings *s, roster *r, km_e
  */
 static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
 {
-    km_lab_settings s;
-    int rc = km_lab_settings_read(&lab->arena, lab->root, &s, err);
+    const km_lab_settings *s = &r->settings;
+    int rc;
 
-    if (rc < 0)
-        return rc;
-    if (f->kind || !(s.roles.given || s.search.given || s.evaluate.given)) {
-        if (!f->worker)
+    if (f->kind || !(s->roles.given || s->search.given || s->evaluate.given)) {
+        if (!f->worker && !s->executor.command)
             return km_fail(err, KM_EUSAGE, "--worker is missing: the command that does a job");
-        r->kinds[r->options.kind_count++] = (km_local_kind){ .kind = f->kind,
-                                                             .command = f->worker,
-                                                             .limit_s = f->limit,
-                                                             .output_mb = s.roles.output_mb };
+        add_kind(r,
+                 &(km_run_kind){ .kind = f->kind,
+                                 .command = f->worker ? f->worker : s->executor.command,
+                                 .limit_s = f->limit,
+                                 .output_mb = s->roles.output_mb,
+                                 .gpu = true },
+                 true);
         return 0;
     }
     r->team = (km_team){ .open = (int64_t)2 * r->options.slots,
                          .say = say,
                          .context = &f->common.term };
     r->options.team = &r->team;
-    rc = add_roles(lab, f, &s, r, err);
-    return rc == 0 ? add_evaluators(lab, &s, r, err) : rc;
+    rc = add_roles(lab, f, s, r, err);
+    return rc == 0 ? add_evaluators(lab, s, r, err) : rc;
 }
 
-static int make_options(km_lab_fields *f, roster *r, km_err *err)
+/* --- where --- */
+
+static int connect_jobs(km_jobs_api *out, km_err *err)
 {
-    *r = (roster){ .options = { .kinds = r->kinds,
-                                .slots = f->slots ? (int)f->slots : 1,
-                                .lease_s = f->lease,
-                                .wait = f->wait,
-                                .say = say,
-                                .context = &f->common.term } };
-    if (f->slots < 0 || f->slots > SLOTS_MAX)
+    static int (*const connect)(km_jobs_api *, km_err *) = KM_NET_RUN(km_jobs_connect);
+
+    return connect ? connect(out, err) : KM_RUN_NET;
+}
+
+static int make_elsewhere(km_lab *lab, roster *r, km_err *err)
+{
+    const char *name = r->settings.executor.name;
+    km_executor **out = &r->executors[1];
+    km_jobs_api api;
+    int rc = 0;
+
+    if (strcmp(name, "slurm") == 0)
+        rc = km_executor_slurm(lab, &r->settings, out, err);
+    else if (strcmp(name, "hf-jobs") == 0 && (rc = connect_jobs(&api, err)) == 0)
+        rc = km_executor_jobs(lab, &r->settings, &api, out, err);
+    else if (rc == 0 && strcmp(name, "local") != 0)
+        rc = km_fail(err, KM_EUSAGE, "--executor takes local, slurm or hf-jobs, not '%s'", name);
+    return rc;
+}
+
+static int make_executors(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
+{
+    int rc = km_lab_settings_read(&lab->arena, lab->root, &r->settings, err);
+
+    if (rc == 0 && f->executor)
+        r->settings.executor.name = f->executor;
+    if (rc == 0)
+        rc = km_executor_local(lab, &r->settings, &r->executors[0], err);
+    if (rc == 0)
+        rc = make_elsewhere(lab, r, err);
+    for (int i = 0; rc == 0 && i < 2 && r->executors[i]; i++) {
+        r->executors[i]->say = say;
+        r->executors[i]->context = &f->common.term;
+        r->options.executor_count++;
+    }
+    return rc;
+}
+
+static int make_options(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
+{
+    int64_t slots;
+    int rc = make_executors(lab, f, r, err);
+
+    if (rc != 0)
+        return rc;
+    slots = f->slots ? f->slots : r->settings.executor.slots ? r->settings.executor.slots : 1;
+    r->options.kinds = r->kinds;
+    r->options.executors = r->executors;
+    r->options.slots = (int)slots;
+    r->options.lease_s = f->lease;
+    r->options.folder = r->settings.executor.folder;
+    r->options.wait = f->wait;
+    r->options.say = say;
+    r->options.context = &f->common.term;
+    if (slots < 1 || slots > SLOTS_MAX)
         return km_fail(err, KM_EUSAGE, "--slots takes 1 to %d", SLOTS_MAX);
     if (f->lease < 0 || f->lease > KM_LAB_LEASE_S_MAX || f->limit < 0)
         return km_fail(err, KM_EUSAGE, "--lease takes 1 to %d seconds, --limit 1 or more",
                        KM_LAB_LEASE_S_MAX);
-    return 0;
+    return make_roster(lab, f, r, err);
 }
 
 static int run(void *fields, const char **args, size_t arg_count, km_err *err)
@@ -158,23 +240,21 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     struct sigaction action = { .sa_handler = on_stop };
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
-    km_local_result r = { 0, 0, 0 };
-    roster team;
+    km_driver_result r = { 0, 0, 0 };
+    roster team = { .executors = { NULL, NULL } };
     int rc = km_check_args(arg_count, 0, 0, err);
 
     (void)args;
     if (rc == 0)
-        rc = make_options(f, &team, err);
-    if (rc == 0)
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
-        rc = km_lab_find_programs(&lab, err);
+        rc = make_options(&lab, f, &team, err);
     if (rc == 0)
-        rc = make_roster(&lab, f, &team, err);
+        rc = km_lab_find_programs(&lab, err);
     if (rc == 0) {
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
-        rc = km_local_run(&lab, &team.options, &stop, &r, err);
+        rc = km_driver_run(&lab, &team.options, &stop, &r, err);
     }
     if (rc == 0 && f->common.json)
         rc = km_print_json(json_pack("{s:i,s:I,s:I,s:I}", "schema", KM_JSON_SCHEMA, "done",
@@ -184,6 +264,9 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     else if (rc == 0)
         printf("%lld done, %lld tries failed, %lld lost\n", (long long)r.done, (long long)r.failed,
                (long long)r.lost);
+    for (int i = 0; i < 2; i++)
+        if (team.executors[i])
+            team.executors[i]->free(team.executors[i]);
     km_lab_close(&lab);
     return rc;
 }
@@ -195,6 +278,8 @@ static const km_opt options[] = {
     KM_OPT_TEXT("planner", 0, "CMD", km_lab_fields, planner, "says which are tried first"),
     KM_OPT_TEXT("reviewer", 0, "CMD", km_lab_fields, reviewer, "approves or rejects"),
     KM_OPT_TEXT("reporter", 0, "CMD", km_lab_fields, reporter, "tells what came of it"),
+    KM_OPT_TEXT("executor", 'x', "NAME", km_lab_fields, executor,
+                "local, slurm or hf-jobs (default: lab.toml's [executor], or local)"),
     KM_OPT_INT("slots", 'n', "N", km_lab_fields, slots, "jobs at once (default: 1)"),
     KM_OPT_TEXT("kind", 'k', "KIND", km_lab_fields, kind, "only work of this kind"),
     KM_OPT_INT("limit", 0, "S", km_lab_fields, limit, "seconds for one job (default: none)"),
@@ -207,7 +292,7 @@ static const km_opt options[] = {
 extern const km_command km_cmd_lab_run;
 const km_command km_cmd_lab_run = {
     .name = "lab run",
-    .help = "do the jobs on this machine, several at once",
+    .help = "do the jobs, several at once, on this machine or a cluster",
     .args = "",
     .more =
         "Where lab.toml says how commits are measured, the whole team: ideas are had, reviewed, "

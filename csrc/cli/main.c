@@ -201,6 +201,8 @@ static int run_command(const km_command *c, int argc, char **argv, km_err *err)
             rc = km_exec_net(argv - (strchr(c->name, ' ') ? 2 : 1), err); /* the whole line */
         else
             rc = c->run(common, args, count, err);
+        if (rc == KM_RUN_NET)
+            rc = km_exec_net(argv - (strchr(c->name, ' ') ? 2 : 1), err);
         km_term_clear(&common->term);
     }
     if (rc == KM_EUSAGE && !*err->hint)

@@ -3,6 +3,7 @@
 #define KERNMILL_CLI_NET_H
 
 #include "cli/command.h"
+#include "lab/executor.h"
 #include "pkg/system.h"
 
 typedef struct {
@@ -45,5 +46,8 @@ int km_run_net_version(void *fields, const char **args, size_t arg_count, km_err
 int km_run_lab_notify(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_search(void *fields, const char **args, size_t arg_count, km_err *err);
 int km_run_papers(void *fields, const char **args, size_t arg_count, km_err *err);
+
+/* What `lab run --executor hf-jobs` asks the Hub through. */
+int km_jobs_connect(km_jobs_api *out, km_err *err);
 
 #endif

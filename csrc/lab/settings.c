@@ -67,6 +67,32 @@ static const km_field search_rows[] = {
     KM_FIELD_END,
 };
 
+static const km_field executor_rows[] = {
+    { "name", KM_FIELD_TEXT, AT(executor.name), true },
+    { "kinds", KM_FIELD_LIST, AT(executor.kinds), false },
+    { "command", KM_FIELD_TEXT, AT(executor.command), false },
+    { "slots", KM_FIELD_INT, AT(executor.slots), false },
+    { "folder", KM_FIELD_TEXT, AT(executor.folder), false },
+    { "output_mb", KM_FIELD_INT, AT(executor.output_mb), false },
+    { "cpu_seconds", KM_FIELD_INT, AT(executor.cpu_seconds), false },
+    { "memory_mb", KM_FIELD_INT, AT(executor.memory_mb), false },
+    { "gpus", KM_FIELD_LIST, AT(executor.gpus), false },
+    { "poll", KM_FIELD_INT, AT(executor.poll_s), false },
+    { "partition", KM_FIELD_TEXT, AT(executor.partition), false },
+    { "account", KM_FIELD_TEXT, AT(executor.account), false },
+    { "time", KM_FIELD_TEXT, AT(executor.time), false },
+    { "gres", KM_FIELD_TEXT, AT(executor.gres), false },
+    { "args", KM_FIELD_LIST, AT(executor.args), false },
+    { "array", KM_FIELD_INT, AT(executor.array), false },
+    { "namespace", KM_FIELD_TEXT, AT(executor.name_space), false },
+    { "flavor", KM_FIELD_TEXT, AT(executor.flavor), false },
+    { "image", KM_FIELD_TEXT, AT(executor.image), false },
+    { "timeout", KM_FIELD_TEXT, AT(executor.timeout), false },
+    { "volumes", KM_FIELD_LIST, AT(executor.volumes), false },
+    { "secrets", KM_FIELD_LIST, AT(executor.secrets), false },
+    KM_FIELD_END,
+};
+
 static const km_field alerts_rows[] = {
     { "webhook", KM_FIELD_TEXT, AT(alerts.webhook), false },
     { "level", KM_FIELD_TEXT, AT(alerts.level), false },
@@ -78,16 +104,21 @@ static const struct {
     const char *name;
     const km_field *rows;
 } tables[] = {
-    { "lab", lab_rows },           { "budget", budget_rows }, { "workspace", workspace_rows },
-    { "evaluate", evaluate_rows }, { "roles", roles_rows },   { "search", search_rows },
-    { "alerts", alerts_rows },
+    { "lab", lab_rows },           { "budget", budget_rows },     { "workspace", workspace_rows },
+    { "evaluate", evaluate_rows }, { "roles", roles_rows },       { "search", search_rows },
+    { "alerts", alerts_rows },     { "executor", executor_rows },
 };
 
 static const km_field file_rows[] = {
-    { "lab", KM_FIELD_TABLE, 0, true },        { "budget", KM_FIELD_TABLE, 0, false },
-    { "workspace", KM_FIELD_TABLE, 0, false }, { "evaluate", KM_FIELD_TABLE, 0, false },
-    { "roles", KM_FIELD_TABLE, 0, false },     { "search", KM_FIELD_TABLE, 0, false },
-    { "alerts", KM_FIELD_TABLE, 0, false },    KM_FIELD_END,
+    { "lab", KM_FIELD_TABLE, 0, true },
+    { "budget", KM_FIELD_TABLE, 0, false },
+    { "workspace", KM_FIELD_TABLE, 0, false },
+    { "evaluate", KM_FIELD_TABLE, 0, false },
+    { "roles", KM_FIELD_TABLE, 0, false },
+    { "search", KM_FIELD_TABLE, 0, false },
+    { "alerts", KM_FIELD_TABLE, 0, false },
+    { "executor", KM_FIELD_TABLE, 0, false },
+    KM_FIELD_END,
 };
 
 static void set_defaults(km_lab_settings *s)
@@ -96,6 +127,7 @@ static void set_defaults(km_lab_settings *s)
                             .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 },
                             .roles.output_mb = 256,
                             .search = { .method = "sweep", .seed = 1 },
+                            .executor = { .name = "local", .output_mb = 1024, .poll_s = 5 },
                             .alerts.level = "warn" };
     for (int i = 0; i < KM_BUDGET_KINDS; i++)
         s->budget[i] = -1;
@@ -127,6 +159,26 @@ static int check(const km_lab_settings *s, const char *path, km_err *err)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[alerts] form is \"plain\", \"slack\" or \"discord\", not \"%s\"",
                           s->alerts.form);
+    return 0;
+}
+
+static int check_executor(const km_lab_settings *s, const char *path, km_err *err)
+{
+    static const char *const names[] = { "local", "slurm", "hf-jobs", NULL };
+    size_t known = 0;
+
+    while (names[known] && strcmp(names[known], s->executor.name) != 0)
+        known++;
+    if (!names[known]) {
+        km_fail_at(err, KM_EFORMAT, path, 0, 0, "there is no executor '%s'", s->executor.name);
+        return km_fields_hint_names(names, err);
+    }
+    if (!s->executor.output_mb || !s->executor.poll_s)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[executor] output_mb and poll are 1 or more");
+    if (s->executor.folder && *s->executor.folder != '/')
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0, "[executor] folder is no whole path: '%s'",
+                          s->executor.folder);
     return 0;
 }
 
@@ -184,6 +236,9 @@ int km_lab_settings_read(km_arena *a, const char *root, km_lab_settings *out, km
     out->roles.given = km_toml_get(doc, "roles") != NULL;
     out->search.space = km_toml_get(km_toml_get(doc, "search"), "space");
     out->search.given = out->search.space != NULL;
+    out->executor.given = km_toml_get(doc, "executor") != NULL;
     rc = check(out, path, err);
+    if (rc == 0)
+        rc = check_executor(out, path, err);
     return rc == 0 && out->search.given ? check_search(a, out, path, err) : rc;
 }

@@ -38,6 +38,23 @@
  *     seed = 1                     of random and halving
  *     [search.space]
  *     THREADS = [64, 128, 256]
+ *     [executor]                   where commands run (lab/executor.h)
+ *     name = "slurm"               "local", "slurm" or "hf-jobs"
+ *     kinds = ["evaluate"]         of jobs that go there; the rest runs here (default: all but
+ *                                  research, plan, review and report)
+ *     command = "..."              there, instead of the kind's own
+ *     slots = 50                   jobs at once (default: 1; --slots wins)
+ *     folder = "/shared/lab"       where runs have their folders and commands begin (default: the
+ *                                  lab's): what the cluster sees, when the lab is on a local disk
+ *     output_mb = 1024             a longer log ends its run
+ *     cpu_seconds, memory_mb       of a process (setrlimit: CPU, DATA); local and slurm
+ *     gpus = ["0", "1"]            local: one for each job, as CUDA_VISIBLE_DEVICES
+ *     poll = 5                     seconds between two questions; slurm and hf-jobs
+ *     partition, account, time, gres = "gpu:1", args = ["--qos=low"]      slurm: of sbatch
+ *     array = 50                   slurm: at most so many jobs as one array (default: none)
+ *     namespace, flavor = "h200", image = "ubuntu:24.04", timeout = "90m"        hf-jobs
+ *     volumes = ["hf://buckets/acme/data:/data:ro"]
+ *     secrets = ["HF_TOKEN"]       hf-jobs: names of variables of our own environment
  *     [alerts]                     what `lab notify` sends, and where to (lab/webhook.h)
  *     webhook = "https://..."      a secret: better in KERNMILL_WEBHOOK_URL, which wins
  *     level = "warn"               this and above: "info", "warn", "error"
@@ -79,6 +96,15 @@ typedef struct {
         int64_t count, seed;
         const km_toml *space; /* a table of arrays, none empty */
     } search;
+
+    struct {
+        bool given;
+        const char *name, *command, *folder;
+        const char *partition, *account, *time, *gres;                   /* NULL: sbatch's */
+        const char *name_space, *flavor, *image, *timeout;               /* "namespace" */
+        int64_t slots, output_mb, cpu_seconds, memory_mb, poll_s, array; /* 0: none */
+        km_list kinds, gpus, args, volumes, secrets;
+    } executor;
 
     struct {
         const char *webhook, *level, *form; /* webhook, form: NULL when not given */

@@ -1,0 +1,293 @@
+#include "lab/driver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lab/clock.h"
+#include "lab/driver_internal.h"
+#include "lab/queue.h"
+#include "lab/reading.h"
+#include "lab/run.h"
+#include "lab/workspace.h"
+
+#define TICK_MS   20
+#define TEAM_MS   100
+#define KINDS_MAX 16
+
+void km_driving_say(const struct km_driving *d, const char *format, ...)
+{
+    char text[1024];
+    va_list values;
+
+    if (!d->o->say)
+        return;
+    va_start(values, format);
+    vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    d->o->say(d->o->context, text);
+}
+
+const km_run_kind *km_driving_kind(const struct km_driving *d, const char *name)
+{
+    for (size_t k = 0; k < d->o->kind_count; k++)
+        if (!d->o->kinds[k].kind || strcmp(d->o->kinds[k].kind, name) == 0)
+            return &d->o->kinds[k];
+    return NULL;
+}
+
+void km_driving_worker(const km_executor *x, char out[64])
+{
+    snprintf(out, 64, "%s/%ld", x->name, (long)getpid());
+}
+
+/* --- of one executor --- */
+
+static size_t pick(struct km_driving *d, const km_executor *x, km_run_state state)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < d->run_count; i++)
+        if (d->runs[i].state == state && d->runs[i].kind->executor == x)
+            d->some[n++] = &d->runs[i];
+    return n;
+}
+
+static int for_each(struct km_driving *d, km_run_state state, km_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < d->o->executor_count; i++) {
+        km_executor *x = d->o->executors[i];
+        size_t n = pick(d, x, state);
+        if (n && state == KM_RUN_CLAIMED)
+            rc = x->start(x, d->some, n, err);
+        else if (n)
+            rc = x->poll(x, d->some, n, err);
+    }
+    return rc;
+}
+
+/* --- claims --- */
+
+/* Which kinds this executor may take now, in `names` (which ends with NULL); false: none. */
+static bool open_kinds(const struct km_driving *d, const km_executor *x, const char **names)
+{
+    size_t n = 0, count = 0;
+    int gpus = 0;
+
+    for (int i = 0; i < d->run_count; i++)
+        gpus += d->runs[i].state != KM_RUN_FREE && d->runs[i].kind->executor == x &&
+                d->runs[i].kind->gpu;
+    for (size_t k = 0; k < d->o->kind_count; k++) {
+        const km_run_kind *kind = &d->o->kinds[k];
+        int running = 0;
+        for (int i = 0; i < d->run_count; i++)
+            running += d->runs[i].state != KM_RUN_FREE && d->runs[i].kind == kind;
+        if (kind->executor != x || (kind->at_once && running >= kind->at_once) ||
+            (kind->gpu && x->gpus && gpus >= x->gpus))
+            continue;
+        names[n++] = kind->kind;
+        count++;
+    }
+    names[n] = NULL;
+    return count > 0;
+}
+
+static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job, km_err *err)
+{
+    const char *names[KINDS_MAX + 1];
+    km_err why = KM_ERR_INIT;
+    char worker[64];
+    int rc;
+
+    if (!open_kinds(d, x, names))
+        return 0;
+    km_driving_worker(x, worker);
+    rc = km_queue_claim(&d->lab->db, a, d->lab->campaign, names[0] ? names : NULL, worker,
+                        d->lease_s, job, &why);
+    if (rc == KM_EUSAGE) { /* the budget */
+        d->spent = true;
+        km_driving_say(d, "%s", why.message);
+        return 0;
+    }
+    if (rc < 0 && err)
+        *err = why;
+    return rc;
+}
+
+/* One that cannot be prepared is given back, with the reason. */
+static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    int rc;
+
+    *r = (km_run){ .kind = km_driving_kind(d, job->kind), .gpu = -1 };
+    rc = km_run_prepare(r, d->lab, d->o->folder, job, &why);
+    r->beat_ms = km_clock_boot_ms();
+    r->state = rc == 0 ? KM_RUN_CLAIMED : KM_RUN_FREE;
+    if (rc == 0)
+        return 1;
+    km_driving_say(d, "job %" PRId64 ": %s", job->id, why.message);
+    d->out->failed++;
+    rc = km_queue_fail(&d->lab->db, job->id, job->token, why.message, err);
+    return rc < 0 ? rc : 0;
+}
+
+/* 1: a job was taken; 0: there is none to take. */
+static int fill(struct km_driving *d, km_run *r, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    km_job job;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && !d->spent && i < d->o->executor_count; i++) {
+        rc = claim(d, d->o->executors[i], &a, &job, err);
+        if (rc == 1)
+            rc = prepare(d, r, &job, err);
+    }
+    km_arena_release(&a);
+    return rc;
+}
+
+static int fill_all(struct km_driving *d, int *running, km_err *err)
+{
+    int rc = 1;
+
+    for (int i = 0; rc > 0 && *running < d->o->slots && i < d->run_count; i++)
+        if (d->runs[i].state == KM_RUN_FREE) {
+            rc = fill(d, &d->runs[i], err);
+            *running += rc > 0;
+        }
+    return rc < 0 ? rc : 0;
+}
+
+/* --- one turn --- */
+
+static int beat(struct km_driving *d, km_run *r, int64_t now, km_err *err)
+{
+    int rc;
+
+    if (r->lost || now - r->beat_ms < d->lease_s * 1000 / 3)
+        return 0;
+    r->beat_ms = now;
+    if (!r->kind->executor->remote)
+        km_run_beat(r);
+    rc = km_queue_beat(&d->lab->db, r->job, r->token, d->lease_s, err);
+    if (rc == 0) {
+        r->lost = true;
+        km_executor_kill(r->kind->executor, r, "the job was cancelled, or its lease was lost");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int watch(struct km_driving *d, km_run *r, bool stopping, km_err *err)
+{
+    int64_t now = km_clock_boot_ms();
+    km_executor *x = r->kind->executor;
+
+    if (stopping && !r->killed) {
+        r->stopped = true;
+        km_executor_kill(x, r, "the driver was told to stop");
+    }
+    if (r->kind->limit_s && r->running_ms && now - r->running_ms > r->kind->limit_s * 1000)
+        km_executor_kill(x, r, "it took longer than its time limit");
+    return beat(d, r, now, err);
+}
+
+/* How many run. */
+static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
+{
+    int rc = for_each(d, KM_RUN_BEGUN, err);
+
+    *running = 0;
+    for (int i = 0; rc == 0 && i < d->run_count; i++) {
+        km_run *r = &d->runs[i];
+        if (r->state == KM_RUN_CLAIMED || r->state == KM_RUN_BEGUN)
+            rc = watch(d, r, stopping, err);
+        if (rc == 0 && r->state == KM_RUN_CLAIMED && r->killed && !*r->remote)
+            r->state = KM_RUN_ENDED;
+        if (rc == 0 && r->state == KM_RUN_ENDED)
+            rc = km_driving_settle(d, r, err);
+        *running += r->state != KM_RUN_FREE;
+    }
+    if (rc == 0 && !stopping && !d->spent)
+        rc = fill_all(d, running, err);
+    return rc == 0 ? for_each(d, KM_RUN_CLAIMED, err) : rc;
+}
+
+/* Whether there is, or will be, something to do. */
+static int go_on(struct km_driving *d, int running, bool stopping, bool *more, km_err *err)
+{
+    int64_t now = km_clock_boot_ms();
+    bool busy = false;
+    int rc = 0;
+
+    if (d->o->team && !stopping && !d->spent) {
+        busy = now - d->team_ms < TEAM_MS;
+        if (!busy) {
+            d->team_ms = now;
+            rc = km_team_step(d->lab, d->o->team, &busy, err);
+        }
+    }
+    *more = running || busy || (d->o->wait && !stopping && !d->spent);
+    return rc;
+}
+
+/* What idea's workers that are gone left in their trees. */
+static int sweep_trees(struct km_driving *d, km_err *err)
+{
+    km_workspace w;
+    int64_t count;
+    int rc = km_workspace_open(&w, d->lab, err);
+
+    if (rc > 0)
+        rc = km_workspace_sweep(&w, &count, err);
+    return rc == 0 && w.settings.workspace.given ? km_reading_sweep(&w, err) : rc;
+}
+
+/* Processes of ours end with us; what runs elsewhere goes on; what has not begun is given back. */
+static void leave(struct km_driving *d)
+{
+    for (int i = 0; d->runs && i < d->run_count; i++) {
+        km_run *r = &d->runs[i];
+        if (r->state == KM_RUN_BEGUN && !r->kind->executor->remote)
+            km_executor_kill(r->kind->executor, r, "the driver ended");
+        if (r->state == KM_RUN_CLAIMED && !*r->remote)
+            km_queue_release(&d->lab->db, r->job, r->token, "it could not begin", NULL);
+    }
+    free(d->runs);
+    free(d->some);
+}
+
+int km_driver_run(km_lab *lab, const km_driver *o, const volatile int *stop, km_driver_result *out,
+                  km_err *err)
+{
+    const struct timespec tick = { 0, TICK_MS * 1000000L };
+    struct km_driving d = {
+        .lab = lab, .o = o, .out = out, .lease_s = o->lease_s ? o->lease_s : KM_LAB_LEASE_S
+    };
+    bool more = true;
+    int running = 0, rc;
+
+    *out = (km_driver_result){ 0, 0, 0 };
+    if (o->kind_count > KINDS_MAX)
+        return km_fail(err, KM_EBUG, "more kinds of jobs than %d", KINDS_MAX);
+    rc = km_driving_take_over(&d, err);
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
+    while (rc == 0 && more) {
+        rc = turn(&d, *stop, &running, err);
+        if (rc == 0)
+            rc = go_on(&d, running, *stop, &more, err);
+        if (rc == 0 && more)
+            nanosleep(&tick, NULL);
+    }
+    if (rc == 0)
+        rc = sweep_trees(&d, err);
+    leave(&d);
+    return rc;
+}

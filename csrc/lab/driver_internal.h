@@ -1,0 +1,33 @@
+/* lab/driver_internal.h: what the files of the driver share. */
+#ifndef KERNMILL_LAB_DRIVER_INTERNAL_H
+#define KERNMILL_LAB_DRIVER_INTERNAL_H
+
+#include "lab/driver.h"
+
+struct km_driving {
+    km_lab *lab;
+    const km_driver *o;
+    km_driver_result *out;
+    km_run *runs;
+    km_run **some;            /* room for as many, of one executor */
+    int run_count;            /* slots, and what was adopted beyond them */
+    int64_t lease_s, team_ms; /* team_ms: when the team was asked last */
+    bool spent;               /* of the budget */
+};
+
+void km_driving_say(const struct km_driving *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+const km_run_kind *km_driving_kind(const struct km_driving *d, const char *name);
+
+/* "slurm/1234": who this process is, when that executor does the job. */
+void km_driving_worker(const km_executor *x, char out[64]);
+
+/* What a driver that is gone has left: leases of processes of this machine are released, runs
+ * elsewhere become ours. Makes the runs. */
+int km_driving_take_over(struct km_driving *d, km_err *err);
+
+/* An ended run's word to the store; its slot is free then. */
+int km_driving_settle(struct km_driving *d, km_run *run, km_err *err);
+
+#endif

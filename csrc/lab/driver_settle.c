@@ -1,0 +1,98 @@
+/* What a run's end means for its job. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "lab/apply.h"
+#include "lab/driver_internal.h"
+#include "lab/lease.h"
+#include "lab/queue.h"
+#include "lab/run.h"
+
+#define REFUSED 2 /* a result, by what it says */
+
+/* A result that is none of its job's kind is the worker's fault, and no end of ours. */
+static int apply(struct km_driving *d, const km_run *r, const char *body, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    int rc = (d->o->apply ? d->o->apply : km_apply)(d->lab, r->job, r->token, body, &why);
+
+    if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
+        km_driving_say(d, "job %" PRId64 ": %s", r->job, why.message);
+        km_apply_cost(d->lab, r->job, r->token, body, NULL);
+        rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
+        d->out->failed++;
+        return rc < 0 ? rc : REFUSED;
+    }
+    if (rc < 0 && err)
+        *err = why;
+    return rc;
+}
+
+/* Another's by now: what it ran is not for us to hand in. */
+static int lose(struct km_driving *d, const km_run *r, const char *why)
+{
+    d->out->lost++;
+    km_driving_say(d, "job %" PRId64 ": %s", r->job, why);
+    return 0;
+}
+
+static int fail(struct km_driving *d, const km_run *r, const char *why, km_err *err)
+{
+    int rc = km_queue_fail(&d->lab->db, r->job, r->token, why, err);
+
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return lose(d, r, "another worker has it");
+    d->out->failed++;
+    km_driving_say(d, "job %" PRId64 ": %s", r->job, why);
+    return 0;
+}
+
+static int hand_in(struct km_driving *d, const km_run *r, const char *body, km_err *err)
+{
+    int rc = apply(d, r, body, err);
+
+    if (rc == 1) {
+        d->out->done++;
+        km_driving_say(d, "job %" PRId64 ": done", r->job);
+    } else if (rc == 0) {
+        lose(d, r, "another worker has it; this result is refused");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int give_back(struct km_driving *d, const km_run *r, km_err *err)
+{
+    const char *why = r->killed ? r->killed : r->why;
+    int rc;
+
+    if (r->lost)
+        return lose(d, r, why);
+    if (!r->stopped && !r->excused)
+        return fail(d, r, why, err);
+    km_driving_say(d, "job %" PRId64 ": %s", r->job, why);
+    rc = km_queue_release(&d->lab->db, r->job, r->token, why, err);
+    return rc < 0 ? rc : 0;
+}
+
+int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    char *body = NULL;
+    bool good = r->good && !r->killed;
+    int rc, read = good ? km_run_result(r, &body, &why) : 0;
+
+    rc = km_lease_spend(&d->lab->db, d->lab->campaign, r->job, r->token, r->gpu_seconds, r->money,
+                        err);
+    if (rc == 0 && !body)
+        km_run_spend(d->lab, r);
+    if (rc == 0 && good)
+        rc = read < 0 ? fail(d, r, why.message, err) : hand_in(d, r, body, err);
+    else if (rc == 0)
+        rc = give_back(d, r, err);
+    free(body);
+    if (rc == 0)
+        r->state = KM_RUN_FREE;
+    return rc;
+}

@@ -1,0 +1,186 @@
+/* Runs on this machine: each through the shell, in a process group of its own. The shell dies with
+ * this process; what it started may not when this one is killed. What a run left behind in its
+ * group is killed at its end. Of [executor] it knows gpus, cpu_seconds and memory_mb (limits of
+ * each process), and output_mb. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lab/clock.h"
+#include "lab/executor.h"
+#include "lab/run.h"
+
+struct local {
+    km_executor base;
+    bool *busy; /* of each GPU */
+};
+
+/* --- the child --- */
+
+static void limit(int what, int64_t value)
+{
+    const struct rlimit l = { (rlim_t)value, (rlim_t)value };
+
+    if (value && setrlimit(what, &l) < 0)
+        _exit(126);
+}
+
+static void export(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) < 0)
+        _exit(126);
+}
+
+/* After fork; this process has one thread. */
+static void become_worker(const struct local *x, const km_run *r, pid_t parent, int in, int out)
+{
+    const km_lab_settings *s = x->base.settings;
+
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    export("KERNMILL_RUN_DIR", r->dir);
+    if (*r->tree)
+        export("KERNMILL_WORKSPACE", r->tree);
+    if (s->executor.gpus.given)
+        export("CUDA_VISIBLE_DEVICES", r->gpu < 0 ? "" : s->executor.gpus.items[r->gpu]);
+    limit(RLIMIT_CPU, s->executor.cpu_seconds);
+    limit(RLIMIT_DATA, s->executor.memory_mb << 20);
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+        chdir(*r->tree ? r->tree : x->base.lab->root) < 0)
+        _exit(126);
+    execl("/bin/sh", "sh", "-c", r->kind->command, (char *)NULL);
+    _exit(127);
+}
+
+/* --- start --- */
+
+static void take_gpu(struct local *x, km_run *r)
+{
+    r->gpu = -1;
+    for (int i = 0; r->kind->gpu && r->gpu < 0 && i < x->base.gpus; i++)
+        if (!x->busy[i]) {
+            x->busy[i] = true;
+            r->gpu = i;
+        }
+    r->gpus = r->gpu >= 0;
+}
+
+static void begin(struct local *x, km_run *r)
+{
+    char path[KM_RUN_PATH_BYTES];
+    pid_t parent = getpid();
+    int in = open(km_run_path(r, r->input, path), O_RDONLY | O_CLOEXEC);
+    int out = open(km_run_path(r, "output.log", path),
+                   O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+
+    take_gpu(x, r);
+    r->pid = in < 0 || out < 0 ? -1 : fork();
+    if (r->pid == 0)
+        become_worker(x, r, parent, in, out);
+    if (r->pid > 0) {
+        setpgid(r->pid, r->pid);
+        r->running_ms = km_clock_boot_ms();
+        r->state = KM_RUN_BEGUN;
+        km_run_beat(r);
+    } else {
+        snprintf(r->why, sizeof r->why, "unable to start it: %s", strerror(errno));
+        r->state = KM_RUN_ENDED;
+    }
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+}
+
+static int start(km_executor *base, km_run **runs, size_t count, km_err *err)
+{
+    (void)err;
+    for (size_t i = 0; i < count; i++)
+        begin((struct local *)base, runs[i]);
+    return 0;
+}
+
+/* --- its end --- */
+
+static void end(struct local *x, km_run *r, int status)
+{
+    r->state = KM_RUN_ENDED;
+    r->good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (WIFSIGNALED(status))
+        snprintf(r->why, sizeof r->why, "ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(r->why, sizeof r->why, "exit code %d; see %.180s/output.log", WEXITSTATUS(status),
+                 strstr(r->dir, ".lab/") ? strstr(r->dir, ".lab/") : r->dir);
+    r->gpu_seconds = r->gpus * (double)(km_clock_boot_ms() - r->running_ms) / 1000;
+    if (r->gpu >= 0)
+        x->busy[r->gpu] = false;
+}
+
+static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
+{
+    (void)err;
+    for (size_t i = 0; i < count; i++) {
+        siginfo_t ended = { 0 };
+        km_run *r = runs[i];
+        int status = 0;
+
+        waitid(P_PID, (id_t)r->pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+        if (!ended.si_pid) {
+            km_executor_check_output(base, r);
+            continue;
+        }
+        kill(-r->pid, SIGKILL); /* what it left running, while the number is still its own */
+        if (waitpid(r->pid, &status, 0) < 0)
+            status = SIGKILL;
+        end((struct local *)base, r, status);
+    }
+    return 0;
+}
+
+static void cancel(km_executor *base, km_run *r)
+{
+    (void)base;
+    if (r->state == KM_RUN_BEGUN)
+        kill(-r->pid, SIGKILL);
+}
+
+static void release(km_executor *base)
+{
+    struct local *x = (struct local *)base;
+
+    free(x->busy);
+    free(x);
+}
+
+int km_executor_local(km_lab *lab, const km_lab_settings *settings, km_executor **out, km_err *err)
+{
+    struct local *x = calloc(1, sizeof *x);
+
+    *out = NULL;
+    if (!x || !(x->busy = calloc(settings->executor.gpus.count + 1, sizeof *x->busy))) {
+        free(x);
+        return km_fail_nomem(err);
+    }
+    x->base = (km_executor){ .name = "local",
+                             .lab = lab,
+                             .settings = settings,
+                             .gpus = (int)settings->executor.gpus.count,
+                             .start = start,
+                             .poll = poll_all,
+                             .cancel = cancel,
+                             .free = release };
+    *out = &x->base;
+    return 0;
+}

@@ -1,0 +1,96 @@
+#include "lab/lease.h"
+
+#include "core/limits.h"
+#include "lab/budget.h"
+#include "lab/clock.h"
+#include "lab/event.h"
+
+int km_lease_place(km_db *db, int64_t job, int64_t token, const char *executor, const char *remote,
+                   km_err *err)
+{
+    int64_t changed = 0;
+    int rc = km_db_run(db, &changed, err,
+                       "UPDATE leases SET executor = ?, remote = ?"
+                       " WHERE job = ? AND token = ? AND ended_us IS NULL",
+                       "ttii", executor, remote, job, token);
+
+    return rc < 0 ? rc : changed != 0;
+}
+
+int km_lease_adopt(km_db *db, int64_t job, int64_t token, const char *worker, int64_t lease_s,
+                   km_err *err)
+{
+    char boot[KM_BOOT_ID_BYTES];
+    int64_t changed = 0;
+    bool own;
+    int rc = km_clock_boot_id(boot, err);
+
+    if (rc == 0)
+        rc = km_db_enter(db, &own, err);
+    if (rc < 0)
+        return rc;
+    rc = km_db_run(db, &changed, err,
+                   "UPDATE jobs SET worker = ?, lease_boot = ?, lease_until_ms = ?"
+                   " WHERE id = ? AND token = ? AND state = 'leased'",
+                   "ttiii", worker, boot,
+                   km_clock_boot_ms() + (lease_s ? lease_s : KM_LAB_LEASE_S) * 1000, job, token);
+    if (rc == 0 && changed)
+        rc = km_event_add(db, "job", job, "adopted",
+                          json_pack("{s:I,s:s}", "token", (json_int_t)token, "worker", worker),
+                          err);
+    return km_db_leave(db, own, rc < 0 ? rc : changed != 0, err);
+}
+
+static int spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
+                 double money, km_err *err)
+{
+    int64_t spent;
+    int rc = km_db_int(db, &spent, 0, err,
+                       "SELECT 1 FROM events WHERE subject = 'job ' || ? AND what = 'spent'"
+                       " AND json_extract(body, '$.token') = ?",
+                       "ii", job, token);
+
+    if (rc < 0 || spent)
+        return rc;
+    if (gpu_seconds > 0)
+        rc = km_budget_spend(db, campaign, KM_BUDGET_GPU_SECONDS, gpu_seconds, err);
+    if (rc == 0 && money > 0)
+        rc = km_budget_spend(db, campaign, KM_BUDGET_MONEY, money, err);
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
+                       "UPDATE leases SET gpu_seconds = gpu_seconds + ?, money = money + ?"
+                       " WHERE job = ? AND token = ? AND ended_us IS NULL",
+                       "ddii", gpu_seconds, money, job, token);
+    if (rc == 0)
+        rc = km_event_add(db, "job", job, "spent",
+                          json_pack("{s:I,s:f,s:f}", "token", (json_int_t)token, "gpu_seconds",
+                                    gpu_seconds, "money", money),
+                          err);
+    return rc;
+}
+
+int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
+                   double money, km_err *err)
+{
+    bool own;
+    int rc;
+
+    if (gpu_seconds <= 0 && money <= 0)
+        return 0;
+    rc = km_db_enter(db, &own, err);
+    if (rc == 0)
+        rc = spend(db, campaign, job, token, gpu_seconds, money, err);
+    return km_db_leave(db, own, rc, err);
+}
+
+int km_lease_is_placed(km_db *db, const char *executor, const char *remote, const char *intent,
+                       km_err *err)
+{
+    int64_t yes;
+    int rc = km_db_int(db, &yes, 0, err,
+                       "SELECT 1 FROM leases WHERE ended_us IS NULL AND executor = ?"
+                       " AND remote IN (?, ?)",
+                       "ttt", executor, remote, intent);
+
+    return rc < 0 ? rc : (int)yes;
+}
