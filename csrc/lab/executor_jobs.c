@@ -106,7 +106,7 @@ static int begun(struct jobs *x, km_run *r, const json_t *job, km_err *err)
 
     if (!*id || strlen(id) >= sizeof r->remote || *id == INTENT)
         return km_fail(err, KM_EFORMAT, "the Hub's job has no id");
-    strcpy(r->remote, id);
+    snprintf(r->remote, sizeof r->remote, "%s", id);
     r->state = KM_RUN_BEGUN;
     x->failures = 0;
     x->silent = false;

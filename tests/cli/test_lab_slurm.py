@@ -160,6 +160,16 @@ def test_ends_that_are_no_results(lab_of, cluster):  # noqa: F811
     cluster.until(lambda: not active(cluster), "it goes on in Slurm")
 
 
+# GPUs that Slurm gives are counted, for as long as the command ran.
+def test_gpu_seconds(lab_of, cluster):  # noqa: F811
+    lab = lab_of('gres = "gpu:2"\nslots = 3\n')
+    lab.jobs([{"x": i, "sleep": 1.5} for i in range(3)])
+    assert wait_for(lab.run(), lab)[0]["done"] == 3
+    spent = lab.sql("SELECT gpu_seconds FROM leases")
+    assert all(seconds in (2.0, 4.0, 6.0) for (seconds,) in spent), spent
+    assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'")[0][0] == sum(x for (x,) in spent)
+
+
 # Where Slurm is not installed, the error says what to do.
 def test_no_slurm_here(tmp_path):
     lab = Lab(tmp_path)
