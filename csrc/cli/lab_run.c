@@ -307,8 +307,10 @@ const km_command km_cmd_lab_run = {
         "built in ([search]).\n\n"
         "CMD runs by the shell in the lab's folder, a worker's in its idea's git tree. Its result "
         "is\nKERNMILL_RUN_DIR/result.json, or the last line of its output when that is an object; "
-        "another exit\ncode than 0 gives the job back. Heartbeats, time limit and the killing of "
-        "whole process groups are\ndone here. May be killed and started again at any time.",
+        "another exit\ncode than 0 gives the job back. Heartbeats, limits and the killing of whole "
+        "process groups are done\nhere. May be killed and started again at any time: what runs "
+        "under Slurm or as a Hugging Face Job is\ntaken up again. To stop it (Ctrl-C) ends what "
+        "runs; twice does not wait for that.",
     .options = options,
     .fields_size = sizeof(km_lab_fields),
     .run = run,

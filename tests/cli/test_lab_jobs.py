@@ -15,7 +15,7 @@ from jobs_server import TOKEN, Jobs
 from test_lab import until
 from test_lab_slurm import SlurmLab, wait_for
 
-EXECUTOR = '[executor]\nname = "hf-jobs"\nimage = "python:3.12"\nflavor = "cpu-basic"\npoll = 1\n'
+EXECUTOR = '[executor]\nname = "hf-jobs"\nimage = "python:3.12"\nflavor = "cpu-basic"\npoll = 0.2\n'
 WORKER = f"""{sys.executable} -c '
 import json, os, sys, time
 job = json.load(sys.stdin)
@@ -202,7 +202,7 @@ def test_killed_at_any_point(lab_of, hub):
 # Two drivers of one lab do not take each other's jobs for strays.
 def test_two_drivers(lab_of, hub):
     lab = lab_of("slots = 3\n")
-    lab.jobs([{"x": i, "sleep": 1} for i in range(9)])
+    lab.jobs([{"x": i, "sleep": 0.5} for i in range(9)])
     drivers = [lab.run(), lab.run()]
     done = [wait_for(driver, lab)[0]["done"] for driver in drivers]
     assert sum(done) == 9 and min(done) > 0 and {job.stage for job in hub.jobs.values()} == {"COMPLETED"}
@@ -211,7 +211,7 @@ def test_two_drivers(lab_of, hub):
 # A driver that slept through its leases finds its jobs another's: what it ran there is cancelled, and hands in nothing.
 def test_a_driver_that_slept(lab_of, hub):
     lab = lab_of()
-    lab.jobs([{"x": 3, "sleep": 4}])
+    lab.jobs([{"x": 3, "sleep": 2.5}])
     sleeper = lab.run("--lease", "1")
     until(lambda: hub.jobs and next(iter(hub.jobs.values())).began, 20)
     sleeper.send_signal(signal.SIGSTOP)
