@@ -18,7 +18,7 @@ static volatile int stop;
 static void on_stop(int signal)
 {
     (void)signal;
-    stop = 1;
+    stop = stop + 1;
 }
 
 static void say(void *context, const char *text)
@@ -53,15 +53,17 @@ static const char *own_command(km_lab *lab, const char *row)
     return km_arena_printf(&lab->arena, "'%s' lab %s -C '%s'", self, row, lab->root);
 }
 
-/* Who only reads and writes text does so here, unless lab.toml says where each kind runs. */
+/* Who only reads and writes text does so here, unless lab.toml says where each kind runs. A tree of
+ * ours is nowhere but here, and where Slurm's nodes see it. */
 static bool goes_elsewhere(const roster *r, int kind)
 {
     const km_list *kinds = &r->settings.executor.kinds;
+    const bool sees_trees = strcmp(r->settings.executor.name, "hf-jobs") != 0;
 
     for (size_t i = 0; i < kinds->count; i++)
         if (strcmp(kinds->items[i], kind_names[kind]) == 0)
             return true;
-    return !kinds->given && (kind == WORK || kind >= EVALUATE);
+    return !kinds->given && ((kind == WORK && sees_trees) || kind >= EVALUATE);
 }
 
 static void add_kind(roster *r, const km_run_kind *kind, bool elsewhere)
@@ -164,6 +166,10 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
                          .say = say,
                          .context = &f->common.term };
     r->options.team = &r->team;
+    if (strcmp(s->executor.name, "hf-jobs") == 0 && !s->executor.command) {
+        km_fail(err, KM_EUSAGE, "[executor] is hf-jobs, where neither the lab nor its trees are");
+        return km_hint(err, "its 'command' is what a job there runs: it is told the commits");
+    }
     rc = add_roles(lab, f, s, r, err);
     return rc == 0 ? add_evaluators(lab, s, r, err) : rc;
 }
@@ -301,8 +307,10 @@ const km_command km_cmd_lab_run = {
         "built in ([search]).\n\n"
         "CMD runs by the shell in the lab's folder, a worker's in its idea's git tree. Its result "
         "is\nKERNMILL_RUN_DIR/result.json, or the last line of its output when that is an object; "
-        "another exit\ncode than 0 gives the job back. Heartbeats, time limit and the killing of "
-        "whole process groups are\ndone here. May be killed and started again at any time.",
+        "another exit\ncode than 0 gives the job back. Heartbeats, limits and the killing of whole "
+        "process groups are done\nhere. May be killed and started again at any time: what runs "
+        "under Slurm or as a Hugging Face Job is\ntaken up again. To stop it (Ctrl-C) ends what "
+        "runs; twice does not wait for that.",
     .options = options,
     .fields_size = sizeof(km_lab_fields),
     .run = run,

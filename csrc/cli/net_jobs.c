@@ -35,6 +35,7 @@ static int read_stream(struct hub *hub, km_http_request *request, km_http_answer
     request->stall_s = PAUSE_S;
     request->once = true;
     rc = km_http_send(hub->http, request, answer, err);
+    request->file = NULL;
     if (rc == KM_ETIME && file.have_bytes) {
         rc = 0;
         answer->status = 200;

@@ -23,7 +23,8 @@ static bool read_group(km_str *out, const char group[4], bool *ended)
     const size_t padding = group[3] != '=' ? 0 : group[2] != '=' ? 1 : 2;
     unsigned char bytes[3];
 
-    if (*ended || EVP_DecodeBlock(bytes, (const unsigned char *)group, 4) != 3)
+    if (*ended || group[0] == '=' || group[1] == '=' || (group[2] == '=' && group[3] != '=') ||
+        EVP_DecodeBlock(bytes, (const unsigned char *)group, 4) != 3)
         return false;
     km_str_add_bytes(out, bytes, 3 - padding);
     *ended = padding > 0;

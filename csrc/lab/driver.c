@@ -283,6 +283,7 @@ int km_driver_run(km_lab *lab, const km_driver *o, const volatile int *stop, km_
         rc = turn(&d, *stop, &running, err);
         if (rc == 0)
             rc = go_on(&d, running, *stop, &more, err);
+        more = more && *stop < 2;
         if (rc == 0 && more)
             nanosleep(&tick, NULL);
     }

@@ -40,8 +40,9 @@ typedef struct {
 } km_driver_result;
 
 /* Until nothing waits and nothing runs, until the budget is spent (which is no error), or until
- * *stop is not 0: then what runs is ended, and given back. Errors: those of the store, and of an
- * executor that cannot begin anything; runs elsewhere then go on, for the next driver. */
+ * *stop is not 0: then what runs is ended, and given back; from 2 on without waiting for its end.
+ * Errors: those of the store, and of an executor that cannot begin anything; runs elsewhere then go
+ * on, for the next driver. */
 int km_driver_run(km_lab *lab, const km_driver *options, const volatile int *stop,
                   km_driver_result *out, km_err *err);
 

@@ -71,8 +71,10 @@ static int give_back(struct km_driving *d, const km_run *r, km_err *err)
         return lose(d, r, why);
     if (!r->stopped && !r->excused)
         return fail(d, r, why, err);
-    km_driving_say(d, "job %" PRId64 ": %s", r->job, why);
     rc = km_queue_release(&d->lab->db, r->job, r->token, why, err);
+    if (rc == 0)
+        return lose(d, r, "another worker has it, or it was cancelled");
+    km_driving_say(d, "job %" PRId64 ": %s", r->job, why);
     return rc < 0 ? rc : 0;
 }
 

@@ -39,6 +39,11 @@ void km_executor_say(const km_executor *x, const char *format, ...)
     x->say(x->context, text);
 }
 
+int64_t km_executor_poll_ms(const km_executor *x)
+{
+    return (int64_t)(x->settings->executor.poll_s * 1000);
+}
+
 int km_executor_store_id(km_lab *lab, char out[32], km_err *err)
 {
     int64_t created;

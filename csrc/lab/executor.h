@@ -113,6 +113,9 @@ void km_executor_check_output(km_executor *x, km_run *run);
 void km_executor_say(const km_executor *x, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Between two questions. */
+int64_t km_executor_poll_ms(const km_executor *x);
+
 /* A name for this store among all others, for names of jobs. */
 int km_executor_store_id(km_lab *lab, char out[32], km_err *err);
 

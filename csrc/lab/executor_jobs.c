@@ -106,7 +106,7 @@ static int begun(struct jobs *x, km_run *r, const json_t *job, km_err *err)
 
     if (!*id || strlen(id) >= sizeof r->remote || *id == INTENT)
         return km_fail(err, KM_EFORMAT, "the Hub's job has no id");
-    strcpy(r->remote, id);
+    snprintf(r->remote, sizeof r->remote, "%s", id);
     r->state = KM_RUN_BEGUN;
     x->failures = 0;
     x->silent = false;
@@ -166,7 +166,7 @@ static int not_begun(struct jobs *x, km_run *r, long status, const km_err *why, 
         r->state = KM_RUN_ENDED;
         return 0;
     }
-    x->retry_ms = km_clock_boot_ms() + x->base.settings->executor.poll_s * 1000;
+    x->retry_ms = km_clock_boot_ms() + km_executor_poll_ms(&x->base);
     say_waiting(x, why);
     if (!refused && ++x->failures < TRIES_MAX)
         return 0;
@@ -370,7 +370,7 @@ static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
     json_t *all = NULL;
     int rc;
 
-    if (now - x->asked_ms < base->settings->executor.poll_s * 1000)
+    if (now - x->asked_ms < km_executor_poll_ms(base))
         return 0;
     x->asked_ms = now;
     for (size_t i = 0; i < count; i++)

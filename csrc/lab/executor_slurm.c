@@ -109,7 +109,7 @@ static int find_again(struct slurm *x, km_run **runs, size_t count, km_err *err)
     int rc = 0;
 
     if (!list(x, &rows)) {
-        x->retry_ms = km_clock_boot_ms() + x->base.settings->executor.poll_s * 1000;
+        x->retry_ms = km_clock_boot_ms() + km_executor_poll_ms(&x->base);
         return 0;
     }
     for (size_t i = 0; rc == 0 && i < count; i++) {
@@ -211,7 +211,7 @@ static int submit(struct slurm *x, km_run **runs, size_t count, km_run *first, k
         return refuse(x, runs, count, err);
     }
     km_executor_say(&x->base, "waiting for slurm: %s", why.message);
-    x->retry_ms = km_clock_boot_ms() + x->base.settings->executor.poll_s * 1000;
+    x->retry_ms = km_clock_boot_ms() + km_executor_poll_ms(&x->base);
     return 0;
 }
 
@@ -376,7 +376,7 @@ static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
     km_slurm_rows rows = { NULL, 0 };
     int rc;
 
-    if (now - x->asked_ms < base->settings->executor.poll_s * 1000)
+    if (now - x->asked_ms < km_executor_poll_ms(base))
         return 0;
     x->asked_ms = now;
     tell_cancelled(x, runs, count);

@@ -22,7 +22,7 @@ int km_lease_adopt(km_db *db, int64_t job, int64_t token, const char *worker, in
 {
     char boot[KM_BOOT_ID_BYTES];
     int64_t changed = 0;
-    bool own;
+    bool own = false;
     int rc = km_clock_boot_id(boot, err);
 
     if (rc == 0)
@@ -72,7 +72,7 @@ static int spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double
 int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
                    double money, km_err *err)
 {
-    bool own;
+    bool own = false;
     int rc;
 
     if (gpu_seconds <= 0 && money <= 0)

@@ -77,7 +77,7 @@ static const km_field executor_rows[] = {
     { "cpu_seconds", KM_FIELD_INT, AT(executor.cpu_seconds), false },
     { "memory_mb", KM_FIELD_INT, AT(executor.memory_mb), false },
     { "gpus", KM_FIELD_LIST, AT(executor.gpus), false },
-    { "poll", KM_FIELD_INT, AT(executor.poll_s), false },
+    { "poll", KM_FIELD_REAL, AT(executor.poll_s), false },
     { "partition", KM_FIELD_TEXT, AT(executor.partition), false },
     { "account", KM_FIELD_TEXT, AT(executor.account), false },
     { "time", KM_FIELD_TEXT, AT(executor.time), false },
@@ -173,9 +173,9 @@ static int check_executor(const km_lab_settings *s, const char *path, km_err *er
         km_fail_at(err, KM_EFORMAT, path, 0, 0, "there is no executor '%s'", s->executor.name);
         return km_fields_hint_names(names, err);
     }
-    if (!s->executor.output_mb || !s->executor.poll_s)
+    if (!s->executor.output_mb || s->executor.poll_s < 0.1)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
-                          "[executor] output_mb and poll are 1 or more");
+                          "[executor] output_mb is 1 or more, poll 0.1");
     if (s->executor.folder && *s->executor.folder != '/')
         return km_fail_at(err, KM_EFORMAT, path, 0, 0, "[executor] folder is no whole path: '%s'",
                           s->executor.folder);

@@ -100,9 +100,10 @@ typedef struct {
     struct {
         bool given;
         const char *name, *command, *folder;
-        const char *partition, *account, *time, *gres;                   /* NULL: sbatch's */
-        const char *name_space, *flavor, *image, *timeout;               /* "namespace" */
-        int64_t slots, output_mb, cpu_seconds, memory_mb, poll_s, array; /* 0: none */
+        const char *partition, *account, *time, *gres;           /* NULL: sbatch's */
+        const char *name_space, *flavor, *image, *timeout;       /* "namespace" */
+        int64_t slots, output_mb, cpu_seconds, memory_mb, array; /* 0: none */
+        double poll_s;
         km_list kinds, gpus, args, volumes, secrets;
     } executor;
 

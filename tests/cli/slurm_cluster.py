@@ -39,7 +39,8 @@ SlurmdTimeout=30
 KillWait=1
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=1000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=32 RealMemory=1000 Gres=gpu:4 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -61,6 +62,9 @@ class Cluster:
             (folder / name).mkdir(mode=0o755 if name != "munge" else 0o700)
         self.conf = folder / "slurm.conf"
         ports = [free_port(), free_port()]
+        for i in range(4):
+            (folder / f"gpu{i}").touch()
+        (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-3]\n")
         self.conf.write_text(SETTINGS.format(host=self.host, folder=folder, ports=ports))
 
     def environment(self) -> dict[str, str]:

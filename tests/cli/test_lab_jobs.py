@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -14,7 +15,7 @@ from jobs_server import TOKEN, Jobs
 from test_lab import until
 from test_lab_slurm import SlurmLab, wait_for
 
-EXECUTOR = '[executor]\nname = "hf-jobs"\nimage = "python:3.12"\nflavor = "cpu-basic"\npoll = 1\n'
+EXECUTOR = '[executor]\nname = "hf-jobs"\nimage = "python:3.12"\nflavor = "cpu-basic"\npoll = 0.2\n'
 WORKER = f"""{sys.executable} -c '
 import json, os, sys, time
 job = json.load(sys.stdin)
@@ -178,6 +179,49 @@ def test_adopted(lab_of, hub):
     told, err = wait_for(lab.run(), lab)
     assert told["done"] == 2 and err.count("goes on in hf-jobs") == 2
     assert len(hub.jobs) == 2 and [body["metric"] for body in lab.bodies()] == [9, 16]
+
+
+# Killed at any point, again and again: at the end each job has one result, and each run was begun there once.
+def test_killed_at_any_point(lab_of, hub):
+    lab = lab_of("slots = 4\n")
+    lab.jobs([{"x": i, "sleep": 0.4} for i in range(12)])
+    random.seed(7)
+    for _ in range(12):
+        driver = lab.run()
+        time.sleep(random.uniform(0.02, 0.9))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    told, err = wait_for(lab.run(), lab)
+    assert lab.counts() == {"done": 12}, (told, err)
+    assert [body["metric"] for body in lab.bodies()] == [i * i for i in range(12)]
+    runs = [job.spec["labels"]["kernmill_run"] for job in hub.jobs.values()]
+    assert len(runs) == len(set(runs)), "no run was begun twice"
+    assert all(job.ended for job in hub.jobs.values())
+
+
+# Two drivers of one lab do not take each other's jobs for strays.
+def test_two_drivers(lab_of, hub):
+    lab = lab_of("slots = 3\n")
+    lab.jobs([{"x": i, "sleep": 0.5} for i in range(9)])
+    drivers = [lab.run(), lab.run()]
+    done = [wait_for(driver, lab)[0]["done"] for driver in drivers]
+    assert sum(done) == 9 and min(done) > 0 and {job.stage for job in hub.jobs.values()} == {"COMPLETED"}
+
+
+# A driver that slept through its leases finds its jobs another's: what it ran there is cancelled, and hands in nothing.
+def test_a_driver_that_slept(lab_of, hub):
+    lab = lab_of()
+    lab.jobs([{"x": 3, "sleep": 2.5}])
+    sleeper = lab.run("--lease", "1")
+    until(lambda: hub.jobs and next(iter(hub.jobs.values())).began, 20)
+    sleeper.send_signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    told, _ = wait_for(lab.run(), lab)
+    assert told["done"] == 1
+    sleeper.send_signal(signal.SIGCONT)
+    assert wait_for(sleeper, lab)[0] == {"schema": 1, "done": 0, "failed": 0, "lost": 1}
+    assert [job.stage for job in hub.jobs.values()] == ["CANCELED", "COMPLETED"]
+    assert lab.sql("SELECT token FROM results") == [(2,)]
 
 
 # A request whose answer was lost may have begun the job: it is looked for before another one is begun.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 from slurm_cluster import cluster  # noqa: F401
 from test_lab import Lab, until
 
-EXECUTOR = '[executor]\nname = "slurm"\npoll = 1\n'
+EXECUTOR = '[executor]\nname = "slurm"\npoll = 0.5\n'
 WORKER = f"""{sys.executable} -c '
 import json, os, sys, time
 job = json.load(sys.stdin)
@@ -114,6 +115,33 @@ def test_everything_dies(lab_of, cluster):  # noqa: F811
     assert active(cluster) == [], told
 
 
+# A controller that crashes forgets its last seconds: it begins tasks again that have ended, and does not know others. No
+# result is lost, and none is there twice. (Two minutes: scripts/soak slurm.)
+@pytest.mark.skipif("KERNMILL_SOAK" not in os.environ, reason="scripts/soak slurm")
+@pytest.mark.parametrize("turn", range(int(os.environ.get("KERNMILL_SOAK", "1"))))
+def test_a_controller_that_forgets(lab_of, cluster, turn):  # noqa: F811
+    lab = lab_of("slots = 25\narray = 25\n")
+    lab.jobs([{"x": i, "sleep": i % 5 * 0.7} for i in range(50)])
+    random.seed(turn)
+    driver = lab.run()
+    for limit in (15, 30, 45):
+        until(lambda limit=limit: lab.ran() >= limit, 200)
+        time.sleep(random.uniform(0, 1))
+        cluster.kill("slurmctld")
+        if limit == 30:
+            driver.send_signal(signal.SIGKILL)
+            driver.wait()
+            driver = lab.run()
+        cluster.start_controller()
+    told, err = wait_for(driver, lab, 300)
+    assert lab.counts() == {"done": 50}, (told, err)
+    results = lab.sql("SELECT job, body FROM results ORDER BY job")
+    assert [json.loads(body)["metric"] for _, body in results] == [i * i for i in range(50)]
+    assert lab.sql("SELECT count(*) FROM leases WHERE how = 'done'") == [(50,)]
+    cluster.until(lambda: not active(cluster), "something goes on in Slurm")
+    print(f"turn {turn}: 50 done, {told['failed']} tries failed, {lab.ran()} begun")
+
+
 # A driver that is killed right after sbatch knows no number: the next one finds the job by its comment, and no second
 # one is submitted.
 def test_killed_between_sbatch_and_the_store(lab_of, cluster, tmp_path):  # noqa: F811
@@ -158,6 +186,16 @@ def test_ends_that_are_no_results(lab_of, cluster):  # noqa: F811
     assert told["lost"] == 1 and "told to stop" in err
     assert lab.sql("SELECT state, attempts FROM jobs WHERE id = 3") == [("queued", 0)]
     cluster.until(lambda: not active(cluster), "it goes on in Slurm")
+
+
+# GPUs that Slurm gives are counted, for as long as the command ran.
+def test_gpu_seconds(lab_of, cluster):  # noqa: F811
+    lab = lab_of('gres = "gpu:2"\nslots = 3\n')
+    lab.jobs([{"x": i, "sleep": 1.5} for i in range(3)])
+    assert wait_for(lab.run(), lab)[0]["done"] == 3
+    spent = lab.sql("SELECT gpu_seconds FROM leases")
+    assert all(seconds in (2.0, 4.0, 6.0) for (seconds,) in spent), spent
+    assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'")[0][0] == sum(x for (x,) in spent)
 
 
 # Where Slurm is not installed, the error says what to do.
