@@ -180,7 +180,8 @@ static int add_details(km_lab *lab, json_t *idea, size_t count, km_err *err)
                        " FROM decisions WHERE hypothesis = ? ORDER BY id" },
         { "jobs", "SELECT id, key, kind, state, attempts, worker, error, created_us, started_us,"
                   " ended_us FROM jobs WHERE hypothesis = ?" },
-        { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how"
+        { "leases", "SELECT job, leases.token, leases.worker, began_us, leases.ended_us, how,"
+                    " executor, remote, gpu_seconds, money, tokens"
                     " FROM leases JOIN jobs ON jobs.id = job WHERE hypothesis = ?" },
         { "results", "SELECT job, results.token, body, results.created_us FROM results"
                      " JOIN jobs ON jobs.id = job WHERE hypothesis = ?" },

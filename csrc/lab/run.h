@@ -5,7 +5,7 @@
  *     job.json       what `lab claim` prints; also the command's standard input
  *     report.json    what the lab knows, for roles that may run no program (lab/told.h)
  *     input          the role's prompt and the job, when there is a prompt: then it is that
- *     heartbeat      an empty file, touched while the job runs
+ *     heartbeat      an empty file, touched while the job runs (not by a Hugging Face Job)
  *     output.log     both streams of the command
  *     result.json    the command's word: written under another name and renamed; or its output ends
  *                    with it (lab/answer.h)

@@ -117,6 +117,10 @@ int km_slurm_submit(const km_lab_settings *s, const km_slurm_job *job, char id[6
     size_t n = 4;
     int rc;
 
+    *transient = false;
+    if (s->executor.args.count > ARGS_MAX - 16)
+        return km_fail(err, KM_ELIMIT, "lab.toml's [executor] has more than %d args for sbatch",
+                       ARGS_MAX - 16);
     if (!time && job->limit_s) {
         snprintf(minutes, sizeof minutes, "%lld", (long long)(job->limit_s + 59) / 60);
         time = minutes;
@@ -128,7 +132,7 @@ int km_slurm_submit(const km_lab_settings *s, const km_slurm_job *job, char id[6
     n = add_option(room[4], sizeof room[4], "--partition", s->executor.partition, argv, n);
     n = add_option(room[5], sizeof room[5], "--account", s->executor.account, argv, n);
     n = add_option(room[6], sizeof room[6], "--gres", s->executor.gres, argv, n);
-    for (size_t i = 0; i < s->executor.args.count && n < ARGS_MAX - 2; i++)
+    for (size_t i = 0; i < s->executor.args.count; i++)
         argv[n++] = s->executor.args.items[i];
     argv[n++] = job->script;
     rc = ask(argv, &result, &why);

@@ -130,6 +130,11 @@ class Cluster:
         self.until(lambda: self.state() != "", "the controller does not answer")
         self.say("scontrol", "update", f"NodeName={self.host}", "State=DOWN", "Reason=lost")
 
+    def resume_node(self) -> None:
+        """A controller that forgot its jobs drains the node where it finds them: an administrator's word ends that."""
+        if "drain" in self.state():
+            self.say("scontrol", "update", f"NodeName={self.host}", "State=RESUME")
+
     def steps(self) -> list[int]:
         """slurmstepd daemons leave slurmd: by the folder that they were given, and what is below them."""
         found = []

@@ -12,6 +12,8 @@ import time
 import pytest
 from slurm_cluster import cluster  # noqa: F401
 from test_lab import Lab, until
+from test_lab_team import search_lab
+from tree_lab import SETTINGS
 
 EXECUTOR = '[executor]\nname = "slurm"\npoll = 0.5\n'
 WORKER = f"""{sys.executable} -c '
@@ -125,7 +127,7 @@ def test_a_controller_that_forgets(lab_of, cluster, turn):  # noqa: F811
     random.seed(turn)
     driver = lab.run()
     for limit in (15, 30, 45):
-        until(lambda limit=limit: lab.ran() >= limit, 200)
+        until(lambda limit=limit: cluster.resume_node() or lab.ran() >= limit, 200)
         time.sleep(random.uniform(0, 1))
         cluster.kill("slurmctld")
         if limit == 30:
@@ -133,7 +135,8 @@ def test_a_controller_that_forgets(lab_of, cluster, turn):  # noqa: F811
             driver.wait()
             driver = lab.run()
         cluster.start_controller()
-    told, err = wait_for(driver, lab, 300)
+    until(lambda: cluster.resume_node() or driver.poll() is not None, 300)
+    told, err = wait_for(driver, lab)
     assert lab.counts() == {"done": 50}, (told, err)
     results = lab.sql("SELECT job, body FROM results ORDER BY job")
     assert [json.loads(body)["metric"] for _, body in results] == [i * i for i in range(50)]
@@ -186,6 +189,16 @@ def test_ends_that_are_no_results(lab_of, cluster):  # noqa: F811
     assert told["lost"] == 1 and "told to stop" in err
     assert lab.sql("SELECT state, attempts FROM jobs WHERE id = 3") == [("queued", 0)]
     cluster.until(lambda: not active(cluster), "it goes on in Slurm")
+
+
+# The whole team with its work and its measuring under Slurm, the champion promoted here.
+def test_the_team(tmp_path, cluster):  # noqa: F811
+    lab = search_lab(tmp_path, settings=SETTINGS + EXECUTOR + "slots = 4\n")
+    code, _, err = lab.say("run", env=cluster.environment())
+    assert code == 0, err
+    ideas = {h["key"]: h for h in lab.say("report")[1]["hypotheses"]}
+    assert ideas["LEVEL=8.0"]["state"] == "promoted"
+    assert {lease["executor"] for lease in ideas["LEVEL=8.0"]["leases"]} == {"slurm"}
 
 
 # GPUs that Slurm gives are counted, for as long as the command ran.
