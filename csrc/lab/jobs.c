@@ -269,6 +269,8 @@ static json_t *make_labels(const km_executor *x, const km_run *run, const char *
     char campaign[49], kind[49], master[49], experiment[49], worker[49], hypothesis[49], place[64];
 
     km_jobs_slug(x->lab->name, campaign);
+    if (!*campaign)
+        snprintf(campaign, sizeof campaign, "lab");
     km_jobs_slug(run->kind->kind ? run->kind->kind : "experiment", kind);
     parent_of(run, master);
     snprintf(experiment, sizeof experiment, "job_%" PRId64 "_%" PRId64, run->job, run->token);
