@@ -138,7 +138,7 @@ static int run_promote(void *fields, const char **args, size_t arg_count, km_err
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
     const char *text = "it is the champion";
-    km_workspace w;
+    km_workspace w = { 0 };
     int64_t id = 0;
     int rc = km_check_args(arg_count, 1, 1, err), waits = 0;
 
@@ -216,8 +216,8 @@ static int run_champion(void *fields, const char **args, size_t arg_count, km_er
 {
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
-    km_workspace w;
-    km_champion c;
+    km_workspace w = { 0 };
+    km_champion c = { 0, 0, NULL };
     int rc = km_check_args(arg_count, 0, 0, err);
 
     (void)args;
@@ -252,7 +252,7 @@ static int run_sweep(void *fields, const char **args, size_t arg_count, km_err *
 {
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
-    km_workspace w;
+    km_workspace w = { 0 };
     int64_t count = 0;
     int rc = km_check_args(arg_count, 0, 0, err);
 

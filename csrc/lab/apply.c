@@ -21,7 +21,7 @@ struct task {
 
 static int read_task(struct task *t, km_err *err)
 {
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_query(&t->lab->db, &s, err,
                          "SELECT kind, ifnull(hypothesis, 0) FROM jobs WHERE id = ?", "i", t->job);
 
@@ -100,7 +100,7 @@ static int apply_end(struct task *t, km_err *err)
 static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
 {
     km_workspace w;
-    km_idea idea;
+    km_idea idea = { 0 };
     int64_t left;
     int rc = km_workspace_open(&w, t->lab, err);
 

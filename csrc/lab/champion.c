@@ -13,7 +13,7 @@
 
 int km_champion_read(km_lab *lab, km_champion *out, km_err *err)
 {
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_query(&lab->db, &s, err,
                          "SELECT id, ifnull(hypothesis, 0), commit_id FROM champions"
                          " WHERE campaign = ? ORDER BY id DESC LIMIT 1",
@@ -42,7 +42,7 @@ int km_champion_runs(km_lab *lab, const km_champion *c, km_lab_runs *out, const 
                                   " DESC, block LIMIT 1",
                                   of);
     char *all = km_arena_printf(&lab->arena, "SELECT value%s AND block = ?3", of);
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = first && all ? km_db_query(&lab->db, &s, err, first, "ti", c->commit, c->hypothesis)
                           : km_fail_nomem(err);
 
@@ -70,7 +70,7 @@ int km_champion_runs(km_lab *lab, const km_champion *c, km_lab_runs *out, const 
 /* lab.toml's, or the one that is checked out. */
 static int find_branch(km_workspace *w, const char **out, km_err *err)
 {
-    char *name;
+    char *name = NULL;
     int rc;
 
     *out = w->settings.workspace.branch;
@@ -100,7 +100,7 @@ static int read_tip(km_workspace *w, const char *branch, char **out, km_err *err
 static int find_tree(km_workspace *w, const char *branch, const char **out, km_err *err)
 {
     char *wanted = km_arena_printf(&w->lab->arena, "branch refs/heads/%s", branch);
-    km_git_list lines;
+    km_git_list lines = { NULL, 0 };
     int rc = wanted ? km_git_names(&w->git, &lines, err,
                                    KM_GIT("worktree", "list", "--porcelain", "-z"))
                     : km_fail_nomem(err);
@@ -138,9 +138,9 @@ static int advance(km_workspace *w, const char *branch, const char *from, const 
 int km_champion_settle(km_workspace *w, const char **late, km_err *err)
 {
     km_err why = KM_ERR_INIT;
-    const char *branch;
+    const char *branch = NULL;
     char *tip = NULL;
-    km_champion c;
+    km_champion c = { 0, 0, NULL };
     int rc = km_champion_read(w->lab, &c, err);
 
     *late = NULL;
@@ -175,7 +175,7 @@ static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, 
                    km_err *err)
 {
     km_db *db = &w->lab->db;
-    km_champion c;
+    km_champion c = { 0, 0, NULL };
     int64_t id;
     int rc = km_champion_read(w->lab, &c, err);
 
@@ -196,9 +196,9 @@ static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, 
 
 int km_champion_begin(km_workspace *w, km_err *err)
 {
-    const char *branch;
+    const char *branch = NULL;
     char *tip = NULL;
-    km_champion c;
+    km_champion c = { 0, 0, NULL };
     int rc = find_branch(w, &branch, err), ours = 0;
 
     if (rc == 0)
@@ -248,7 +248,7 @@ static int check_holdout(km_workspace *w, int64_t id, km_err *err)
 int km_champion_ask_holdout(km_workspace *w, int64_t hypothesis, bool *asked, km_err *err)
 {
     int64_t passed = -1;
-    km_idea idea;
+    km_idea idea = { 0 };
     bool own;
     int rc = km_db_enter(&w->lab->db, &own, err);
 
@@ -321,7 +321,7 @@ static char *master_json(km_workspace *w, const km_idea *idea)
 static int make_commit(km_workspace *w, const km_idea *idea, char **out, km_err *err)
 {
     km_arena *a = &w->lab->arena;
-    char *dir, *file, *blob, *tree, *info, *text = master_json(w, idea);
+    char *dir = NULL, *file, *blob, *tree, *info, *text = master_json(w, idea);
     char *message = km_arena_printf(a, "Champion: %s\n\nHypothesis: %lld\n", idea->title,
                                     (long long)idea->id);
     km_git g = w->git;
@@ -376,8 +376,8 @@ static int commit(km_workspace *w, const km_idea *idea, const km_champion *now, 
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
 {
     char *made = NULL;
-    km_champion now;
-    km_idea idea;
+    km_champion now = { 0, 0, NULL };
+    km_idea idea = { 0 };
     int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
 
     if (rc == 0)

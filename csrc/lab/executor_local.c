@@ -97,6 +97,8 @@ static void begin(struct local *x, km_run *r)
     } else {
         snprintf(r->why, sizeof r->why, "unable to start it: %s", strerror(errno));
         r->state = KM_RUN_ENDED;
+        if (r->gpu >= 0)
+            x->busy[r->gpu] = false;
     }
     if (in >= 0)
         close(in);

@@ -150,6 +150,18 @@ static void list_tasks(km_run **runs, size_t count, const km_run *first, char ou
                                   runs[i]->remote + key_length(first) + 1);
 }
 
+/* Of a batch: the longest of its kinds'; 0 when one has none. */
+static int64_t limit_of(km_run **runs, size_t count, const km_run *first)
+{
+    int64_t longest = first->kind->limit_s;
+
+    for (size_t i = 0; i < count && longest; i++)
+        if (is_same_batch(first, runs[i]) &&
+            (!runs[i]->kind->limit_s || runs[i]->kind->limit_s > longest))
+            longest = runs[i]->kind->limit_s;
+    return longest;
+}
+
 static int note_batch(struct slurm *x, km_run **runs, size_t count, const km_run *first,
                       const char *id, km_err *err)
 {
@@ -201,7 +213,7 @@ static int submit(struct slurm *x, km_run **runs, size_t count, km_run *first, k
                                           .comment = key,
                                           .script = script,
                                           .array = array ? tasks : NULL,
-                                          .limit_s = first->kind->limit_s },
+                                          .limit_s = limit_of(runs, count, first) },
                          id, &transient, &why);
     if (rc == 0)
         return note_batch(x, runs, count, first, id, err);

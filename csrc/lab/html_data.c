@@ -16,6 +16,8 @@ static const struct {
       " d.id AS decision, d.pairs, d.gain, d.low, d.high, d.created_us AS judged_us"
       " FROM hypotheses h LEFT JOIN decisions d"
       "   ON d.id = (SELECT max(id) FROM decisions WHERE hypothesis = h.id)"
+      /* what is measured anew, on another champion, is as good as not judged */
+      "   AND h.state NOT IN ('queued', 'running', 'evaluating')"
       " WHERE h.campaign = ?1 ORDER BY h.id DESC LIMIT ?2) ORDER BY id" },
     /* the columns of a job board: wave, bead, job, stage, mode, worker, created, hypothesis */
     { "jobs", "SELECT * FROM (SELECT ifnull(json_extract(j.payload, '$.wave'), c.name) AS wave,"

@@ -53,7 +53,7 @@ static bool is_way(const char *from, const char *to)
 
 static int state_of(km_db *db, int64_t id, char out[32], km_err *err)
 {
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_query(db, &s, err, "SELECT state FROM hypotheses WHERE id = ?", "i", id);
 
     if (rc < 0)
@@ -98,7 +98,7 @@ static int tell(km_db *db, int64_t id, const char *state, const char *reason, km
     const size_t count = sizeof told / sizeof *told;
     km_str title = KM_STR_INIT;
     char subject[32], key[64];
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     size_t i = 0;
     int rc;
 
@@ -242,7 +242,7 @@ static int submit(km_db *db, int64_t id, const char *kind, const char *payload, 
 {
     km_arena a = KM_ARENA_INIT;
     km_job_request r = { .hypothesis = id, .kind = kind };
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     bool made;
     int rc = km_db_query(db, &s, err,
                          "SELECT campaign, payload, priority,"
@@ -310,7 +310,7 @@ int km_hypothesis_follow(km_db *db, int64_t id, km_err *err)
         " WHEN 'queued' THEN 'queued' WHEN 'done' THEN 'evaluating' ELSE 'cancelled' END, error"
         " FROM jobs WHERE hypothesis = ? ORDER BY id DESC LIMIT 1";
     char now[32], then[32] = "", why[512] = "";
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = id ? state_of(db, id, now, err) : 0;
 
     if (!id || rc < 0)
@@ -331,7 +331,7 @@ int km_hypothesis_follow(km_db *db, int64_t id, km_err *err)
 
 int km_hypothesis_read(km_db *db, km_arena *a, int64_t id, km_idea *out, km_err *err)
 {
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = NULL;
     int rc = km_db_query(db, &s, err,
                          "SELECT state, title, author, payload, parent, commit_id, patch, manifest"
                          " FROM hypotheses WHERE id = ?",

@@ -18,9 +18,15 @@
 #define ENVIRONMENT_BYTES_MAX (120u << 10) /* Linux takes 128 KiB of one variable */
 #define NONCE_BYTES           33
 
-/* For any image with a POSIX shell. */
+/* For any image with a POSIX shell. The first shell was started with the nonce, which everybody can
+ * read in /proc as long as it is there: so it hands it on through a pipe, and becomes another. Root
+ * could still read it out of that one's memory. */
+static const char first_script[] = "p=$(mktemp -u) && mkfifo \"$p\" || exit 126\n"
+                                   "printf '%s\\n' \"$KERNMILL_NONCE\" >\"$p\" &\n"
+                                   "KERNMILL_PIPE=$p exec env -u KERNMILL_NONCE sh -c \"$1\"\n";
+
 static const char script[] =
-    "n=$KERNMILL_NONCE; unset KERNMILL_NONCE\n"
+    "read -r n <\"$KERNMILL_PIPE\"; rm -f \"$KERNMILL_PIPE\"; unset KERNMILL_PIPE\n"
     "d=$(mktemp -d) || exit 126\n"
     "export KERNMILL_RUN_DIR=\"$d\"\n"
     "printf %s \"$KERNMILL_JOB\" | base64 -d >\"$d/job.json\"\n"
@@ -313,9 +319,9 @@ int km_jobs_spec(const km_executor *x, const km_run *run, const char *store, con
         json_decref(environment);
         return err ? err->code : KM_EIO;
     }
-    *out = json_pack("{s:[s,s,s],s:[],s:o,s:o,s:s,s:o}", "command", "/bin/sh", "-c", script,
-                     "arguments", "environment", environment, "secrets", secrets, "flavor",
-                     s->executor.flavor, "labels", make_labels(x, run, store));
+    *out = json_pack("{s:[s,s,s,s,s],s:[],s:o,s:o,s:s,s:o}", "command", "/bin/sh", "-c",
+                     first_script, "sh", script, "arguments", "environment", environment, "secrets",
+                     secrets, "flavor", s->executor.flavor, "labels", make_labels(x, run, store));
     if (!*out)
         return km_fail_nomem(err);
     if (seconds)

@@ -22,7 +22,7 @@ int km_lease_place(km_db *db, int64_t job, int64_t token, const char *executor, 
 int km_lease_adopt(km_db *db, int64_t job, int64_t token, const char *worker, int64_t lease_s,
                    km_err *err)
 {
-    char boot[KM_BOOT_ID_BYTES];
+    char boot[KM_BOOT_ID_BYTES] = "";
     int64_t changed = 0;
     bool own = false;
     int rc = km_clock_boot_id(boot, err);

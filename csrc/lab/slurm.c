@@ -27,8 +27,8 @@ static const struct {
     { "TIMEOUT", KM_SLURM_FAILED },       { "CANCELLED", KM_SLURM_FAILED },
     { "OUT_OF_MEMORY", KM_SLURM_FAILED }, { "DEADLINE", KM_SLURM_FAILED },
     { "NODE_FAIL", KM_SLURM_FAILED },     { "PREEMPTED", KM_SLURM_LOST },
-    { "BOOT_FAIL", KM_SLURM_LOST },       { "REVOKED", KM_SLURM_LOST },
-    { "LAUNCH_FAILED", KM_SLURM_LOST },   { "RECONFIG_FAIL", KM_SLURM_LOST },
+    { "BOOT_FAIL", KM_SLURM_FAILED },     { "REVOKED", KM_SLURM_LOST },
+    { "LAUNCH_FAILED", KM_SLURM_FAILED }, { "RECONFIG_FAIL", KM_SLURM_FAILED },
 };
 
 km_slurm_state km_slurm_state_of(const char *state)

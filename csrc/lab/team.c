@@ -252,7 +252,7 @@ static int step_stale(km_lab *lab, bool *busy, km_err *err)
     int64_t job = 0, id = 0;
     bool moved = false;
     km_workspace w;
-    km_champion c;
+    km_champion c = { 0, 0, NULL };
     int rc = km_champion_read(lab, &c, err);
 
     if (rc <= 0)

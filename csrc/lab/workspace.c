@@ -91,8 +91,8 @@ static const char *place(const km_workspace *w, const char *name)
 /* The commit that an idea names, or the champion's. */
 static int find_parent(km_workspace *w, const km_idea *idea, const char **out, km_err *err)
 {
-    char *commit, *spec;
-    km_champion c;
+    char *commit = NULL, *spec;
+    km_champion c = { 0, 0, NULL };
     int rc;
 
     if (!*idea->parent) {
@@ -111,7 +111,7 @@ static int find_parent(km_workspace *w, const km_idea *idea, const char **out, k
 int km_workspace_make(km_workspace *w, const km_worker_id *id, const char **path, km_err *err)
 {
     const char *tree = place(w, name_of(w, id)), *parent = NULL;
-    km_idea idea;
+    km_idea idea = { 0 };
     int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, id->hypothesis, &idea, err)
                   : km_fail_nomem(err);
 
@@ -142,7 +142,7 @@ static int make_commit(km_workspace *w, const km_idea *idea, const char *tree, c
                        km_taken *out, km_err *err)
 {
     km_git g = { &w->lab->arena, tree, NULL };
-    char *id, *commit;
+    char *id, *commit = NULL;
     char *text = km_arena_printf(g.arena, "%s\n\nHypothesis: %lld\nProposed-by: %s\n", idea->title,
                                  (long long)idea->id, *idea->author ? idea->author : "unknown");
     int rc = text ? km_git_run(&g, err, KM_GIT("add", "-A", "--", ":/")) : km_fail_nomem(err);
@@ -271,7 +271,7 @@ static int take(km_workspace *w, const km_idea *idea, const char *tree, const ch
 int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km_err *err)
 {
     const char *name = name_of(w, id), *tree = place(w, name);
-    km_idea idea;
+    km_idea idea = { 0 };
     int rc = tree ? km_hypothesis_read(&w->lab->db, &w->lab->arena, id->hypothesis, &idea, err)
                   : km_fail_nomem(err);
 
@@ -295,7 +295,7 @@ static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
     long long hypothesis, job, token;
     int64_t goes_on = 0;
     km_taken t = { NULL, NULL, NULL, NULL, "", "" };
-    km_idea idea;
+    km_idea idea = { 0 };
     int rc = 0;
 
     if (sscanf(name, "%lld.%lld.%lld", &hypothesis, &job, &token) != 3)
@@ -368,7 +368,7 @@ int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, 
 {
     km_db *db = &w->lab->db;
     char *name = km_arena_printf(&w->lab->arena, "%lld", (long long)hypothesis);
-    km_idea idea;
+    km_idea idea = { 0 };
     int rc = name ? keep(w, name, t->commit, err) : km_fail_nomem(err);
 
     if (rc == 0)
@@ -451,8 +451,8 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
     const char *tree = NULL, *name = NULL;
     km_taken t = { NULL, NULL, NULL, NULL, "", "" };
     bool clean = false;
-    km_idea idea;
-    km_champion c;
+    km_idea idea = { 0 };
+    km_champion c = { 0, 0, NULL };
     int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
 
     *moved = false;

@@ -108,6 +108,16 @@ def test_a_result_cannot_be_forged(lab_of):
     assert lab.bodies()[0]["metric"] == 9
 
 
+# Nor by one that looks for the nonce where a shell was started with it.
+def test_the_nonce_is_nowhere(lab_of, tmp_path):
+    lab = lab_of()
+    seen = tmp_path / "seen"
+    look = f"for f in /proc/[0-9]*/environ; do tr '\\0' '\\n' <$f 2>/dev/null; done | grep -c ^KERNMILL_NONCE >{seen}; echo '{{}}'"
+    lab.jobs([{"x": 1}])
+    run = lab.run("--worker", look)
+    assert wait_for(run, lab)[0]["done"] == 1 and seen.read_text() == "0\n"
+
+
 # The price of a flavor, by the Hub's seconds, is taken from the budget of money, its GPUs' time from theirs: a hard stop.
 def test_what_it_costs(lab_of, hub):
     lab = lab_of(executor=EXECUTOR.replace("cpu-basic", "h200x2"))
