@@ -9,9 +9,9 @@
 #include "cli/net.h"
 #include "net/endpoint.h"
 
-#define PAUSE_S                                                                                    \
-    5 /* a log without a word for so long has said what it had, as the client has it               \
-       */
+/* A log without a word for so long has said what it had; a result that is not whole by then is read
+ * again. */
+#define PAUSE_S 2
 
 struct hub {
     km_arena arena;

@@ -78,6 +78,14 @@ static int give_back(struct km_driving *d, const km_run *r, km_err *err)
     return rc < 0 ? rc : 0;
 }
 
+static int spend(struct km_driving *d, const km_run *r, km_err *err)
+{
+    if (r->gpu_seconds <= 0 && r->money <= 0)
+        return 0;
+    return km_lease_spend(&d->lab->db, d->lab->campaign, r->job, r->token, r->gpu_seconds, r->money,
+                          err);
+}
+
 int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -85,8 +93,7 @@ int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
     bool good = r->good && !r->killed;
     int rc, read = good ? km_run_result(r, &body, &why) : 0;
 
-    rc = km_lease_spend(&d->lab->db, d->lab->campaign, r->job, r->token, r->gpu_seconds, r->money,
-                        err);
+    rc = spend(d, r, err);
     if (rc == 0 && !body)
         km_run_spend(d->lab, r);
     if (rc == 0 && good)

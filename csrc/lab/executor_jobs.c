@@ -362,6 +362,59 @@ static int end_strays(struct jobs *x, const json_t *all, km_err *err)
     return 0;
 }
 
+static bool is_ours(km_run **runs, size_t count, const km_lease_left *left)
+{
+    for (size_t i = 0; i < count; i++)
+        if (runs[i]->job == left->job && runs[i]->token == left->token)
+            return true;
+    return false;
+}
+
+static bool has_ended(const json_t *job)
+{
+    static const char *const stages[] = { "COMPLETED", "ERROR", "CANCELED", "DELETED" };
+    const char *stage = km_json_text_of(json_object_get(job, "status"), "stage");
+
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++)
+        if (strcmp(stages[i], stage) == 0)
+            return true;
+    return false;
+}
+
+/* What a driver began that did not live to see its end has cost all the same. */
+static int pay(struct jobs *x, const km_lease_left *left, km_err *err)
+{
+    km_run r = { .job = left->job, .token = left->token };
+    km_str path = KM_STR_INIT;
+    json_t *job = NULL;
+    long status = 404;
+    int rc = 0;
+
+    km_str_printf(&path, "/api/jobs/%s/%s", x->namespace, left->remote);
+    if (*left->remote != INTENT)
+        ask(x, "GET", path.data, NULL, &status, &job, NULL, NULL);
+    count_cost(x, &r, job);
+    if (status == 404 || has_ended(job))
+        rc = km_lease_spend(&x->base.lab->db, x->base.lab->campaign, r.job, r.token, r.gpu_seconds,
+                            r.money, err);
+    json_decref(job);
+    km_str_release(&path);
+    return rc;
+}
+
+static int pay_all(struct jobs *x, km_run **runs, size_t count, km_err *err)
+{
+    km_lease_left left[16];
+    size_t n;
+    int rc = km_lease_unpaid(&x->base.lab->db, x->base.lab->campaign, x->base.name, left,
+                             sizeof left / sizeof *left, &n, err);
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (!is_ours(runs, count, &left[i]))
+            rc = pay(x, &left[i], err);
+    return rc;
+}
+
 static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
 {
     struct jobs *x = (struct jobs *)base;
@@ -389,6 +442,8 @@ static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
     else
         x->silent = false;
     rc = rc == 0 ? end_strays(x, all, err) : 0;
+    if (rc == 0)
+        rc = pay_all(x, runs, count, err);
     json_decref(all);
     return rc;
 }

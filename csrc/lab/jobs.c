@@ -275,6 +275,8 @@ static json_t *make_labels(const km_executor *x, const km_run *run, const char *
     char campaign[49], kind[49], master[49], experiment[49], worker[49], hypothesis[49], place[64];
 
     km_jobs_slug(x->lab->name, campaign);
+    if (!*campaign)
+        snprintf(campaign, sizeof campaign, "lab");
     km_jobs_slug(run->kind->kind ? run->kind->kind : "experiment", kind);
     parent_of(run, master);
     snprintf(experiment, sizeof experiment, "job_%" PRId64 "_%" PRId64, run->job, run->token);
@@ -332,66 +334,76 @@ int km_jobs_spec(const km_executor *x, const km_run *run, const char *store, con
 
 /* --- its log --- */
 
-struct log {
-    char nonce[NONCE_BYTES];
-    km_str output, result;
-    int code;
-    long long size;
-    bool ended, whole;
-};
-
-static void take_line(struct log *l, const char *line)
+static void take_line(km_jobs_log *l, const char *nonce, const char *line)
 {
-    const char *said = line + NONCE_BYTES; /* after its blank */
-    km_str base64 = KM_STR_INIT;
+    const size_t n = strlen(nonce);
+    const char *said = line + n + 1;
+    km_str bytes = KM_STR_INIT;
+    long long size;
 
-    if (km_starts_with(line, "===== Job started"))
+    if (l->ended || km_starts_with(line, "===== Job started"))
         return;
-    if (strncmp(line, l->nonce, NONCE_BYTES - 1) != 0 || line[NONCE_BYTES - 1] != ' ') {
+    if (strncmp(line, nonce, n) != 0 || line[n] != ' ') {
         km_str_printf(&l->output, "%s\n", line);
         return;
     }
-    l->ended = sscanf(said, "end %d %lld", &l->code, &l->size) == 2;
-    if (!l->ended)
+    l->ended = sscanf(said, "end %d %lld", &l->code, &size) == 2;
+    if (!l->ended) {
         km_str_add(&l->result, said);
-    if (l->ended) {
-        l->whole = km_base64_read(&base64, l->result.data) && (long long)base64.length == l->size;
-        km_str_release(&l->result);
-        l->result = base64;
+        return;
     }
+    l->whole = km_base64_read(&bytes, l->result.data) && (long long)bytes.length == size;
+    km_str_release(&l->result);
+    l->result = bytes;
 }
 
 /* A server-sent event: data: {"data": LINE, "timestamp": ...}; the rest is none of the log. */
-static void take_event(struct log *l, const char *event, size_t size)
+static void take_event(km_jobs_log *l, const char *nonce, const char *event, size_t size)
 {
     json_t *doc = NULL;
     const char *at = event + strlen("data:");
 
-    if (l->ended || size < strlen("data:") || strncmp(event, "data:", strlen("data:")) != 0)
+    if (size < strlen("data:") || strncmp(event, "data:", strlen("data:")) != 0)
         return;
     doc = json_loadb(at, size - strlen("data:"), 0, NULL);
     if (json_is_string(json_object_get(doc, "data"))) {
         char *text = strdup(km_json_text_of(doc, "data")), *rest = text;
         for (char *line; rest && (line = strsep(&rest, "\n"));) {
             line[strcspn(line, "\r")] = '\0';
-            take_line(l, line);
+            take_line(l, nonce, line);
         }
         free(text);
     }
     json_decref(doc);
 }
 
-static int write_log(const km_run *run, struct log *l, km_err *err)
+int km_jobs_parse_log(const char *nonce, const char *events, km_jobs_log *out, km_err *err)
+{
+    int rc;
+
+    *out = (km_jobs_log){ .output = KM_STR_INIT, .result = KM_STR_INIT };
+    while (*events && !out->ended) {
+        size_t n = strcspn(events, "\n");
+        take_event(out, nonce, events, n);
+        events += n + (events[n] == '\n');
+    }
+    rc = km_str_check(&out->output, err);
+    return rc == 0 ? km_str_check(&out->result, err) : rc;
+}
+
+void km_jobs_log_release(km_jobs_log *log)
+{
+    km_str_release(&log->output);
+    km_str_release(&log->result);
+}
+
+static int write_log(const km_run *run, const km_jobs_log *l, km_err *err)
 {
     char path[KM_RUN_PATH_BYTES];
-    int rc = km_str_check(&l->output, err);
-
-    if (rc == 0)
-        rc = km_str_check(&l->result, err);
-    if (rc == 0)
-        rc = km_file_write(km_run_path(run, "output.log", path), l->output.data, l->output.length,
+    int rc = km_file_write(km_run_path(run, "output.log", path), l->output.data, l->output.length,
                            0644, err);
-    if (rc == 0 && l->ended && l->whole && l->size)
+
+    if (rc == 0 && l->whole && l->result.length)
         rc = km_file_write(km_run_path(run, "result.json", path), l->result.data, l->result.length,
                            0644, err);
     return rc;
@@ -399,20 +411,15 @@ static int write_log(const km_run *run, struct log *l, km_err *err)
 
 int km_jobs_read_log(const km_run *run, const char *events, int *code, km_err *err)
 {
-    struct log l = { .output = KM_STR_INIT, .result = KM_STR_INIT };
-    int rc = make_nonce(run, l.nonce, err);
+    km_jobs_log log = { .output = KM_STR_INIT, .result = KM_STR_INIT };
+    char nonce[NONCE_BYTES];
+    int rc = make_nonce(run, nonce, err);
 
-    while (rc == 0 && *events) {
-        size_t n = strcspn(events, "\n");
-        take_event(&l, events, n);
-        events += n + (events[n] == '\n');
-    }
     if (rc == 0)
-        rc = write_log(run, &l, err);
-    *code = l.code;
-    km_str_release(&l.output);
-    km_str_release(&l.result);
-    if (rc < 0)
-        return rc;
-    return l.ended && l.whole;
+        rc = km_jobs_parse_log(nonce, events, &log, err);
+    if (rc == 0)
+        rc = write_log(run, &log, err);
+    *code = log.code;
+    km_jobs_log_release(&log);
+    return rc < 0 ? rc : log.whole;
 }

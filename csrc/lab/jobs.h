@@ -42,8 +42,20 @@ void km_jobs_slug(const char *text, char out[49]);
 int km_jobs_spec(const km_executor *x, const km_run *run, const char *store, const json_t *volumes,
                  json_t **out, km_err *err);
 
-/* Takes a log apart: output.log and result.json in the run's folder. *code: of the end. 1, or 0
- * when there is no end, or the result is not whole. */
+typedef struct {
+    km_str output,
+        result; /* owned: what the command printed; the bytes of its result.json, or none */
+    int code;
+    bool ended, whole; /* the end was there; and all of the result */
+} km_jobs_log;
+
+/* Takes a stream of events apart. What is no event counts for nothing. Errors: KM_ELIMIT,
+ * KM_ENOMEM; *out is for the release all the same. */
+int km_jobs_parse_log(const char *nonce, const char *events, km_jobs_log *out, km_err *err);
+void km_jobs_log_release(km_jobs_log *log);
+
+/* The same for a run whose nonce is in its folder, into it: output.log and result.json in the run's
+ * folder. *code: of the end. 1, or 0 when there is no end, or the result is not whole. */
 int km_jobs_read_log(const km_run *run, const char *events, int *code, km_err *err);
 
 #endif

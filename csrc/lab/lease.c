@@ -1,5 +1,7 @@
 #include "lab/lease.h"
 
+#include <stdio.h>
+
 #include "core/limits.h"
 #include "lab/budget.h"
 #include "lab/clock.h"
@@ -81,6 +83,30 @@ int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, doub
     if (rc == 0)
         rc = spend(db, campaign, job, token, gpu_seconds, money, err);
     return km_db_leave(db, own, rc, err);
+}
+
+int km_lease_unpaid(km_db *db, int64_t campaign, const char *executor, km_lease_left *out,
+                    size_t most, size_t *count, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT l.job, l.token, l.remote FROM leases l JOIN jobs j ON j.id = l.job"
+                         " WHERE j.campaign = ? AND l.executor = ?"
+                         " AND l.how IN ('expired', 'cancelled') AND l.remote > ''"
+                         " AND NOT EXISTS (SELECT 1 FROM events WHERE subject = 'job ' || l.job"
+                         " AND what = 'spent' AND json_extract(body, '$.token') = l.token)",
+                         "it", campaign, executor);
+
+    *count = 0;
+    if (rc < 0)
+        return rc;
+    while (*count < most && (rc = km_db_step(db, s, err)) == 1) {
+        km_lease_left *left = &out[(*count)++];
+        *left = (km_lease_left){ sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), "" };
+        snprintf(left->remote, sizeof left->remote, "%s", (const char *)sqlite3_column_text(s, 2));
+    }
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
 }
 
 int km_lease_is_placed(km_db *db, const char *executor, const char *remote, const char *intent,

@@ -234,6 +234,32 @@ def test_a_driver_that_slept(lab_of, hub):
     assert lab.sql("SELECT token FROM results") == [(2,)]
 
 
+# A driver dies, and its lease ends before the next one comes: what its job cost is paid all the same, and once.
+def test_what_nobody_saw_end_is_paid(lab_of, hub):
+    lab = lab_of(executor=EXECUTOR.replace("cpu-basic", "h200x2"))
+    lab.jobs([{"x": 3, "sleep": 1.2}])
+    driver = lab.run("--lease", "1")
+    until(
+        lambda: (
+            hub.jobs
+            and next(iter(hub.jobs.values())).began
+            and lab.sql("SELECT 1 FROM leases WHERE remote GLOB '0*'")
+        ),
+        20,
+    )
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    until(lambda: next(iter(hub.jobs.values())).ended, 20)
+    time.sleep(1)
+    assert lab.say("claim", "--worker", "somebody", "--lease", "1")[1]["token"] == 2
+    time.sleep(1.2)
+    wait_for(lab.run(), lab)
+    assert [body["metric"] for body in lab.bodies()] == [9]
+    seconds = [job.seconds for job in hub.jobs.values()]
+    assert len(seconds) == 2 and seconds[0] >= 1
+    assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'") == [(2.0 * sum(seconds),)]
+
+
 # A request whose answer was lost may have begun the job: it is looked for before another one is begun.
 @pytest.mark.parametrize("fault", ["503", "503 after"])
 def test_an_answer_is_lost(lab_of, hub, fault):

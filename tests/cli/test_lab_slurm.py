@@ -145,6 +145,29 @@ def test_a_controller_that_forgets(lab_of, cluster, turn):  # noqa: F811
     print(f"turn {turn}: 50 done, {told['failed']} tries failed, {lab.ran()} begun")
 
 
+# Drivers that are killed at any point, again and again: each job has one result, and no token ran twice.
+@pytest.mark.skipif("KERNMILL_SOAK" not in os.environ, reason="scripts/soak slurm")
+@pytest.mark.parametrize("turn", range(int(os.environ.get("KERNMILL_SOAK", "1"))))
+def test_drivers_killed_at_any_point(lab_of, cluster, turn):  # noqa: F811
+    lab = lab_of(f"slots = 8\narray = {turn % 2 * 8}\n")
+    lab.jobs([{"x": i, "sleep": 0.5} for i in range(40)])
+    random.seed(turn)
+    for _ in range(30):
+        driver = lab.run()
+        time.sleep(random.uniform(0.02, 1.5))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    told, err = wait_for(lab.run(), lab, 200)
+    assert lab.counts() == {"done": 40}, (told, err)
+    results = lab.sql("SELECT body FROM results ORDER BY job")
+    assert [json.loads(body)["metric"] for (body,) in results] == [i * i for i in range(40)]
+    ran = (lab.folder / "ran").read_text().split()
+    assert len(ran) == len(set(ran)), "one run of a token, never two"
+    cluster.until(lambda: not active(cluster), "something goes on in Slurm")
+    adopted = lab.sql("SELECT count(*) FROM events WHERE what = 'adopted'")[0][0]
+    print(f"turn {turn}: 40 done, {adopted} adopted, {len(ran)} begun")
+
+
 # A driver that is killed right after sbatch knows no number: the next one finds the job by its comment, and no second
 # one is submitted.
 def test_killed_between_sbatch_and_the_store(lab_of, cluster, tmp_path):  # noqa: F811
@@ -191,24 +214,18 @@ def test_ends_that_are_no_results(lab_of, cluster):  # noqa: F811
     cluster.until(lambda: not active(cluster), "it goes on in Slurm")
 
 
-# The whole team with its work and its measuring under Slurm, the champion promoted here.
+# The whole team with its work and its measuring under Slurm, the champion promoted here; GPUs that it gives are counted.
 def test_the_team(tmp_path, cluster):  # noqa: F811
-    lab = search_lab(tmp_path, settings=SETTINGS + EXECUTOR + "slots = 4\n")
+    lab = search_lab(tmp_path, settings=SETTINGS + EXECUTOR + 'gres = "gpu:2"\nslots = 2\n')
     code, _, err = lab.say("run", env=cluster.environment())
     assert code == 0, err
     ideas = {h["key"]: h for h in lab.say("report")[1]["hypotheses"]}
     assert ideas["LEVEL=8.0"]["state"] == "promoted"
+    leases = [lease for idea in ideas.values() for lease in idea["leases"]]
     assert {lease["executor"] for lease in ideas["LEVEL=8.0"]["leases"]} == {"slurm"}
-
-
-# GPUs that Slurm gives are counted, for as long as the command ran.
-def test_gpu_seconds(lab_of, cluster):  # noqa: F811
-    lab = lab_of('gres = "gpu:2"\nslots = 3\n')
-    lab.jobs([{"x": i, "sleep": 1.5} for i in range(3)])
-    assert wait_for(lab.run(), lab)[0]["done"] == 3
-    spent = lab.sql("SELECT gpu_seconds FROM leases")
-    assert all(seconds in (2.0, 4.0, 6.0) for (seconds,) in spent), spent
-    assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'")[0][0] == sum(x for (x,) in spent)
+    assert (
+        all(lease["gpu_seconds"] % 2 == 0 for lease in leases) and sum(x["gpu_seconds"] for x in leases) > 0
+    )
 
 
 # Where Slurm is not installed, the error says what to do.
