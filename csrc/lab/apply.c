@@ -240,15 +240,17 @@ int km_apply(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *
     km_workspace w;
     km_taken taken;
     json_t *doc = NULL;
-    int rc = read_task(&t, err);
+    int rc = read_task(&t, err), has_tree = 0;
 
     if (rc > 0)
         rc = km_json_parse(body, strlen(body), "the result", &doc, err);
     t.body = doc;
     if (rc == 0)
-        rc = take(&t, &w, &taken, err);
+        rc = has_tree = take(&t, &w, &taken, err);
     if (rc >= 0)
-        rc = complete(&t, &w, rc ? &taken : NULL, body, err);
+        rc = complete(&t, &w, has_tree ? &taken : NULL, body, err);
+    if (rc > 0 && has_tree) /* what is left of it, `lab run` sweeps away */
+        km_workspace_drop(&w, &(km_worker_id){ t.hypothesis, job, token }, NULL);
     json_decref(doc);
     return rc;
 }

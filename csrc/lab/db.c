@@ -6,10 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/file.h"
 #include "core/path.h"
+
+#define BUSY_PAUSE_MS 1
 
 /* --- errors --- */
 
@@ -108,11 +111,24 @@ static int migrate(km_db *db, const km_db_schema *schema, km_err *err)
     return rc == 0 ? km_db_commit(db, err) : rc;
 }
 
+/* While another has the store. SQLite's own waits grow to a tenth of a second, by which sixteen who
+ * want it at once wait for seconds; a transaction of ours takes some milliseconds. */
+static int wait_a_little(void *unused, int times)
+{
+    const struct timespec pause = { 0, BUSY_PAUSE_MS * 1000000L };
+
+    (void)unused;
+    if (times >= KM_LAB_BUSY_MS / BUSY_PAUSE_MS)
+        return 0;
+    nanosleep(&pause, NULL);
+    return 1;
+}
+
 static int prepare(km_db *db, const km_db_schema *schema, km_err *err)
 {
     int version, rc;
 
-    sqlite3_busy_timeout(db->handle, KM_LAB_BUSY_MS);
+    sqlite3_busy_handler(db->handle, wait_a_little, NULL);
     rc = execute(
         db,
         "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"

@@ -282,8 +282,14 @@ int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km
         return km_fail(err, KM_EUSAGE, "'%s' is gone: hypothesis %lld has no workspace", tree,
                        (long long)id->hypothesis);
     out->parent = idea.parent;
-    rc = take(w, &idea, tree, name, out, err);
-    return rc == 0 ? km_workspace_remove(w, tree, err) : rc;
+    return take(w, &idea, tree, name, out, err);
+}
+
+int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err)
+{
+    const char *tree = place(w, name_of(w, id));
+
+    return tree ? km_workspace_remove(w, tree, err) : km_fail_nomem(err);
 }
 
 /* --- what nobody handed in --- */

@@ -46,8 +46,12 @@ typedef struct {
     char patch[KM_SHA256_HEX_BYTES], manifest[KM_SHA256_HEX_BYTES];
 } km_taken;
 
-/* Takes what lies in the worktree. The store is only read. */
+/* Takes what lies in the worktree, which stays: the store, which is only read here, may refuse what
+ * was taken. */
 int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km_err *err);
+
+/* The end of the worktree of a lease. */
+int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err);
 
 /* Keeps what lies in the worktrees of leases that ended without a result, each as a commit under
  * its ref, and removes them. *count: how many. */

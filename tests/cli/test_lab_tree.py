@@ -1,8 +1,10 @@
 """Ideas as commits: what is measured is what was committed, and only the best of them is promoted."""
 
 import concurrent.futures
+import functools
 import json
 import pathlib
+import resource
 import sqlite3
 import time
 
@@ -291,3 +293,47 @@ def test_a_lost_worker_loses_nothing(lab):
     assert lab.say("sweep")[1] == "1 kept\n"
     assert "LEVEL = 9.0" in lab.git("show", f"refs/lab/{number}.{first['job']}.{first['token']}:train.py")
     assert pathlib.Path(second["workspace"]).exists() and not pathlib.Path(first["workspace"]).exists()
+
+
+def with_files_of(size):
+    return functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+
+
+# A disk that is full at any point of handing in work, of a result, of a promotion: nothing half, and the next try is whole.
+@pytest.mark.parametrize("step", ["work", "result", "promote"])
+def test_a_full_disk(lab, step):
+    number = lab.say("propose", given={"key": "a", "title": "a", "text": "x" * 20000})[1]["hypothesis"]
+    lab.say("review", number, given={"verdict": "approve"})
+    lab.say("plan", number, given={})
+    job = lab.say("claim", "--worker", "t")[1]
+    lab.level(9.0)(pathlib.Path(job["workspace"]))
+    words, given = ["submit", job["job"], "--token", job["token"]], {"note": "n" * 5000}
+    if step != "work":
+        assert lab.say(*words, given=given)[0] == 0
+        job = lab.say("claim", "--worker", "t")[1]
+        given = lab.say("evaluate", given=job)[1]
+        words = ["submit", job["job"], "--token", job["token"]]
+    if step == "promote":
+        assert lab.say(*words, given=given)[0] == 0
+        words, given = ["promote", number], None
+    main, before = lab.git("rev-parse", "main"), lab.idea(number)
+    sizes = range(0, (lab.folder / ".lab/lab.db").stat().st_size + 4096, 8192)
+    refused = 0
+    for size in sizes:
+        code, _, err = lab.say(*words, given=given, preexec_fn=with_files_of(size))
+        if code == 0:
+            break
+        refused += 1
+        assert code in (3, 4, 5) and "error:" in err, (size, code, err)
+        assert lab.git("rev-parse", "main") == main
+        now = lab.idea(number)
+        assert {k: now[k] for k in ("state", "results", "jobs")} == {
+            k: before[k] for k in ("state", "results", "jobs")
+        }
+    assert refused
+    assert code == 0 or lab.say(*words, given=given)[0] == 0
+    assert (
+        lab.idea(number)["state"] == {"work": "evaluating", "result": "accepted", "promote": "promoted"}[step]
+    )
+    lab.say("champion")
+    assert step != "promote" or "LEVEL = 9.0" in (lab.folder / "train.py").read_text()

@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 
-WORKER = "sleep 0.0$(($$ % 10)); echo \"$KERNMILL_RUN_DIR\" >> done.txt; echo '{\"ok\": true}'"
+WORKER = 'sleep 0.0$(($$ % 10)); echo "$KERNMILL_RUN_DIR" >> done.txt; echo \'{"ok": true}\''
 
 
 def say(program, folder, *words, given=None):
     text = json.dumps(given) if given is not None else ""
-    return subprocess.run([program, "lab", *words], cwd=folder, input=text, text=True, capture_output=True, check=True)
+    return subprocess.run(
+        [program, "lab", *words], cwd=folder, input=text, text=True, capture_output=True, check=True
+    )
 
 
 def fill(program, folder, count, start):
@@ -66,7 +68,9 @@ def soak(program, folder, kills):
         runs = [run for run in runs if run.poll() is None]
         while len(runs) < 2:
             command = [program, "lab", "run", "--slots", "3", "--worker", WORKER]
-            runs.append(subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            runs.append(
+                subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
         time.sleep(draw.uniform(0, 0.25))
         done += kill_something(draw, runs)
     for run in runs:
@@ -86,7 +90,10 @@ def main():
         states = dict(store.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
         results = store.execute("SELECT count(*), count(DISTINCT job) FROM results").fetchone()
         leases = store.execute("SELECT count(*) FROM leases WHERE how = 'done'").fetchone()[0]
-        whole = subprocess.run([program, "lab", "report", "--json"], cwd=folder, capture_output=True).returncode == 0
+        whole = (
+            subprocess.run([program, "lab", "report", "--json"], cwd=folder, capture_output=True).returncode
+            == 0
+        )
     dead = states.get("dead", 0)
     answer = {"kills": kills, "jobs": jobs, "states": states, "results": results[0], "doubled": leases - results[1],
               "lost": jobs - results[1] - dead, "dead_after_their_tries": dead, "history_whole": whole}  # fmt: skip
