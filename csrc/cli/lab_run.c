@@ -8,10 +8,14 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/path.h"
+#include "core/proc.h"
+#include "core/token.h"
+#include "lab/clock.h"
 #include "lab/driver.h"
 #include "lab/settings.h"
 
 #define SLOTS_MAX 256
+#define TELL_MS   30000 /* between two; and for one */
 
 static volatile int stop;
 
@@ -19,11 +23,6 @@ static void on_stop(int signal)
 {
     (void)signal;
     stop = stop + 1;
-}
-
-static void say(void *context, const char *text)
-{
-    km_term_note(context, "%s", text);
 }
 
 /* --- who does what --- */
@@ -41,7 +40,38 @@ typedef struct {
     km_run_kind kinds[KINDS];
     km_team team;
     km_driver options;
+    km_term *term;
+    const char *notify; /* the command that sends alerts; NULL: there is no webhook */
+    const char *webhook;
+    int64_t told_ms;
 } roster;
+
+/* --- what happens --- */
+
+/* Sends what was not sent, by a process of its own, for it may take its time. What cannot be sent
+ * stays, for the next time. */
+static void tell(roster *r)
+{
+    const char *argv[] = { "/bin/sh", "-c", r->notify, NULL }, *env[] = { r->webhook, NULL };
+    km_proc p = { .argv = argv, .env = env, .timeout_ms = TELL_MS };
+    km_proc_result result = KM_PROC_RESULT_INIT;
+
+    if (!r->notify)
+        return;
+    r->told_ms = km_clock_boot_ms();
+    if (km_proc_run(&p, &result, NULL) < 0 || result.exit_code)
+        km_term_note(r->term, "alerts were not sent: %s", result.err.data);
+    km_proc_result_release(&result);
+}
+
+static void say(void *context, const char *text)
+{
+    roster *r = context;
+
+    km_term_note(r->term, "%s", text);
+    if (km_clock_boot_ms() - r->told_ms > TELL_MS)
+        tell(r);
+}
 
 /* Our own program, as a command for the shell. */
 static const char *own_command(km_lab *lab, const char *row)
@@ -51,6 +81,18 @@ static const char *own_command(km_lab *lab, const char *row)
     if (km_path_real(&lab->arena, "/proc/self/exe", &self, NULL) < 0)
         return NULL;
     return km_arena_printf(&lab->arena, "'%s' lab %s -C '%s'", self, row, lab->root);
+}
+
+static int find_webhook(km_lab *lab, roster *r, km_err *err)
+{
+    const char *address = km_token_variable("KERNMILL_WEBHOOK_URL");
+
+    if (!address && !r->settings.alerts.webhook)
+        return 0;
+    r->notify = own_command(lab, "notify --quiet");
+    if (address)
+        r->webhook = km_arena_printf(&lab->arena, "KERNMILL_WEBHOOK_URL=%s", address);
+    return r->notify && (r->webhook || !address) ? 0 : km_fail_nomem(err);
 }
 
 /* Who only reads and writes text does so here, unless lab.toml says where each kind runs. A tree of
@@ -162,9 +204,7 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
                  true);
         return 0;
     }
-    r->team = (km_team){ .open = (int64_t)2 * r->options.slots,
-                         .say = say,
-                         .context = &f->common.term };
+    r->team = (km_team){ .open = (int64_t)2 * r->options.slots, .say = say, .context = r };
     r->options.team = &r->team;
     if (strcmp(s->executor.name, "hf-jobs") == 0 && !s->executor.command) {
         km_fail(err, KM_EUSAGE, "[executor] is hf-jobs, where neither the lab nor its trees are");
@@ -211,7 +251,7 @@ static int make_executors(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
         rc = make_elsewhere(lab, r, err);
     for (int i = 0; rc == 0 && i < 2 && r->executors[i]; i++) {
         r->executors[i]->say = say;
-        r->executors[i]->context = &f->common.term;
+        r->executors[i]->context = r;
         r->options.executor_count++;
     }
     return rc;
@@ -232,7 +272,7 @@ static int make_options(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
     r->options.folder = r->settings.executor.folder;
     r->options.wait = f->wait;
     r->options.say = say;
-    r->options.context = &f->common.term;
+    r->options.context = r;
     if (slots < 1 || slots > SLOTS_MAX)
         return km_fail(err, KM_EUSAGE, "--slots takes 1 to %d", SLOTS_MAX);
     if (f->lease < 0 || f->lease > KM_LAB_LEASE_S_MAX || f->limit < 0)
@@ -247,7 +287,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
     km_driver_result r = { 0, 0, 0 };
-    roster team = { .executors = { NULL, NULL } };
+    roster team = { .term = &f->common.term };
     int rc = km_check_args(arg_count, 0, 0, err);
 
     (void)args;
@@ -257,10 +297,13 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
         rc = make_options(&lab, f, &team, err);
     if (rc == 0)
         rc = km_lab_find_programs(&lab, err);
+    if (rc == 0)
+        rc = find_webhook(&lab, &team, err);
     if (rc == 0) {
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         rc = km_driver_run(&lab, &team.options, &stop, &r, err);
+        tell(&team);
     }
     if (rc == 0 && f->common.json)
         rc = km_print_json(json_pack("{s:i,s:I,s:I,s:I}", "schema", KM_JSON_SCHEMA, "done",

@@ -420,3 +420,19 @@ def test_status_on_one_screen(lab):
     more = lab.say("status")[1]
     assert max(map(len, more.splitlines())) <= 80 and all(f"state-number-{i} " in more for i in range(7))
     assert pathlib.Path(lab.folder).name in lines[0] and "none yet" in lines[1]
+
+
+# `lab run` sends what happens while it runs, by itself; the address is in none of its words, nor in its workers' environment.
+@pytest.mark.parametrize("place", ["environment", "lab.toml"])
+def test_lab_run_sends(place, lab, hook):
+    lab.queued("bad")
+    environment = clean_environment()
+    if place == "lab.toml":
+        assert set_table(lab, "alerts", f'webhook = "{hook.url}"')[0] == 0
+    else:
+        environment["KERNMILL_WEBHOOK_URL"] = hook.url
+    done = subprocess.run([PROGRAM, "lab", "run", "--worker", "env > seen; exit 3"], cwd=lab.folder, env=environment,
+                          text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)  # fmt: skip
+    assert done.returncode == 0 and SECRET not in done.stdout + done.stderr
+    assert SECRET not in (lab.folder / "seen").read_text()
+    assert [(post["level"], "dead" in post["title"]) for post in hook.posts] == [("error", True)]
