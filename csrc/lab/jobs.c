@@ -347,7 +347,7 @@ static void take_line(km_jobs_log *l, const char *nonce, const char *line)
         km_str_printf(&l->output, "%s\n", line);
         return;
     }
-    l->ended = sscanf(said, "end %d %lld", &l->code, &size) == 2;
+    l->ended = km_starts_with(said, "end ") && sscanf(said, "end %d %lld", &l->code, &size) == 2;
     if (!l->ended) {
         km_str_add(&l->result, said);
         return;

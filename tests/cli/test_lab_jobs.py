@@ -14,6 +14,8 @@ import pytest
 from jobs_server import TOKEN, Jobs
 from test_lab import until
 from test_lab_slurm import SlurmLab, wait_for
+from test_lab_team import search_lab
+from tree_lab import SETTINGS
 
 EXECUTOR = '[executor]\nname = "hf-jobs"\nimage = "python:3.12"\nflavor = "cpu-basic"\npoll = 0.2\n'
 WORKER = f"""{sys.executable} -c '
@@ -307,6 +309,43 @@ def test_volumes(lab_of, hub, tmp_path):
             "readOnly": True,
         }
     ]
+
+
+MEASURE = """import json, pathlib, subprocess, sys, tempfile
+job = json.load(sys.stdin)["payload"]
+tree = tempfile.mkdtemp()
+subprocess.run(["git", "clone", "-q", sys.argv[1], tree], check=True)
+def level(commit, seed):
+    subprocess.run(["git", "fetch", "-q", "origin", commit], cwd=tree, check=True)
+    text = subprocess.run(["git", "show", f"{commit}:train.py"], cwd=tree, check=True, capture_output=True, text=True).stdout
+    return float(text.split("LEVEL = ")[1].split()[0]) + seed % 7 / 1000
+pairs = [{"parent": level(job["parent"], job["seed"] + i), "candidate": level(job["candidate"], job["seed"] + i + 3),
+          "seed": job["seed"] + i, "block": "h200", "amount": [1000, 1000], "wall_ms": [1, 1]} for i in range(job["pairs"])]
+print(json.dumps({"pairs": pairs, "parent_commit": job["parent"], "candidate_commit": job["candidate"]}))
+"""
+
+
+# The whole team: ideas and their work here, their commits measured there by the executor's own command.
+def test_the_team(hub, tmp_path):
+    (tmp_path / "measure.py").write_text(MEASURE)
+    (tmp_path / "lab").mkdir()
+    command = f'command = "{sys.executable} {tmp_path}/measure.py {tmp_path}/lab"\nslots = 3\n'
+    lab = search_lab(tmp_path / "lab", settings=SETTINGS + EXECUTOR + command)
+    lab.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    code, _, err = lab.say("run", env=hub.environment(tmp_path))
+    assert code == 0, err
+    ideas = {h["key"]: h for h in lab.say("report")[1]["hypotheses"]}
+    assert ideas["LEVEL=8.0"]["state"] == "promoted", err
+    assert {job.spec["labels"]["mode"] for job in hub.jobs.values()} >= {"evaluate"}
+    assert all(re.fullmatch("[0-9a-f]{12}", job.spec["labels"]["master"]) for job in hub.jobs.values())
+    assert {x["executor"] for x in ideas["LEVEL=8.0"]["leases"]} == {"", "hf-jobs"}
+
+
+# Without such a command there is nothing that a container could run.
+def test_no_command_for_a_team(hub, tmp_path):
+    lab = search_lab(tmp_path, settings=SETTINGS + EXECUTOR)
+    code, _, err = lab.say("run", env=hub.environment(tmp_path))
+    assert code == 2 and "'command'" in err and not hub.jobs
 
 
 WRONG = {
