@@ -8,6 +8,7 @@
 #include "formats/json.h"
 #include "lab/clock.h"
 #include "lab/event.h"
+#include "lab/ledger.h"
 
 #define REF "refs/lab/champion"
 
@@ -316,31 +317,56 @@ static char *master_json(km_workspace *w, const km_idea *idea)
     return kept;
 }
 
+/* A file of `dir` becomes research/<name> in the index of `g`. */
+static int add_file(km_workspace *w, const km_git *g, const char *dir, const char *name,
+                    km_err *err)
+{
+    km_arena *a = &w->lab->arena;
+    char *file = km_path_join(a, dir, km_path_base(name)), *blob = NULL, *info;
+    int rc = file ? km_git_text(g, &blob, err,
+                                KM_GIT("hash-object", "-w", "--no-filters", "--", file))
+                  : km_fail_nomem(err);
+
+    if (rc < 0)
+        return rc;
+    info = km_arena_printf(a, "100644,%s,%sresearch/%s", blob, w->prefix, name);
+    return info ? km_git_run(g, err, KM_GIT("update-index", "--add", "--cacheinfo", info))
+                : km_fail_nomem(err);
+}
+
+/* master.json and results.tsv, by the names that multiautoresearch gives them. */
+static int write_scores(km_workspace *w, const km_idea *idea, const char *dir, km_err *err)
+{
+    char *text = master_json(w, idea);
+    char *json = km_path_join(&w->lab->arena, dir, "master.json");
+    char *tsv = km_path_join(&w->lab->arena, dir, "results.tsv");
+    int rc = text && json && tsv ? km_file_write(json, text, strlen(text), 0644, err)
+                                 : km_fail_nomem(err);
+
+    return rc == 0 ? km_ledger_write(w->lab, tsv, KM_LEDGER_MULTIAUTORESEARCH, err) : rc;
+}
+
 /* The commit with the scores in it, on top of the idea's own, so that the branch goes forward
  * through it. Made in an index of its own: no tree is touched. */
 static int make_commit(km_workspace *w, const km_idea *idea, char **out, km_err *err)
 {
     km_arena *a = &w->lab->arena;
-    char *dir = NULL, *file, *blob, *tree, *info, *text = master_json(w, idea);
+    char *dir = NULL, *tree = NULL;
     char *message = km_arena_printf(a, "Champion: %s\n\nHypothesis: %lld\n", idea->title,
                                     (long long)idea->id);
     km_git g = w->git;
-    int rc = text && message ? km_dir_temporary(a, "scores", &dir, err) : km_fail_nomem(err);
+    int rc = message ? km_dir_temporary(a, "scores", &dir, err) : km_fail_nomem(err);
 
     if (rc < 0)
         return rc;
     g.index = km_path_join(a, dir, "index");
-    file = km_path_join(a, dir, "master.json");
-    rc = g.index && file ? km_file_write(file, text, strlen(text), 0644, err) : km_fail_nomem(err);
+    rc = g.index ? write_scores(w, idea, dir, err) : km_fail_nomem(err);
     if (rc == 0)
         rc = km_git_run(&g, err, KM_GIT("read-tree", idea->commit));
     if (rc == 0)
-        rc = km_git_text(&g, &blob, err, KM_GIT("hash-object", "-w", "--no-filters", "--", file));
-    if (rc == 0) {
-        info = km_arena_printf(a, "100644,%s,%sresearch/live/master.json", blob, w->prefix);
-        rc = info ? km_git_run(&g, err, KM_GIT("update-index", "--add", "--cacheinfo", info))
-                  : km_fail_nomem(err);
-    }
+        rc = add_file(w, &g, dir, "live/master.json", err);
+    if (rc == 0)
+        rc = add_file(w, &g, dir, "results.tsv", err);
     if (rc == 0)
         rc = km_git_text(&g, &tree, err, KM_GIT("write-tree"));
     if (rc == 0)
@@ -350,43 +376,39 @@ static int make_commit(km_workspace *w, const km_idea *idea, char **out, km_err 
     return rc;
 }
 
-/* The reference first, so that what the store names is never collected; then the store. */
-static int commit(km_workspace *w, const km_idea *idea, const km_champion *now, const char *made,
-                  km_err *err)
+/* In the transaction, so that the scores are those of after it. The reference is made before the
+ * store names the commit: what it names is never collected. */
+static int promote(km_workspace *w, const km_idea *idea, const km_champion *now, char **made,
+                   km_err *err)
 {
-    km_db *db = &w->lab->db;
     char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%lld.champion", (long long)idea->id);
-    int rc = ref ? km_git_run(&w->git, err, KM_GIT("update-ref", ref, made)) : km_fail_nomem(err);
+    int rc = ref ? check(w, idea, now, err) : km_fail_nomem(err);
 
     if (rc == 0)
-        rc = km_db_begin(db, err);
+        rc = km_hypothesis_move(&w->lab->db, idea->id, "promoted", "", err);
     if (rc == 0)
-        rc = check(w, idea, now, err);
+        rc = make_commit(w, idea, made, err);
     if (rc == 0)
-        rc = succeed(w, now, idea->id, made, err);
-    if (rc == 0)
-        rc = km_hypothesis_move(db, idea->id, "promoted", "", err);
-    if (rc == 0)
-        rc = km_db_commit(db, err);
-    else
-        km_db_rollback(db);
-    return rc == 0 ? km_git_run(&w->git, err, KM_GIT("update-ref", REF, made)) : rc;
+        rc = km_git_run(&w->git, err, KM_GIT("update-ref", ref, *made));
+    return rc == 0 ? succeed(w, now, idea->id, *made, err) : rc;
 }
 
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
 {
-    char *made = NULL;
     km_champion now = { 0, 0, NULL };
+    char *made = NULL;
     km_idea idea = { 0 };
-    int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+    bool own;
+    int rc = km_db_enter(&w->lab->db, &own, err);
 
+    if (rc == 0)
+        rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
     if (rc == 0)
         rc = km_champion_read(w->lab, &now, err);
     if (rc == 0)
         rc = km_fail(err, KM_EUSAGE, "the lab has no champion: `kernmill lab init`");
     if (rc > 0)
-        rc = check(w, &idea, &now, err);
-    if (rc == 0)
-        rc = make_commit(w, &idea, &made, err);
-    return rc == 0 ? commit(w, &idea, &now, made, err) : rc;
+        rc = promote(w, &idea, &now, &made, err);
+    rc = km_db_leave(&w->lab->db, own, rc, err);
+    return rc == 0 ? km_git_run(&w->git, err, KM_GIT("update-ref", REF, made)) : rc;
 }

@@ -34,6 +34,8 @@ def test_a_gain_becomes_the_champion(lab):
     assert lab.git("status", "--porcelain") == ""
     master = json.loads((lab.folder / "research/live/master.json").read_text())
     assert master["hash"] == lab.git("rev-parse", f"refs/lab/{number}") and master["runs"]["n"] == 8
+    row = (lab.folder / "research/results.tsv").read_text().splitlines()[-1].split("\t")
+    assert row[7] == "lower" and row[9] == master["hash"][: len(row[9])] and row[15] == "true"
     champion = lab.say("champion", "--json")[1]
     assert champion["commit"] == lab.git("rev-parse", "main") and champion["hypothesis"] == number
     assert champion["n"] == 8 and abs(champion["mean"] - 9.0) < 0.3
