@@ -25,11 +25,15 @@ def say(program, folder, *words, given=None):
     )
 
 
-def fill(program, folder, count, start):
-    for i in range(start, start + count):
-        say(program, folder, "propose", given={"key": f"idea {i}", "title": str(i)})
-        say(program, folder, "review", str(i + 1), given={"verdict": "approve"})
-        say(program, folder, "plan", str(i + 1), given={})
+def fill(folder, count, start):
+    """As `lab submit` would, at once: what is to be killed is the work."""
+    store = sqlite3.connect(folder / ".lab/lab.db", timeout=60)
+    with store:
+        rows = ((f"job {i}", i) for i in range(start, start + count))
+        store.executemany("INSERT INTO jobs (campaign, key, kind, payload, priority, state, attempts_max, created_us)"
+                          " VALUES (1, ?, 'work', '{}', 0, 'queued', 100, ?)", rows)  # fmt: skip
+        store.execute("UPDATE budgets SET allowed = NULL")
+    store.close()
 
 
 def workers_of(pid):
@@ -62,9 +66,9 @@ def soak(program, folder, kills):
         store = sqlite3.connect(folder / ".lab/lab.db", timeout=60)
         waiting = store.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
         store.close()
-        if waiting < 20:
-            fill(program, folder, 30, jobs)
-            jobs += 30
+        if waiting < 50:
+            fill(folder, 300, jobs)
+            jobs += 300
         runs = [run for run in runs if run.poll() is None]
         while len(runs) < 2:
             command = [program, "lab", "run", "--slots", "3", "--worker", WORKER]
