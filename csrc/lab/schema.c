@@ -90,6 +90,7 @@ static const char version_1[] =
 static const char version_2[] =
     "ALTER TABLE hypotheses ADD COLUMN commit_id TEXT NOT NULL DEFAULT '';" /* refs/lab/<id> */
     "ALTER TABLE hypotheses ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"  /* lab/manifest.h */
+    "CREATE INDEX jobs_to_claim_of_any ON jobs (state, priority DESC, id);"
     "CREATE INDEX hypotheses_by_patch ON hypotheses (campaign, patch);"
 
     /* where it ran and what it cost, whatever came of it; remote: Slurm's number, the Hub's id */
