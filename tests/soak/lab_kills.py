@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-WORKER = 'sleep 0.0$(($$ % 10)); echo "$KERNMILL_RUN_DIR" >> done.txt; echo \'{"ok": true}\''
+WORKER = 'sleep 0.0$(($$ % 10)); echo "$KERNMILL_RUN_DIR"; echo \'{"ok": true}\''
 
 
 def say(program, folder, *words, given=None):
@@ -102,7 +102,7 @@ def main():
     answer = {"kills": kills, "jobs": jobs, "states": states, "results": results[0], "doubled": leases - results[1],
               "lost": jobs - results[1] - dead, "dead_after_their_tries": dead, "history_whole": whole}  # fmt: skip
     print(json.dumps(answer))
-    sys.exit(0 if answer["lost"] == 0 and answer["doubled"] == 0 else 1)
+    sys.exit(0 if whole and answer["lost"] == 0 and answer["doubled"] == 0 else 1)
 
 
 main()
