@@ -11,6 +11,7 @@
 
 #include "core/file.h"
 #include "core/path.h"
+#include "core/str.h"
 
 #define BUSY_PAUSE_MS 1
 
@@ -302,6 +303,29 @@ char *km_db_text(km_arena *a, sqlite3_stmt *s, int column)
     const unsigned char *text = sqlite3_column_text(s, column);
 
     return km_arena_strdup(a, text ? (const char *)text : "");
+}
+
+json_t *km_db_json(sqlite3_stmt *s, int column)
+{
+    km_arena a = KM_ARENA_INIT;
+    json_t *out = NULL;
+    char *text;
+
+    switch (sqlite3_column_type(s, column)) {
+    case SQLITE_INTEGER:
+        return json_integer((json_int_t)sqlite3_column_int64(s, column));
+    case SQLITE_FLOAT:
+        return json_real(sqlite3_column_double(s, column));
+    case SQLITE_NULL:
+        return json_null();
+    default:
+        text = km_db_text(&a, s, column);
+        if (text)
+            km_text_clean(text); /* the store takes any bytes, JSON does not */
+        out = text ? json_string(text) : NULL;
+        km_arena_release(&a);
+        return out;
+    }
 }
 
 /* --- a copy --- */

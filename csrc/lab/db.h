@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
 #include <sqlite3.h>
 
 #include "core/arena.h"
@@ -71,6 +72,11 @@ int km_db_int(km_db *db, int64_t *out, int64_t none, km_err *err, const char *sq
 
 /* A column's text in the arena; "" for NULL. NULL: out of memory. */
 char *km_db_text(km_arena *a, sqlite3_stmt *s, int column);
+
+/* A column's value; bytes that a text may not hold are replaced. New reference; NULL: out of
+ * memory.
+ */
+json_t *km_db_json(sqlite3_stmt *s, int column);
 
 /* A copy of all of it as it is now, while others go on; `to` must not be there. */
 int km_db_backup(km_db *db, const char *to, km_err *err);

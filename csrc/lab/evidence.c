@@ -105,21 +105,9 @@ json_t *km_lab_decision_json(const km_lab_decision *d)
 
 static int rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
 {
-    json_t *settings = NULL;
-    sqlite3_stmt *s;
-    int rc = km_db_query(&lab->db, &s, err, "SELECT settings FROM campaigns WHERE id = ?", "i",
-                         lab->campaign);
+    json_t *settings;
+    int rc = km_lab_kept(lab, &settings, err);
 
-    if (rc < 0)
-        return rc;
-    rc = km_db_step(&lab->db, s, err);
-    if (rc == 1) {
-        const char *text = (const char *)sqlite3_column_text(s, 0);
-        rc = km_json_parse(text, strlen(text), "the campaign's settings", &settings, err);
-    } else if (rc == 0) {
-        rc = km_fail(err, KM_EUSAGE, "the lab has no campaign");
-    }
-    sqlite3_finalize(s);
     if (rc == 0)
         rc = km_lab_rule_read(settings, out, "the campaign's settings", err);
     json_decref(settings);

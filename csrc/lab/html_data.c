@@ -44,28 +44,8 @@ static const struct {
                   " WHERE h.campaign = ?1 ORDER BY u.id LIMIT ?2" },
 };
 
-static json_t *value_of(sqlite3_stmt *s, int i, km_arena *a)
-{
-    char *text;
-
-    switch (sqlite3_column_type(s, i)) {
-    case SQLITE_INTEGER:
-        return json_integer((json_int_t)sqlite3_column_int64(s, i));
-    case SQLITE_FLOAT:
-        return json_real(sqlite3_column_double(s, i));
-    case SQLITE_NULL:
-        return json_null();
-    default:
-        text = km_db_text(a, s, i);
-        if (text)
-            km_text_clean(text); /* the store takes any bytes, JSON does not */
-        return text ? json_string(text) : NULL;
-    }
-}
-
 static int read_rows(km_lab *lab, const char *sql, int64_t now_us, json_t *out, km_err *err)
 {
-    km_arena a = KM_ARENA_INIT;
     sqlite3_stmt *s;
     int rc = km_db_query(&lab->db, &s, err, sql, strstr(sql, "?3") ? "iii" : "ii", lab->campaign,
                          (int64_t)KM_LAB_PAGE_ROWS, now_us);
@@ -75,11 +55,10 @@ static int read_rows(km_lab *lab, const char *sql, int64_t now_us, json_t *out, 
     while ((rc = km_db_step(&lab->db, s, err)) == 1) {
         json_t *row = json_object();
         for (int i = 0; i < sqlite3_column_count(s); i++)
-            json_object_set_new(row, sqlite3_column_name(s, i), value_of(s, i, &a));
+            json_object_set_new(row, sqlite3_column_name(s, i), km_db_json(s, i));
         json_array_append_new(out, row);
     }
     sqlite3_finalize(s);
-    km_arena_release(&a);
     return rc;
 }
 

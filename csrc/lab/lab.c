@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/path.h"
+#include "formats/json.h"
 #include "lab/budget.h"
 #include "lab/clock.h"
 #include "lab/event.h"
@@ -174,6 +175,26 @@ int km_lab_open(km_lab *lab, const char *dir, km_err *err)
         rc = find_campaign(lab, err);
     if (rc < 0)
         km_lab_close(lab);
+    return rc;
+}
+
+int km_lab_kept(km_lab *lab, json_t **out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(&lab->db, &s, err, "SELECT settings FROM campaigns WHERE id = ?", "i",
+                         lab->campaign);
+
+    *out = NULL;
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&lab->db, s, err);
+    if (rc == 1) {
+        const char *text = (const char *)sqlite3_column_text(s, 0);
+        rc = km_json_parse(text, strlen(text), "the campaign's settings", out, err);
+    } else if (rc == 0) {
+        rc = km_fail(err, KM_EUSAGE, "the lab has no campaign");
+    }
+    sqlite3_finalize(s);
     return rc;
 }
 

@@ -26,6 +26,10 @@ int km_lab_make(km_lab *lab, const char *dir, bool *made, km_err *err);
  * folder. Errors: KM_ENOENT; those of km_db_open. On error it is closed. */
 int km_lab_open(km_lab *lab, const char *dir, km_err *err);
 
+/* What was read of lab.toml when `lab init` read it last: {"metric", "direction", "effect"}. New
+ * reference. Errors: KM_EUSAGE when the lab has no campaign. */
+int km_lab_kept(km_lab *lab, json_t **out, km_err *err);
+
 void km_lab_close(km_lab *lab);
 
 #endif

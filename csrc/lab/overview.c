@@ -13,22 +13,9 @@ static json_t *row_json(sqlite3_stmt *s)
     for (int i = 0; i < sqlite3_column_count(s); i++) {
         const char *name = sqlite3_column_name(s, i);
         const char *text = (const char *)sqlite3_column_text(s, i);
-        json_t *value;
-        switch (sqlite3_column_type(s, i)) {
-        case SQLITE_INTEGER:
-            value = json_integer((json_int_t)sqlite3_column_int64(s, i));
-            break;
-        case SQLITE_FLOAT:
-            value = json_real(sqlite3_column_double(s, i));
-            break;
-        case SQLITE_NULL:
-            value = json_null();
-            break;
-        default:
-            value = strcmp(name, "payload") == 0 || strcmp(name, "body") == 0
-                        ? json_loads(text, JSON_DECODE_ANY, NULL)
-                        : json_string(text);
-        }
+        bool is_json = strcmp(name, "payload") == 0 || strcmp(name, "body") == 0;
+        json_t *value = is_json && text ? json_loads(text, JSON_DECODE_ANY, NULL)
+                                        : km_db_json(s, i);
         json_object_set_new(row, name, value ? value : json_null());
     }
     return row;

@@ -84,20 +84,6 @@ static int add_runs(km_lab *lab, json_t *champion, km_err *err)
 
 /* --- the chain --- */
 
-static json_t *column(sqlite3_stmt *s, int i)
-{
-    switch (sqlite3_column_type(s, i)) {
-    case SQLITE_INTEGER:
-        return json_integer((json_int_t)sqlite3_column_int64(s, i));
-    case SQLITE_FLOAT:
-        return json_real(sqlite3_column_double(s, i));
-    case SQLITE_NULL:
-        return json_null();
-    default:
-        return json_string((const char *)sqlite3_column_text(s, i));
-    }
-}
-
 /* With the decision that accepted each. */
 static int read_chain(km_lab *lab, json_t *chain, km_err *err)
 {
@@ -117,7 +103,7 @@ static int read_chain(km_lab *lab, json_t *chain, km_err *err)
     while ((rc = km_db_step(&lab->db, s, err)) == 1) {
         json_t *row = json_object();
         for (int i = 0; i < sqlite3_column_count(s); i++)
-            json_object_set_new(row, sqlite3_column_name(s, i), column(s, i));
+            json_object_set_new(row, sqlite3_column_name(s, i), km_db_json(s, i));
         json_array_append_new(chain, row);
     }
     sqlite3_finalize(s);
@@ -151,30 +137,10 @@ static json_t *sum(const json_t *chain, const char *key)
     return n ? json_real(total) : json_null();
 }
 
-/* What is to be made better. */
-static int read_settings(km_lab *lab, json_t **out, km_err *err)
-{
-    sqlite3_stmt *s;
-    int rc = km_db_query(&lab->db, &s, err, "SELECT settings FROM campaigns WHERE id = ?", "i",
-                         lab->campaign);
-
-    if (rc < 0)
-        return rc;
-    rc = km_db_step(&lab->db, s, err);
-    if (rc == 1) {
-        const char *text = (const char *)sqlite3_column_text(s, 0);
-        rc = km_json_parse(text, strlen(text), "the campaign's settings", out, err);
-    } else if (rc == 0) {
-        *out = json_object();
-    }
-    sqlite3_finalize(s);
-    return rc;
-}
-
 int km_standing(km_lab *lab, json_t **out, km_err *err)
 {
     json_t *chain = json_array(), *champion = NULL, *settings = NULL;
-    int rc = read_settings(lab, &settings, err);
+    int rc = km_lab_kept(lab, &settings, err);
 
     *out = NULL;
     if (rc == 0)

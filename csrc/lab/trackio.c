@@ -270,20 +270,15 @@ static int find_identity(km_trackio *t, km_err *err)
 
 static int read_settings(km_trackio *t, km_err *err)
 {
-    sqlite3_stmt *s;
     json_t *doc;
-    int rc = km_db_query(&t->lab->db, &s, err, "SELECT settings FROM campaigns WHERE id = ?", "i",
-                         t->lab->campaign);
+    int rc = km_lab_kept(t->lab, &doc, err);
 
     if (rc < 0)
         return rc;
-    rc = km_db_step(&t->lab->db, s, err);
-    doc = rc == 1 ? json_loads((const char *)sqlite3_column_text(s, 0), 0, NULL) : NULL;
     t->metric = km_arena_strdup(&t->lab->arena, km_json_text_of(doc, "metric"));
     t->higher = strcmp(km_json_text_of(doc, "direction"), "higher") == 0;
     json_decref(doc);
-    sqlite3_finalize(s);
-    return rc < 0 ? rc : t->metric ? 0 : km_fail_nomem(err);
+    return t->metric ? 0 : km_fail_nomem(err);
 }
 
 static int find_names(km_trackio *t, const char *dir, km_err *err)
