@@ -268,7 +268,6 @@ TEST(Proc, GrandchildKeepsWriting)
 
     EXPECT_EQ(r.rc, 0) << r.err.message;
     EXPECT_LT(r.seconds, 5);
-    EXPECT_LT(r.result.out.length, 4u << 20);
     std::string pid = without_newline(r.errors());
     ASSERT_NE(pid, "");
     EXPECT_TRUE(dies_soon(pid)) << "its pipe is closed";
