@@ -102,8 +102,11 @@ const km_command km_cmd_lab_evaluate = {
 static void note_branch(km_workspace *w, km_lab_fields *f)
 {
     const char *late = NULL;
+    km_err why = KM_ERR_INIT;
 
-    if (km_champion_settle(w, &late, NULL) == 0 && late)
+    if (km_champion_settle(w, &late, &why) < 0)
+        late = why.message;
+    if (late)
         km_term_note(&f->common.term, "%s", late);
 }
 
@@ -133,11 +136,27 @@ static int prepare(km_workspace *w, int64_t id, const char **text, km_err *err)
     return rc < 0 ? rc : asked;
 }
 
+/* Said twice, it is one promotion. 1: not yet; *text says how it is. */
+static int promote(km_workspace *w, int64_t id, const char **text, km_err *err)
+{
+    km_champion c;
+    int rc = km_champion_read(w->lab, &c, err);
+    bool is = rc > 0 && c.hypothesis == id;
+
+    if (rc >= 0 && !is)
+        rc = prepare(w, id, text, err);
+    if (rc == 0)
+        rc = km_champion_promote(w, id, err);
+    if (rc == 0 || is)
+        *text = "it is the champion";
+    return is ? 0 : rc;
+}
+
 static int run_promote(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     km_lab_fields *f = fields;
     km_lab lab = KM_LAB_INIT;
-    const char *text = "it is the champion";
+    const char *text = "";
     km_workspace w = { 0 };
     int64_t id = 0;
     int rc = km_check_args(arg_count, 1, 1, err), waits = 0;
@@ -147,11 +166,7 @@ static int run_promote(void *fields, const char **args, size_t arg_count, km_err
     if (rc == 0)
         rc = open_tree(&lab, &w, f, err);
     if (rc == 0)
-        waits = prepare(&w, id, &text, err);
-    if (rc == 0 && waits == 0) {
-        text = "it is the champion";
-        rc = km_champion_promote(&w, id, err);
-    }
+        waits = promote(&w, id, &text, err);
     if (rc == 0 && waits >= 0)
         rc = answer(f, id, waits ? "waiting" : "promoted", text, err);
     if (rc == 0 && waits == 0)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/file.h"
@@ -178,11 +179,20 @@ int km_answer_read(const char *output, json_t **out, json_t **cost, km_err *err)
 
 /* --- of a run --- */
 
+/* Negative: no file, which is what a worker made of it that put a pipe there. */
+static off_t size_of(int fd)
+{
+    struct stat st;
+
+    errno = EINVAL;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? st.st_size : -1;
+}
+
 /* The end of a file, at most KM_LAB_BODY_BYTES_MAX of it, as a text. */
 static int read_end(km_arena *a, const char *path, char **out, km_err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    off_t size = fd < 0 ? -1 : size_of(fd);
     off_t from = size > (off_t)KM_LAB_BODY_BYTES_MAX ? size - (off_t)KM_LAB_BODY_BYTES_MAX : 0;
     ssize_t n = -1;
 

@@ -251,6 +251,8 @@ int km_apply(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *
         rc = complete(&t, &w, has_tree ? &taken : NULL, body, err);
     if (rc > 0 && has_tree) /* what is left of it, `lab run` sweeps away */
         km_workspace_drop(&w, &(km_worker_id){ t.hypothesis, job, token }, NULL);
+    if (rc == 0)
+        rc = km_queue_has(&lab->db, job, token, body, err);
     json_decref(doc);
     return rc;
 }

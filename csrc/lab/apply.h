@@ -14,8 +14,9 @@
 
 #include "lab/lab.h"
 
-/* As km_queue_complete, and what follows from it, in the same transaction. 1; 0: the job is another
- * worker's: then nothing was changed. Errors: KM_EFORMAT for a result that is none of its kind. */
+/* As km_queue_complete, and what follows from it, in the same transaction. 1, also when the same
+ * was said before; 0: the job is another worker's: then nothing was changed. Errors: KM_EFORMAT for
+ * a result that is none of its kind. */
 int km_apply(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *err);
 
 /* Spends what a result has cost that was refused, while its lease goes on. */

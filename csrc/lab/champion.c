@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "formats/json.h"
+#include "lab/branch.h"
 #include "lab/clock.h"
 #include "lab/event.h"
 #include "lab/ledger.h"
@@ -66,96 +67,28 @@ int km_champion_runs(km_lab *lab, const km_champion *c, km_lab_runs *out, const 
     return rc;
 }
 
-/* --- the branch --- */
-
-/* lab.toml's, or the one that is checked out. */
-static int find_branch(km_workspace *w, const char **out, km_err *err)
-{
-    char *name = NULL;
-    int rc;
-
-    *out = w->settings.workspace.branch;
-    if (*out)
-        return 0;
-    rc = km_git_text(&w->git, &name, err, KM_GIT("symbolic-ref", "-q", "--short", "HEAD"));
-    if (rc == KM_ECHILD) {
-        rc = km_fail(err, KM_EUSAGE, "'%s' has no branch checked out", w->git.dir);
-        km_hint(err, "name one in lab.toml: [workspace] branch = \"main\"");
-    }
-    *out = name;
-    return rc;
-}
-
-static int read_tip(km_workspace *w, const char *branch, char **out, km_err *err)
-{
-    char *spec = km_arena_printf(&w->lab->arena, "refs/heads/%s^{commit}", branch);
-    int rc = spec ? km_git_text(&w->git, out, err, KM_GIT("rev-parse", "--verify", "-q", spec))
-                  : km_fail_nomem(err);
-
-    if (rc == KM_ECHILD)
-        rc = km_fail(err, KM_EUSAGE, "the branch '%s' has no commit yet", branch);
-    return rc;
-}
-
-/* The worktree that has the branch checked out, or NULL. */
-static int find_tree(km_workspace *w, const char *branch, const char **out, km_err *err)
-{
-    char *wanted = km_arena_printf(&w->lab->arena, "branch refs/heads/%s", branch);
-    km_git_list lines = { NULL, 0 };
-    int rc = wanted ? km_git_names(&w->git, &lines, err,
-                                   KM_GIT("worktree", "list", "--porcelain", "-z"))
-                    : km_fail_nomem(err);
-
-    *out = NULL;
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < lines.count; i++) {
-        if (strncmp(lines.items[i], "worktree ", 9) == 0)
-            *out = lines.items[i] + 9;
-        if (strcmp(lines.items[i], wanted) == 0)
-            return 0;
-    }
-    *out = NULL;
-    return 0;
-}
-
-/* Forward, where a tree has it without touching what is not committed there. */
-static int advance(km_workspace *w, const char *branch, const char *from, const char *to,
-                   km_err *err)
-{
-    const char *tree = NULL;
-    char *ref = km_arena_printf(&w->lab->arena, "refs/heads/%s", branch);
-    int rc = ref ? find_tree(w, branch, &tree, err) : km_fail_nomem(err);
-    km_git g = w->git;
-
-    if (rc < 0)
-        return rc;
-    if (!tree)
-        return km_git_run(&g, err, KM_GIT("update-ref", ref, to, from));
-    g.dir = tree;
-    return km_git_run(&g, err, KM_GIT("merge", "-q", "--ff-only", to));
-}
-
 int km_champion_settle(km_workspace *w, const char **late, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     const char *branch = NULL;
-    char *tip = NULL;
+    const char *tip = NULL;
     km_champion c = { 0, 0, NULL };
     int rc = km_champion_read(w->lab, &c, err);
 
     *late = NULL;
     if (rc <= 0)
         return rc;
-    rc = find_branch(w, &branch, err);
+    rc = km_branch_find(w, &branch, err);
     if (rc == 0)
-        rc = read_tip(w, branch, &tip, err);
+        rc = km_git_keep(&w->git, REF, c.commit, err);
+    if (rc == 0)
+        rc = km_branch_tip(w, branch, &tip, err);
     if (rc == 0 && strcmp(tip, c.commit) == 0)
         return 0;
     if (rc == 0)
         rc = km_git_is_ancestor(&w->git, tip, c.commit, err);
     if (rc == 1)
-        rc = advance(w, branch, tip, c.commit, &why);
+        rc = km_branch_advance(w, branch, tip, c.commit, &why);
     else if (rc == 0)
         *late = km_arena_printf(&w->lab->arena,
                                 "'%s' has commits that the champion has not: `kernmill lab init`"
@@ -198,19 +131,19 @@ static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, 
 int km_champion_begin(km_workspace *w, km_err *err)
 {
     const char *branch = NULL;
-    char *tip = NULL;
+    const char *tip = NULL;
     km_champion c = { 0, 0, NULL };
-    int rc = find_branch(w, &branch, err), ours = 0;
+    int rc = km_branch_find(w, &branch, err), ours = 0;
 
     if (rc == 0)
-        rc = read_tip(w, branch, &tip, err);
+        rc = km_branch_tip(w, branch, &tip, err);
     if (rc == 0)
         rc = km_champion_read(w->lab, &c, err);
     if (rc > 0)
         ours = km_git_is_ancestor(&w->git, tip, c.commit, err);
     if (rc < 0 || ours)
         return rc < 0 ? rc : ours < 0 ? ours : 0;
-    rc = km_git_run(&w->git, err, KM_GIT("update-ref", REF, tip));
+    rc = km_git_keep(&w->git, REF, tip, err);
     if (rc == 0)
         rc = km_db_begin(&w->lab->db, err);
     if (rc == 0)
@@ -378,25 +311,24 @@ static int make_commit(km_workspace *w, const km_idea *idea, char **out, km_err 
 
 /* In the transaction, so that the scores are those of after it. The reference is made before the
  * store names the commit: what it names is never collected. */
-static int promote(km_workspace *w, const km_idea *idea, const km_champion *now, char **made,
-                   km_err *err)
+static int promote(km_workspace *w, const km_idea *idea, const km_champion *now, km_err *err)
 {
+    char *made = NULL;
     char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%lld.champion", (long long)idea->id);
     int rc = ref ? check(w, idea, now, err) : km_fail_nomem(err);
 
     if (rc == 0)
         rc = km_hypothesis_move(&w->lab->db, idea->id, "promoted", "", err);
     if (rc == 0)
-        rc = make_commit(w, idea, made, err);
+        rc = make_commit(w, idea, &made, err);
     if (rc == 0)
-        rc = km_git_run(&w->git, err, KM_GIT("update-ref", ref, *made));
-    return rc == 0 ? succeed(w, now, idea->id, *made, err) : rc;
+        rc = km_git_keep(&w->git, ref, made, err);
+    return rc == 0 ? succeed(w, now, idea->id, made, err) : rc;
 }
 
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
 {
     km_champion now = { 0, 0, NULL };
-    char *made = NULL;
     km_idea idea = { 0 };
     bool own;
     int rc = km_db_enter(&w->lab->db, &own, err);
@@ -408,7 +340,6 @@ int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
     if (rc == 0)
         rc = km_fail(err, KM_EUSAGE, "the lab has no champion: `kernmill lab init`");
     if (rc > 0)
-        rc = promote(w, &idea, &now, &made, err);
-    rc = km_db_leave(&w->lab->db, own, rc, err);
-    return rc == 0 ? km_git_run(&w->git, err, KM_GIT("update-ref", REF, made)) : rc;
+        rc = promote(w, &idea, &now, err);
+    return km_db_leave(&w->lab->db, own, rc, err);
 }

@@ -3,8 +3,8 @@
  * The store says who is champion; the branch of lab.toml carries it, with its scores in a
  * commit of their own on top. The store decides first: a promotion names the champion that it
  * beat, and each champion has one successor, so that of two promotions at once one wins. What was
- * decided is kept by refs/lab/champion; the branch follows, at once or by the next command, and
- * never loses a commit of its own.
+ * decided is kept by refs/lab/<id>.champion; refs/lab/champion and the branch follow, at once or by
+ * the next command, and the branch never loses a commit of its own.
  */
 #ifndef KERNMILL_LAB_CHAMPION_H
 #define KERNMILL_LAB_CHAMPION_H
@@ -37,8 +37,8 @@ int km_champion_ask_holdout(km_workspace *w, int64_t hypothesis, bool *asked, km
  * passed when there is one. Errors: KM_EUSAGE saying what is missing; then nothing has changed. */
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err);
 
-/* Brings the branch to the champion; *late: why it could not, or NULL: then the branch has commits,
- * or the tree changes, of its own. */
+/* Brings refs/lab/champion and the branch to the champion; *late: why it could not, or NULL: then
+ * the branch has commits, or the tree changes, of its own. */
 int km_champion_settle(km_workspace *w, const char **late, km_err *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lab/champion.h"
 #include "lab/clock.h"
 #include "lab/driver_internal.h"
 #include "lab/queue.h"
@@ -237,16 +238,38 @@ static int go_on(struct km_driving *d, int running, bool stopping, bool *more, k
     return rc;
 }
 
-/* What idea's workers that are gone left in their trees. */
+/* What the workers that are gone left in their trees, and a driver in its branch. */
 static int sweep_trees(struct km_driving *d, km_err *err)
 {
+    const char *late = NULL;
+    km_err why = KM_ERR_INIT;
     km_workspace w;
     int64_t count;
     int rc = km_workspace_open(&w, d->lab, err);
 
-    if (rc > 0)
-        rc = km_workspace_sweep(&w, &count, err);
-    return rc == 0 && w.settings.workspace.given ? km_reading_sweep(&w, err) : rc;
+    if (rc <= 0)
+        return rc;
+    rc = km_workspace_sweep(&w, &count, err);
+    if (rc == 0)
+        rc = km_reading_sweep(&w, err);
+    if (rc == 0 && km_champion_settle(&w, &late, &why) < 0)
+        late = why.message;
+    if (late)
+        km_driving_say(d, "%s", late);
+    return rc;
+}
+
+/* What runs elsewhere with no run of ours: it is ended there, and what it cost is paid. */
+static int poll_strays(struct km_driving *d, km_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < d->o->executor_count; i++) {
+        km_executor *x = d->o->executors[i];
+        if (x->remote)
+            rc = x->poll(x, NULL, 0, err);
+    }
+    return rc;
 }
 
 /* Processes of ours end with us; what runs elsewhere goes on; what has not begun is given back. */
@@ -277,6 +300,8 @@ int km_driver_run(km_lab *lab, const km_driver *o, const volatile int *stop, km_
     if (o->kind_count > KINDS_MAX)
         return km_fail(err, KM_EBUG, "more kinds of jobs than %d", KINDS_MAX);
     rc = km_driving_take_over(&d, err);
+    if (rc == 0)
+        rc = poll_strays(&d, err);
     if (rc == 0)
         rc = sweep_trees(&d, err);
     while (rc == 0 && more) {

@@ -13,6 +13,7 @@
 #include "lab/block.h"
 #include "lab/clock.h"
 #include "lab/manifest.h"
+#include "lab/worktree.h"
 
 #define LOG_BYTES_MAX (16u << 20) /* of a command; more ends it */
 #define TAIL_BYTES    200
@@ -387,7 +388,7 @@ static int make_trees(struct session *s, km_err *err)
 
     for (int i = 0; rc == 0 && i < ARMS; i++) {
         s->arms[i].tree = km_arena_printf(&s->arena, "%s/%c", s->scratch, "ab"[swapped ? !i : i]);
-        rc = s->arms[i].tree ? km_workspace_checkout(s->w, s->arms[i].commit, s->arms[i].tree, err)
+        rc = s->arms[i].tree ? km_worktree_add(s->w, s->arms[i].commit, s->arms[i].tree, err)
                              : km_fail_nomem(err);
     }
     if (rc == 0)
@@ -438,7 +439,7 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
         rc = run_pair(&s, mix(e->seed + (uint64_t)i * 4), pairs, err);
     for (int i = 0; i < ARMS; i++)
         if (s.arms[i].tree)
-            km_workspace_remove(w, s.arms[i].tree, NULL);
+            km_worktree_remove(w, s.arms[i].tree, NULL);
     if (rc >= 0 && !(*out = result_json(&s, pairs)))
         rc = km_fail_nomem(err);
     json_decref(s.ended);

@@ -1,5 +1,6 @@
 #include "lab/executor.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -46,10 +47,14 @@ int64_t km_executor_poll_ms(const km_executor *x)
 
 int km_executor_store_id(km_lab *lab, char out[32], km_err *err)
 {
+    struct stat st;
     int64_t created;
     int rc = km_db_int(&lab->db, &created, 0, err, "SELECT min(created_us) FROM campaigns", "");
 
-    snprintf(out, 32, "%" PRIx64, (uint64_t)created);
+    if (rc == 0 && stat(lab->store, &st) < 0)
+        rc = km_fail_errno(err, errno, "unable to look at '%s'", lab->store);
+    if (rc == 0)
+        snprintf(out, 32, "%" PRIx64 "-%" PRIx64, (uint64_t)created, (uint64_t)st.st_ino);
     return rc;
 }
 

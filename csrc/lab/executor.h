@@ -116,7 +116,8 @@ void km_executor_say(const km_executor *x, const char *format, ...)
 /* Between two questions. */
 int64_t km_executor_poll_ms(const km_executor *x);
 
-/* A name for this store among all others, for names of jobs. */
+/* A name for this store among all others, for names of jobs. A copy of a store has another: it must
+ * not end what the first one runs. */
 int km_executor_store_id(km_lab *lab, char out[32], km_err *err);
 
 /* Notes where runs are, in one transaction. */

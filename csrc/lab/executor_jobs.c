@@ -381,24 +381,44 @@ static bool has_ended(const json_t *job)
     return false;
 }
 
+/* *job: NULL when the Hub has none. An intent may have become one that nobody heard of. */
+static int find_left(struct jobs *x, const km_lease_left *left, json_t **job, km_err *err)
+{
+    km_str query = KM_STR_INIT;
+    km_run as = { .job = left->job, .token = left->token };
+    json_t *all = NULL;
+    long status = 0;
+    int rc;
+
+    *job = NULL;
+    snprintf(as.remote, sizeof as.remote, "%s", left->remote);
+    if (*left->remote == INTENT) {
+        km_str_printf(&query, "&label=%s=%s", KM_JOBS_RUN_LABEL, left->remote + 1);
+        rc = list(x, query.data, &all, err);
+        *job = rc == 0 ? json_incref((json_t *)(uintptr_t)job_of(all, &as)) : NULL;
+    } else {
+        km_str_printf(&query, "/api/jobs/%s/%s", x->namespace, left->remote);
+        rc = ask(x, "GET", query.data, NULL, &status, job, NULL, err);
+    }
+    json_decref(all);
+    km_str_release(&query);
+    return status == 404 ? 0 : rc;
+}
+
 /* What a driver began that did not live to see its end has cost all the same. */
 static int pay(struct jobs *x, const km_lease_left *left, km_err *err)
 {
     km_run r = { .job = left->job, .token = left->token };
-    km_str path = KM_STR_INIT;
     json_t *job = NULL;
-    long status = 404;
     int rc = 0;
 
-    km_str_printf(&path, "/api/jobs/%s/%s", x->namespace, left->remote);
-    if (*left->remote != INTENT)
-        ask(x, "GET", path.data, NULL, &status, &job, NULL, NULL);
+    if (find_left(x, left, &job, NULL) < 0)
+        return 0; /* with the next poll */
     count_cost(x, &r, job);
-    if (status == 404 || has_ended(job))
+    if (!job || has_ended(job))
         rc = km_lease_spend(&x->base.lab->db, x->base.lab->campaign, r.job, r.token, r.gpu_seconds,
                             r.money, err);
     json_decref(job);
-    km_str_release(&path);
     return rc;
 }
 

@@ -1,8 +1,13 @@
 #include "lab/git.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "core/path.h"
 #include "core/proc.h"
 
 #define GIT_MS (10 * 60 * 1000)
@@ -95,6 +100,45 @@ int km_git_names(const km_git *g, km_git_list *out, km_err *err, const char *con
         rc = split(g, text, result.out.length, out, err);
     }
     km_proc_result_release(&result);
+    return rc;
+}
+
+/* How long the writing of one reference may take. */
+#define LOCK_S  10
+#define POLL_MS 100
+
+/* Whether there is a lock of it, and *old: too old. */
+static bool is_locked(const char *lock, bool *old)
+{
+    struct stat st;
+
+    *old = false;
+    if (lstat(lock, &st) < 0)
+        return false;
+    *old = time(NULL) - st.st_mtime > LOCK_S;
+    return true;
+}
+
+int km_git_keep(const km_git *g, const char *ref, const char *commit, km_err *err)
+{
+    km_err why = KM_ERR_INIT, other = KM_ERR_INIT;
+    char *name = km_arena_printf(g->arena, "%s.lock", ref), *lock = NULL;
+    const char *path = NULL;
+    bool old;
+    int rc = name ? km_git_run(g, &why, KM_GIT("update-ref", ref, commit)) : km_fail_nomem(&why);
+
+    if (rc == KM_ECHILD &&
+        km_git_text(g, &lock, &other, KM_GIT("rev-parse", "--git-path", name)) == 0)
+        path = km_path_join(g->arena, g->dir, lock);
+    while (rc == KM_ECHILD && path && is_locked(path, &old)) {
+        if (old)
+            unlink(path);
+        else
+            poll(NULL, 0, POLL_MS);
+        rc = km_git_run(g, &why, KM_GIT("update-ref", ref, commit));
+    }
+    if (rc < 0 && err)
+        *err = why;
     return rc;
 }
 

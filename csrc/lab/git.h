@@ -1,5 +1,6 @@
 /* lab/git.h: git, by its own program: the user's version, configuration and locks, but neither his
- * hooks nor his signing key, for nobody is there to type a pass phrase.
+ * hooks nor his signing key, for nobody is there to type a pass phrase. What it makes is on the
+ * disk when it returns, for the store, which names commits, is as well.
  *
  *     km_git g = { &arena, repository, NULL };
  *     rc = km_git_text(&g, &head, err, KM_GIT("rev-parse", "HEAD"));
@@ -18,8 +19,8 @@ typedef struct {
 
 #define KM_GIT(...)                                                                                \
     ((const char *const[]){ "git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", \
-                            "-c", "core.autocrlf=false", "-c", "core.quotePath=false",             \
-                            __VA_ARGS__, NULL })
+                            "-c", "core.autocrlf=false", "-c", "core.quotePath=false", "-c",       \
+                            "core.fsync=objects,reference", __VA_ARGS__, NULL })
 
 /* Errors: KM_ECHILD with git's own words; KM_EENV when there is no git. */
 int km_git_run(const km_git *g, km_err *err, const char *const *argv);
@@ -34,6 +35,11 @@ typedef struct {
 } km_git_list;
 
 int km_git_names(const km_git *g, km_git_list *out, km_err *err, const char *const *argv);
+
+/* Makes `ref`, one of the lab's own, refer to `commit`. The lock that a git left there which was
+ * killed is removed once it is older than any of ours can be; one of the user's refs it would not
+ * touch. */
+int km_git_keep(const km_git *g, const char *ref, const char *commit, km_err *err);
 
 /* 1: `ancestor` is `commit` or before it. */
 int km_git_is_ancestor(const km_git *g, const char *ancestor, const char *commit, km_err *err);

@@ -6,6 +6,12 @@
 #include "lab/html_internal.h"
 #include "lab/overview.h"
 
+/* What became known of a lease's cost after its end, when it is never changed any more. */
+#define LATE(what)                                                                                 \
+    "ifnull((SELECT sum(json_extract(body, '$." what "')) FROM events"                             \
+    " WHERE subject = 'job ' || l.job AND what = 'spent' AND at_us > l.ended_us"                   \
+    " AND json_extract(body, '$.token') = l.token), 0)"
+
 /* Of each the newest, oldest first. */
 static const struct {
     const char *key, *sql;
@@ -32,11 +38,16 @@ static const struct {
                 " LEFT JOIN hypotheses h ON h.id = j.hypothesis"
                 " WHERE j.campaign = ?1 ORDER BY l.began_us DESC, l.job DESC LIMIT ?2)"
                 " ORDER BY began_us, job" },
-    { "costs", "SELECT j.kind, l.executor, count(*) AS leases, sum(l.how = 'done') AS done,"
-               " sum(ifnull(l.ended_us, ?3) - l.began_us) / 1e6 AS seconds,"
-               " sum(l.gpu_seconds) AS gpu_seconds, sum(l.money) AS money, sum(l.tokens) AS tokens"
-               " FROM leases l JOIN jobs j ON j.id = l.job WHERE j.campaign = ?1"
-               " GROUP BY j.kind, l.executor ORDER BY seconds DESC LIMIT ?2" },
+    { "costs",
+      "SELECT j.kind, l.executor, count(*) AS leases, sum(l.how = 'done') AS done,"
+      " sum(ifnull(l.ended_us, ?3) - l.began_us) / 1e6 AS seconds,"
+      " sum(l.gpu_seconds + " LATE("gpu_seconds") ") AS gpu_seconds,"
+                                                  " sum(l.money + " LATE(
+                                                      "money") ") AS money, sum(l.tokens) AS tokens"
+                                                               " FROM leases l JOIN jobs j ON j.id "
+                                                               "= l.job WHERE j.campaign = ?1"
+                                                               " GROUP BY j.kind, l.executor ORDER "
+                                                               "BY seconds DESC LIMIT ?2" },
     { "alerts", "SELECT * FROM (SELECT id, level, title, text, subject, created_us, sent_us"
                 " FROM alerts WHERE campaign = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id DESC" },
     { "holdouts", "SELECT u.id, u.hypothesis, h.title, u.parent, u.candidate, u.passed,"

@@ -77,8 +77,6 @@ int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, doub
     bool own = false;
     int rc;
 
-    if (gpu_seconds <= 0 && money <= 0)
-        return 0;
     rc = km_db_enter(db, &own, err);
     if (rc == 0)
         rc = spend(db, campaign, job, token, gpu_seconds, money, err);
@@ -94,7 +92,8 @@ int km_lease_unpaid(km_db *db, int64_t campaign, const char *executor, km_lease_
                          " WHERE j.campaign = ? AND l.executor = ?"
                          " AND l.how IN ('expired', 'cancelled') AND l.remote > ''"
                          " AND NOT EXISTS (SELECT 1 FROM events WHERE subject = 'job ' || l.job"
-                         " AND what = 'spent' AND json_extract(body, '$.token') = l.token)",
+                         " AND what = 'spent' AND json_extract(body, '$.token') = l.token)"
+                         " ORDER BY l.ended_us",
                          "it", campaign, executor);
 
     *count = 0;

@@ -15,8 +15,8 @@ int km_lease_adopt(km_db *db, int64_t job, int64_t token, const char *worker, in
                    km_err *err);
 
 /* What running it cost, beside what its result says (lab/cost.h): taken from the campaign's budget,
- * and added to the lease while that goes on. Once for a lease, also for one that has ended: the
- * event "spent" says that it was. */
+ * and added to the lease while that goes on. Once for a lease, also for one that has ended, and
+ * also when it was nothing: the event "spent" says that it was. */
 int km_lease_spend(km_db *db, int64_t campaign, int64_t job, int64_t token, double gpu_seconds,
                    double money, km_err *err);
 

@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/path.h"
+#include "core/str.h"
 #include "formats/json.h"
 #include "lab/hypothesis.h"
 #include "lab/ledger_internal.h"
@@ -44,8 +45,8 @@ bool km_ledger_number(const char *text, double *out)
 {
     char *end;
 
-    if (!strchr("+-.0123456789", *text) || !*text)
-        return false;
+    if (!*text || text[strspn(text, "+-.0123456789eE")])
+        return false; /* no hexadecimal, no "inf" */
     *out = strtod(text, &end);
     return !*end && isfinite(*out);
 }
@@ -58,7 +59,8 @@ static bool read_offset(const char *text, int64_t *out_s)
     *out_s = 0;
     if (!*text || strcmp(text, "Z") == 0)
         return true;
-    if (sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || text[1 + n])
+    if (sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || text[1 + n] || hours < 0 ||
+        hours > 23 || minutes < 0 || minutes > 59)
         return false;
     *out_s = (hours * 60LL + minutes) * 60 * (*text == '-' ? -1 : 1);
     return *text == '-' || *text == '+';
@@ -73,7 +75,9 @@ bool km_ledger_time(const char *text, int64_t *out_us)
 
     if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour,
                &t.tm_min, &t.tm_sec, &n) != 6 ||
-        t.tm_year < 1970 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 || t.tm_mday > 31)
+        t.tm_year < 1970 || t.tm_mon < 1 || t.tm_mon > 12 || t.tm_mday < 1 || t.tm_mday > 31 ||
+        t.tm_hour < 0 || t.tm_hour > 23 || t.tm_min < 0 || t.tm_min > 59 || t.tm_sec < 0 ||
+        t.tm_sec > 60)
         return false;
     text += n;
     if (*text == '.') {
@@ -369,11 +373,16 @@ static int read_dag(struct reading *r, const char *text, size_t size, km_err *er
 
 static int read_file(struct reading *r, char *text, size_t size, km_err *err)
 {
-    const char *begin = text + strspn(text, " \t\r\n");
+    const char *begin;
     int rc;
 
     if (strlen(text) != size)
         return km_fail_at(err, KM_EFORMAT, r->path, 0, 0, "this is no text: it holds a zero byte");
+    if (km_starts_with(text, "\xef\xbb\xbf")) { /* a byte order mark */
+        text += 3;
+        size -= 3;
+    }
+    begin = text + strspn(text, " \t\r\n");
     if (*begin == '{')
         return km_fail_at(err, KM_EFORMAT, r->path, 0, 0,
                           "this is one JSON object; dag.json is a list of commits");

@@ -356,7 +356,7 @@ static int add_champions(km_lab *lab, km_arena *a, json_t *list, km_err *err)
         "SELECT c.commit_id, p.commit_id, coalesce (h.author, ''), coalesce (h.title, 'baseline'),"
         " (SELECT avg (value) FROM runs WHERE runs.commit_id = c.commit_id),"
         " coalesce ((SELECT block FROM runs WHERE runs.commit_id = c.commit_id LIMIT 1), ''),"
-        " c.created_us, c.id = (SELECT max (id) FROM champions)"
+        " c.created_us, c.id = (SELECT max (id) FROM champions WHERE campaign = c.campaign)"
         " FROM champions AS c LEFT JOIN champions AS p ON p.id = c.previous"
         " LEFT JOIN hypotheses AS h ON h.id = c.hypothesis WHERE c.campaign = ? ORDER BY c.id";
     json_t *earlier;

@@ -313,6 +313,16 @@ int km_queue_holds(km_db *db, int64_t job, int64_t token, km_err *err)
     return rc < 0 ? rc : (int)yes;
 }
 
+int km_queue_has(km_db *db, int64_t job, int64_t token, const char *body, km_err *err)
+{
+    int64_t yes;
+    int rc = km_db_int(db, &yes, 0, err,
+                       "SELECT 1 FROM results WHERE job = ? AND token = ? AND body = ?", "iit", job,
+                       token, body);
+
+    return rc < 0 ? rc : (int)yes;
+}
+
 static int beat(km_db *db, int64_t job, int64_t lease_s, km_err *err)
 {
     return km_db_run(db, NULL, err, "UPDATE jobs SET lease_until_ms = ? WHERE id = ?", "ii",

@@ -42,6 +42,10 @@ int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *const *
 /* Whether the job is the token's now: 1 or 0. */
 int km_queue_holds(km_db *db, int64_t job, int64_t token, km_err *err);
 
+/* Whether the job was done with this very result: 1 or 0. Its worker says it twice when it did not
+ * hear of the first time. */
+int km_queue_has(km_db *db, int64_t job, int64_t token, const char *body, km_err *err);
+
 /* The four below: 1, or 0 when the job is not this token's any more: then nothing was changed. In
  * the caller's transaction when one is open. */
 int km_queue_beat(km_db *db, int64_t job, int64_t token, int64_t lease_s, km_err *err);

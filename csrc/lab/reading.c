@@ -10,6 +10,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "lab/champion.h"
+#include "lab/worktree.h"
 
 #define USERS       ".users"
 #define FOLDERS_MAX 32 /* that are open at once on the way down */
@@ -65,7 +66,7 @@ static int remove_tree(km_workspace *w, const char *tree, km_err *err)
         return 0;
     if (nftw(tree, open_folder, FOLDERS_MAX, FTW_PHYS) != 0)
         return km_fail_errno(err, errno, "unable to remove '%s'", tree);
-    return km_workspace_remove(w, tree, err);
+    return km_worktree_remove(w, tree, err);
 }
 
 /* --- who looks at what --- */
@@ -168,7 +169,7 @@ static int make(km_workspace *w, const char *tree, const char *commit, km_err *e
 
     if (rc < 0 || is_whole(tree))
         return rc;
-    rc = km_workspace_checkout(w, commit, tree, err);
+    rc = km_worktree_add(w, commit, tree, err);
     return rc == 0 ? close_tree(tree, err) : rc;
 }
 

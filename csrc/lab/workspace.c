@@ -14,6 +14,7 @@
 #include "lab/patch.h"
 #include "lab/queue.h"
 #include "lab/scan.h"
+#include "lab/worktree.h"
 
 int km_workspace_open(km_workspace *w, km_lab *lab, km_err *err)
 {
@@ -39,41 +40,7 @@ int km_workspace_open(km_workspace *w, km_lab *lab, km_err *err)
     return rc < 0 ? rc : 1;
 }
 
-/* --- worktrees; git's own bookkeeping of them is one at a time --- */
-
-static int hold(const km_workspace *w, km_err *err)
-{
-    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/git.lock", w->lab->root);
-
-    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
-}
-
-int km_workspace_checkout(km_workspace *w, const char *commit, const char *path, km_err *err)
-{
-    int held = hold(w, err), rc;
-
-    if (held < 0)
-        return held;
-    rc = km_dir_make(km_path_dir(&w->lab->arena, path), err);
-    if (rc == 0)
-        rc = km_git_run(&w->git, err,
-                        KM_GIT("worktree", "add", "-q", "--force", "--detach", path, commit));
-    close(held);
-    return rc;
-}
-
-int km_workspace_remove(km_workspace *w, const char *path, km_err *err)
-{
-    int held = hold(w, err), rc;
-
-    if (held < 0)
-        return held;
-    rc = km_dir_remove(path, err);
-    if (rc == 0)
-        rc = km_git_run(&w->git, err, KM_GIT("worktree", "prune", "--expire=now"));
-    close(held);
-    return rc;
-}
+/* --- the worktree of a lease --- */
 
 /* Of a lease: "7.12.1", which is its worktree's name, and its ref's. */
 static const char *name_of(const km_workspace *w, const km_worker_id *id)
@@ -118,7 +85,7 @@ int km_workspace_make(km_workspace *w, const km_worker_id *id, const char **path
     if (rc == 0)
         rc = find_parent(w, &idea, &parent, err);
     if (rc > 0)
-        rc = km_workspace_checkout(w, parent, tree, err);
+        rc = km_worktree_add(w, parent, tree, err);
     if (rc == 0)
         rc = km_hypothesis_set(&w->lab->db, id->hypothesis, "parent", parent, err);
     if (rc < 0)
@@ -134,28 +101,20 @@ static int keep(km_workspace *w, const char *name, const char *commit, km_err *e
 {
     char *ref = km_arena_printf(&w->lab->arena, "refs/lab/%s", name);
 
-    return ref ? km_git_run(&w->git, err, KM_GIT("update-ref", ref, commit)) : km_fail_nomem(err);
+    return ref ? km_git_keep(&w->git, ref, commit, err) : km_fail_nomem(err);
 }
 
 /* The tree as it lies there, as one commit on the parent, whatever its worker committed. */
 static int make_commit(km_workspace *w, const km_idea *idea, const char *tree, const char *name,
                        km_taken *out, km_err *err)
 {
-    km_git g = { &w->lab->arena, tree, NULL };
-    char *id, *commit = NULL;
-    char *text = km_arena_printf(g.arena, "%s\n\nHypothesis: %lld\nProposed-by: %s\n", idea->title,
-                                 (long long)idea->id, *idea->author ? idea->author : "unknown");
-    int rc = text ? km_git_run(&g, err, KM_GIT("add", "-A", "--", ":/")) : km_fail_nomem(err);
+    char *text = km_arena_printf(&w->lab->arena, "%s\n\nHypothesis: %lld\nProposed-by: %s\n",
+                                 idea->title, (long long)idea->id,
+                                 *idea->author ? idea->author : "unknown");
+    int rc = text ? km_worktree_commit(w, tree, out->parent, text, &out->commit, err)
+                  : km_fail_nomem(err);
 
-    if (rc == 0)
-        rc = km_git_text(&g, &id, err, KM_GIT("write-tree"));
-    if (rc == 0)
-        rc = km_git_text(&g, &commit, err,
-                         KM_GIT("commit-tree", id, "-p", out->parent, "-m", text));
-    if (rc < 0)
-        return rc;
-    out->commit = commit;
-    return keep(w, name, commit, err);
+    return rc == 0 ? keep(w, name, out->commit, err) : rc;
 }
 
 static void refuse(km_taken *t, const char *state, const char *reason)
@@ -289,7 +248,7 @@ int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err)
 {
     const char *tree = place(w, name_of(w, id));
 
-    return tree ? km_workspace_remove(w, tree, err) : km_fail_nomem(err);
+    return tree ? km_worktree_remove(w, tree, err) : km_fail_nomem(err);
 }
 
 /* --- what nobody handed in --- */
@@ -313,10 +272,13 @@ static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
         return rc;
     rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
     t.parent = idea.parent;
-    if (rc == 0)
-        rc = tree ? make_commit(w, &idea, tree, name, &t, err) : km_fail_nomem(err);
-    ++*count;
-    return rc == 0 ? km_workspace_remove(w, tree, err) : rc;
+    if (rc == 0 && !tree)
+        rc = km_fail_nomem(err);
+    if (rc == 0 && *idea.parent) { /* else its worker was never told of it */
+        rc = make_commit(w, &idea, tree, name, &t, err);
+        ++*count;
+    }
+    return rc == 0 ? km_worktree_remove(w, tree, err) : rc;
 }
 
 int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err)
@@ -401,7 +363,7 @@ static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const
 {
     km_git g = { &w->lab->arena, tree, NULL };
     km_err conflict = KM_ERR_INIT;
-    int rc = km_workspace_checkout(w, onto, tree, err);
+    int rc = km_worktree_add(w, onto, tree, err);
 
     *clean = false;
     if (rc < 0)
@@ -452,30 +414,47 @@ static int work_again(km_workspace *w, const km_idea *idea, km_err *err)
     return km_db_leave(db, own, rc, err);
 }
 
+static int rebase(km_workspace *w, const km_idea *idea, const char *onto, km_err *err)
+{
+    char *name = km_arena_printf(&w->lab->arena, "%lld.%s", (long long)idea->id, onto);
+    const char *tree = place(w, name);
+    km_taken t = { NULL, NULL, onto, NULL, "", "" };
+    bool clean = false;
+    int rc = tree ? reapply(w, idea, onto, tree, &clean, err) : km_fail_nomem(err);
+
+    if (rc == 0 && clean)
+        rc = take(w, idea, tree, name, &t, err);
+    if (tree)
+        km_worktree_remove(w, tree, NULL);
+    if (rc == 0 && clean)
+        return record_rebased(w, idea, &t, err);
+    return rc == 0 ? work_again(w, idea, err) : rc;
+}
+
+/* One at a time, or two would work in the same tree. */
+static int hold(const km_workspace *w, km_err *err)
+{
+    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/rebase.lock", w->lab->root);
+
+    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
+}
+
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
 {
-    const char *tree = NULL, *name = NULL;
-    km_taken t = { NULL, NULL, NULL, NULL, "", "" };
-    bool clean = false;
     km_idea idea = { 0 };
     km_champion c = { 0, 0, NULL };
-    int rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
+    int held = hold(w, err), rc;
 
     *moved = false;
+    if (held < 0)
+        return held;
+    rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
     if (rc == 0)
         rc = km_champion_read(w->lab, &c, err);
-    if (rc <= 0 || !*idea.commit || strcmp(idea.parent, c.commit) == 0)
-        return rc < 0 ? rc : 0;
-    *moved = true;
-    t.parent = c.commit;
-    name = km_arena_printf(&w->lab->arena, "%lld.%s", (long long)hypothesis, c.commit);
-    tree = place(w, name);
-    rc = tree ? reapply(w, &idea, c.commit, tree, &clean, err) : km_fail_nomem(err);
-    if (rc == 0 && clean)
-        rc = take(w, &idea, tree, name, &t, err);
-    if (tree)
-        km_workspace_remove(w, tree, NULL);
-    if (rc == 0 && clean)
-        return record_rebased(w, &idea, &t, err);
-    return rc == 0 ? work_again(w, &idea, err) : rc;
+    if (rc > 0 && *idea.commit && strcmp(idea.parent, c.commit) != 0) {
+        *moved = true;
+        rc = rebase(w, &idea, c.commit, err);
+    }
+    close(held);
+    return rc < 0 ? rc : 0;
 }

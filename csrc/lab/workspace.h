@@ -61,10 +61,6 @@ int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err);
  */
 int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, km_err *err);
 
-/* A worktree of a commit at `path`, for runs; and the end of any worktree. */
-int km_workspace_checkout(km_workspace *w, const char *commit, const char *path, km_err *err);
-int km_workspace_remove(km_workspace *w, const char *path, km_err *err);
-
 /* Puts an idea's change on the champion that there is now. *moved: its parent was another one. What
  * does not apply is worked on again, on the champion; the third time it is "stale". Old evidence
  * does not count for the new commit. */

@@ -6,12 +6,14 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
 from jobs_server import TOKEN, Jobs
+from program import PROGRAM
 from test_lab import until
 from test_lab_slurm import SlurmLab, wait_for
 from test_lab_team import search_lab
@@ -260,6 +262,46 @@ def test_what_nobody_saw_end_is_paid(lab_of, hub):
     seconds = [job.seconds for job in hub.jobs.values()]
     assert len(seconds) == 2 and seconds[0] >= 1
     assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'") == [(2.0 * sum(seconds),)]
+
+
+# What ended for nothing, or was never there, is settled once, and stands in nobody's way; a driver that finds nothing to
+# do pays what is left all the same.
+def test_debts_of_nothing(lab_of, hub):
+    lab = lab_of(executor=EXECUTOR.replace("cpu-basic", "h200x2"))
+    lab.jobs([{"x": i} for i in range(21)])
+    for _ in range(21):
+        lab.say("claim", "--worker", "jobs/1", "--lease", "600")
+    db = sqlite3.connect(lab.folder / ".lab/lab.db")
+    with db:
+        db.execute("UPDATE leases SET executor = 'hf-jobs', remote = CASE WHEN job % 2 THEN '0000000000000000000000' || job"
+                   " ELSE '?' || job || '.1' END")  # fmt: skip
+    db.close()
+    for job in range(1, 22):
+        lab.say("cancel", job)
+    for left in (5, 0):
+        wait_for(lab.run(), lab)
+        assert lab.sql("SELECT count(*) FROM events WHERE what = 'spent'") == [(21 - left,)]
+    assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'") == [(0,)]
+
+
+# A copy of a lab is another lab: it does not end what the first one runs.
+def test_a_copy_leaves_the_first_alone(lab_of, hub, tmp_path):
+    lab = lab_of()
+    lab.jobs([{"x": 3, "sleep": 2}])
+    driver = lab.run()
+    until(lambda: hub.jobs and next(iter(hub.jobs.values())).began, 20)
+    lab.say("backup", tmp_path / "copy.db")
+    shutil.copytree(lab.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("lab.db*"))
+    shutil.copy(tmp_path / "copy.db", tmp_path / "copy/.lab/lab.db")
+    db = sqlite3.connect(tmp_path / "copy/.lab/lab.db")
+    with db:
+        db.execute("UPDATE leases SET remote = ''")
+    db.close()
+    copy = subprocess.run([PROGRAM, "lab", "run", "--worker", "echo {}"], cwd=tmp_path / "copy", timeout=60,
+                          env=hub.environment(tmp_path), stdin=subprocess.DEVNULL, capture_output=True, text=True)  # fmt: skip
+    assert "has no lease" not in copy.stderr
+    wait_for(driver, lab)
+    assert [body["metric"] for body in lab.bodies()] == [9]
 
 
 # A request whose answer was lost may have begun the job: it is looked for before another one is begun.

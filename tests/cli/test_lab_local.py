@@ -105,6 +105,17 @@ def test_a_log_without_end(tmp_path):
     assert len(logs) == 3 and all(1 << 20 < log.stat().st_size < 4 << 20 for log in logs)
 
 
+# A worker that puts a pipe in the place of its log stops nobody: its result is read, or its try has failed.
+def test_a_log_that_is_no_file(tmp_path):
+    lab = LocalLab(tmp_path, "")
+    lab.queued("a")
+    spoil = "cd $KERNMILL_RUN_DIR; rm output.log; mkfifo output.log; "
+    assert lab.say("run", "--worker", spoil + "echo '{\"ok\": true}' >result.json", "--json")[1]["done"] == 1
+    lab.queued("b")
+    code, told, err = lab.say("run", "--worker", spoil, "--json")
+    assert code == 0 and told["failed"] == 3 and "output.log" in err
+
+
 def test_tokens_are_counted(tmp_path):
     lab = LocalLab(tmp_path, "")
     lab.queued("a")

@@ -175,7 +175,10 @@ def test_a_bad_line(lab, tmp_path, case):
 BAD_MULTI = {
     "promoted": ({"promoted": "yes"}, "promoted is true or false, not 'yes'"),
     "time": ({"created_at": "yesterday"}, "created_at is no time: 'yesterday'"),
+    "hour": ({"created_at": "2026-01-01T99:99:99Z"}, "created_at is no time"),
+    "offset": ({"created_at": "2026-01-01T00:00:00+99:00"}, "created_at is no time"),
     "number": ({"mfu_percent": "40%"}, "this is no number: '40%'"),
+    "hexadecimal": ({"mfu_percent": "0x10"}, "this is no number: '0x10'"),
     "no run": ({"run_id": ""}, "run_id or status is missing"),
 }
 
@@ -203,6 +206,12 @@ def test_what_is_no_ledger(lab, tmp_path, case):
     (tmp_path / "f").write_text(text)
     code, _, err = lab.say("import", tmp_path / "f")
     assert code == 4 and says in err and not lab.report()["hypotheses"]
+
+
+def test_a_byte_order_mark(lab, tmp_path):
+    path = written(tmp_path, "autoresearch")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert lab.say("import", path)[1]["made"] == 5
 
 
 # What was told is never run, judged or promoted here, not even what failed, which may be queued again when it is ours.

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
+from faults import build_preload
 from program import PROGRAM, ROOT, Answer, stamps
 
 FILES = {
@@ -407,33 +409,28 @@ def test_our_own_are_installed(environment, tmp_path):
 # ---- killed half-way ----
 
 
-@pytest.fixture(scope="module")
-def half_way(tmp_path_factory):
-    library = tmp_path_factory.mktemp("half_way") / "half_way.so"
-    source = ROOT / "tests/cli/half_way.c"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, source, "-ldl"], check=True)
-    return str(library)
+preload = pytest.fixture(scope="module")(build_preload)
 
 
 # Ended at each call that changes a folder: the old skill is there or the new one, whole, and the next run
 # makes it new. Where folders cannot be exchanged, the old one may stand beside its place, until that run.
 @pytest.mark.parametrize("exchange", [True, False])
-def test_killed_half_way(skill, demo, half_way, exchange):
+def test_killed_half_way(skill, demo, preload, exchange):
     new = {**FILES, "SKILL.md": FILES["SKILL.md"] + "More.\n", "references/b.md": "b\n"}
     write(demo, {"mine.md": "mine"})
     old = read(demo)
     shutil.copytree(demo, skill.project / "old")
     write(skill.skills / "demo", new)
-    shim = {"LD_PRELOAD": half_way, **({} if exchange else {"KM_NO_EXCHANGE": "1"})}
+    shim = {"LD_PRELOAD": preload, **({} if exchange else {"KERNMILL_FAULT_NO_EXCHANGE": "1"})}
     whole, seen = [old, {**new, "mine.md": "mine"}], []
     for n in range(1, 200):
         shutil.rmtree(demo.parent)
         shutil.copytree(skill.project / "old", demo)
-        answer = skill("add", "demo", "--claude", **shim, KM_END_AT=str(n))
+        answer = skill("add", "demo", "--claude", **shim, KERNMILL_FAULT_KILL=str(n))
         aside = demo.with_name(".demo.old")
         assert read(demo if demo.exists() or exchange else aside) in whole
         seen.append("moved" if not demo.exists() else read(demo) == old)
-        if answer.code != 99:
+        if answer.code != -signal.SIGKILL:
             break
         assert skill("add", "demo", "--claude").code == 0
         assert read(demo) == whole[1] and has_nothing_half(demo)
