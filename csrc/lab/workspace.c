@@ -292,7 +292,7 @@ int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err)
         rc = km_dir_list(&w->lab->arena, dir, &names, err);
     for (size_t i = 0; rc == 0 && i < names.count; i++)
         rc = sweep(w, names.names[i], count, err);
-    return rc;
+    return rc == 0 ? km_worktree_sweep(w, err) : rc;
 }
 
 /* --- the store --- */

@@ -1,6 +1,7 @@
 #include "lab/worktree.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "core/file.h"
 #include "core/path.h"
 #include "core/str.h"
+#include "lab/queue.h"
 
 /* git's own bookkeeping of them is one at a time. */
 static int hold(const km_workspace *w, km_err *err)
@@ -38,43 +40,57 @@ static bool is_old(const char *entry)
     return lstat(entry, &st) == 0 && time(NULL) - st.st_mtime > MAKING_S;
 }
 
+/* The tree that an entry is of, or NULL. */
+static char *tree_of(km_arena *a, const char *entry)
+{
+    char *file = km_path_join(a, entry, "gitdir"), *tree = NULL;
+    size_t size;
+
+    if (!file || km_file_read(a, file, PATH_MAX, &tree, &size, NULL) < 0)
+        return NULL;
+    tree[strcspn(tree, "\n")] = '\0';
+    return km_path_dir(a, tree);
+}
+
+static int list(km_workspace *w, const char **dir, km_names *names, km_err *err)
+{
+    km_arena *a = &w->lab->arena;
+    char *repository = NULL;
+    int rc = km_git_text(&w->git, &repository, err,
+                         KM_GIT("rev-parse", "--path-format=absolute", "--git-common-dir"));
+
+    *names = (km_names){ NULL, 0 };
+    if (rc < 0)
+        return rc;
+    *dir = km_path_join(a, repository, "worktrees");
+    if (!*dir)
+        return km_fail_nomem(err);
+    return km_dir_exists(*dir) ? km_dir_list(a, *dir, names, err) : 0;
+}
+
 /* Whether it is the entry of `path`, or one whose making was cut off, which git worktree ends at.
  */
 static bool is_over(const km_workspace *w, const char *entry, const char *path)
 {
     km_arena *a = &w->lab->arena;
-    char *file = km_path_join(a, entry, "gitdir"), *tree = NULL;
-    char *ours = km_arena_printf(a, "%s/.lab/", w->lab->root);
+    char *tree = tree_of(a, entry), *ours = km_arena_printf(a, "%s/.lab/", w->lab->root);
     bool whole = has_text(a, entry, "HEAD") && has_text(a, entry, "commondir");
-    size_t size;
 
-    if (!file || !ours || km_file_read(a, file, PATH_MAX, &tree, &size, NULL) < 0)
+    if (!tree || !ours)
         return false;
-    tree[strcspn(tree, "\n")] = '\0';
-    if (strcmp(km_path_dir(a, tree), path) == 0)
-        return true;
-    return !whole && (km_starts_with(tree, ours) || is_old(entry));
+    return strcmp(tree, path) == 0 || (!whole && (km_starts_with(tree, ours) || is_old(entry)));
 }
 
 /* Held. `git worktree prune` would forget the user's own as well that are not there at the moment.
  */
 static int forget(km_workspace *w, const char *path, km_err *err)
 {
-    km_arena *a = &w->lab->arena;
-    char *repository = NULL, *entries;
-    km_names names = { NULL, 0 };
-    int rc = km_git_text(&w->git, &repository, err,
-                         KM_GIT("rev-parse", "--path-format=absolute", "--git-common-dir"));
+    const char *dir = NULL;
+    km_names names;
+    int rc = list(w, &dir, &names, err);
 
-    if (rc < 0)
-        return rc;
-    entries = km_path_join(a, repository, "worktrees");
-    if (!entries)
-        return km_fail_nomem(err);
-    if (km_dir_exists(entries))
-        rc = km_dir_list(a, entries, &names, err);
     for (size_t i = 0; rc == 0 && i < names.count; i++) {
-        char *entry = km_path_join(a, entries, names.names[i]);
+        char *entry = km_path_join(&w->lab->arena, dir, names.names[i]);
         if (!entry)
             rc = km_fail_nomem(err);
         else if (is_over(w, entry, path))
@@ -119,6 +135,43 @@ int km_worktree_remove(km_workspace *w, const char *path, km_err *err)
     rc = drop(w, path, err);
     close(held);
     return rc;
+}
+
+/* Whether a tree is an evaluation's, .lab/runs/<job>/<token>/scratch/a, and its lease goes on: 1,
+ * 0; also when it is no such tree. */
+static int goes_on(km_workspace *w, const char *tree, km_err *err)
+{
+    char *runs = km_arena_printf(&w->lab->arena, "%s/.lab/runs/", w->lab->root);
+    long long job, token;
+
+    if (!runs)
+        return km_fail_nomem(err);
+    if (!tree || !km_starts_with(tree, runs) ||
+        sscanf(tree + strlen(runs), "%lld/%lld/", &job, &token) != 2)
+        return 1;
+    return km_queue_holds(&w->lab->db, job, token, err);
+}
+
+int km_worktree_sweep(km_workspace *w, km_err *err)
+{
+    const char *dir = NULL;
+    km_names names;
+    int held = hold(w, err), rc;
+
+    if (held < 0)
+        return held;
+    rc = list(w, &dir, &names, err);
+    for (size_t i = 0; rc >= 0 && i < names.count; i++) {
+        char *entry = km_path_join(&w->lab->arena, dir, names.names[i]);
+        char *tree = entry ? tree_of(&w->lab->arena, entry) : NULL;
+        rc = goes_on(w, tree, err);
+        if (rc == 0)
+            rc = drop(w, tree, err);
+        if (rc == 0)
+            rc = km_dir_remove(km_path_dir(&w->lab->arena, tree), err);
+    }
+    close(held);
+    return rc < 0 ? rc : 0;
 }
 
 /* `at`: git in the worktree, with the index of its own. */

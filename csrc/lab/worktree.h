@@ -16,6 +16,9 @@ int km_worktree_add(km_workspace *w, const char *commit, const char *path, km_er
 /* Removes it, whatever it is by now. */
 int km_worktree_remove(km_workspace *w, const char *path, km_err *err);
 
+/* Removes those that an evaluation made whose lease has ended: who was killed did not. */
+int km_worktree_sweep(km_workspace *w, km_err *err);
+
 /* *out: the files of `path` as a commit on `parent`, that nothing refers to yet. */
 int km_worktree_commit(km_workspace *w, const char *path, const char *parent, const char *message,
                        const char **out, km_err *err);

@@ -3,12 +3,16 @@
 import concurrent.futures
 import functools
 import json
+import os
 import pathlib
 import resource
+import signal
 import sqlite3
+import subprocess
 import time
 
 import pytest
+from program import PROGRAM
 from tree_lab import SETTINGS, TRAIN, TreeLab
 
 
@@ -168,6 +172,48 @@ def test_two_promotions_at_once(lab):
     assert lab.idea(loser)["state"] == "queued"  # both change the same line: its work is done again
     store = sqlite3.connect(lab.folder / ".lab/lab.db")
     assert store.execute("SELECT count(*) FROM champions").fetchone() == (2,)
+
+
+# The same, of twelve: one is the champion, and each other is worked on again, from there.
+def test_twelve_promotions_at_once(lab):
+    numbers = [lab.work(str(i), lab.level(9.0 - i / 100)) for i in range(12)]
+    for number in numbers:
+        lab.say("decide", number, given={"state": "accepted", "reason": "for the test"})
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda n: lab.say("promote", n), numbers))
+    assert [code for code, _, _ in answers].count(0) == 1, answers
+    winner = numbers[[code for code, _, _ in answers].index(0)]
+    for number in numbers:
+        lab.say("promote", number)
+    assert sorted(lab.idea(n)["state"] for n in numbers) == ["promoted"] + ["queued"] * 11
+    store = sqlite3.connect(lab.folder / ".lab/lab.db")
+    assert store.execute("SELECT hypothesis FROM champions WHERE id > 1").fetchall() == [(winner,)]
+    assert lab.git("rev-parse", "main^") == lab.git("rev-parse", f"refs/lab/{winner}")
+    assert lab.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert len(lab.git("worktree", "list").splitlines()) == 1
+
+
+# A worker that sleeps through its lease, and wakes: its work is refused, and kept; the other's counts.
+def test_a_worker_that_slept(lab):
+    number = lab.say("propose", given={"key": "a", "title": "a"})[1]["hypothesis"]
+    lab.say("review", number, given={"verdict": "approve"})
+    lab.say("plan", number, given={})
+    claim = ("claim", "--worker", "t", "--lease", 1)
+    job = lab.say(*claim)[1]
+    script = f"cd {job['workspace']}; sleep 0.2; sed -i s/10.0/9.5/ train.py; cd {lab.folder}; echo '{{}}' | exec {PROGRAM} lab submit {job['job']} --token {job['token']}"
+    worker = subprocess.Popen(["sh", "-c", script], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    os.killpg(worker.pid, signal.SIGSTOP)
+    time.sleep(1.1)
+    other = lab.say(*claim)[1]
+    assert other["token"] == job["token"] + 1
+    os.killpg(worker.pid, signal.SIGCONT)
+    err = worker.communicate(timeout=30)[1]
+    assert worker.returncode == 1 and "refused" in err
+    lab.level(9.0)(pathlib.Path(other["workspace"]))
+    assert lab.say("submit", other["job"], "--token", other["token"], given={})[0] == 0
+    assert lab.say("sweep")[1] == "1 kept\n"
+    assert "LEVEL = 9.0" in lab.git("show", f"refs/lab/{number}:train.py")
+    assert "LEVEL = 9.5" in lab.git("show", f"refs/lab/{number}.{job['job']}.{job['token']}:train.py")
 
 
 # A change that still applies is measured against the new champion; what was measured before does not count.
