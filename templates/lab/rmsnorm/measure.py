@@ -58,9 +58,10 @@ def median_of(cell, name):
 
 def main():
     out = pathlib.Path(os.environ["KERNMILL_OUT"])
-    calls = call("parent", os.environ["KERNMILL_PARENT"]) + call(
-        "candidate", os.environ["KERNMILL_CANDIDATE"]
-    )
+    arms = [("parent", os.environ["KERNMILL_PARENT"]), ("candidate", os.environ["KERNMILL_CANDIDATE"])]
+    if int(os.environ["KERNMILL_SEED"]) & 1:
+        arms.reverse()  # whatever it is worth to come first, both have it
+    calls = "".join(call(*arm) for arm in arms)
     (out / "suite.toml").write_text(SUITE.format(cells=CELLS[DEVICE]) + calls)
     command = ["kernmill", "bench", out, "--device", DEVICE, "--budget", "0.5", "--json", "--quiet"]
     command += ["--incumbent", "parent", "--candidate", "candidate", "--output", out / "record.jsonl"]
