@@ -16,11 +16,11 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
-PROGRAM = str(pathlib.Path(sys.argv[1]).resolve())
-os.environ["KERNMILL_BUILD"] = str(pathlib.Path(PROGRAM).parents[1])
+os.environ["KERNMILL_BUILD"] = str(pathlib.Path(sys.argv[1]).resolve().parents[1])
+from program import PROGRAM
 from tree_lab import SETTINGS, TreeLab
 
-RUN = [PROGRAM, "lab", "run", "--slots", "3", "--worker"]
+RUN = [str(PROGRAM), "lab", "run", "--slots", "3", "--worker"]
 WORKER = f"""{sys.executable} -c '
 import json, pathlib, re, sys
 job = json.load(sys.stdin)
@@ -140,7 +140,6 @@ def main():
         soak.disturb(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
         soak.settle()
         answer = soak.judge()
-        if os.environ.get("KEEP"): print(soak.lab.git("worktree","list")); os.system("ls -R "+name+"/.lab | head -50")
     print(json.dumps(answer))
     bad = answer["doubled"] or answer["stuck"] or answer["commits_gone"] or answer["trees_left"]
     whole = answer["branch_is_champion"] and answer["history_whole"] and answer["git_whole"]
