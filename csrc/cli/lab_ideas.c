@@ -8,8 +8,31 @@
 #include "formats/json.h"
 #include "lab/hypothesis.h"
 #include "lab/proposal.h"
+#include "lab/workspace.h"
 
 /* --- propose --- */
+
+static const char *const proposal_keys[] = { "key",    "title",  "text",     "payload", "author",
+                                             "source", "parent", "priority", NULL };
+static const char *const review_keys[] = { "verdict", "reviewer", "text", NULL };
+static const char *const plan_keys[] = { "kind", "payload", NULL };
+static const char *const decide_keys[] = { "state", "reason", NULL };
+
+/* A parent is a commit of the repository. */
+static int check_parent(km_lab *lab, const char *parent, const char *name, km_err *err)
+{
+    char *spec = km_arena_printf(&lab->arena, "%s^{commit}", parent);
+    km_workspace w;
+    int rc = *parent ? km_workspace_open(&w, lab, err) : 0;
+
+    if (rc <= 0)
+        return rc;
+    rc = spec ? km_git_run(&w.git, err, KM_GIT("rev-parse", "--verify", "-q", spec))
+              : km_fail_nomem(err);
+    return rc == KM_ECHILD ? km_fail_at(err, KM_EFORMAT, name, 0, 0,
+                                        "the repository has no commit '%.64s' for a parent", parent)
+                           : rc;
+}
 
 static int run_propose(void *fields, const char **args, size_t arg_count, km_err *err)
 {
@@ -27,7 +50,11 @@ static int run_propose(void *fields, const char **args, size_t arg_count, km_err
     if (rc == 0)
         rc = km_lab_read(f, &doc, err);
     if (rc == 0)
+        rc = km_json_check_keys(doc, proposal_keys, km_lab_source(f), err);
+    if (rc == 0)
         rc = km_proposal_read(&lab.arena, doc, km_lab_source(f), &p, err);
+    if (rc == 0)
+        rc = check_parent(&lab, p.parent, km_lab_source(f), err);
     if (rc == 0)
         rc = km_hypothesis_propose(&lab.db, lab.campaign, &p, &id, &made, err);
     if (rc == 0)
@@ -62,7 +89,8 @@ static int review(km_lab *lab, int64_t id, const json_t *doc, const char *name, 
 {
     const char *verdict, *reviewer = "", *text = "";
 
-    if (km_json_text(doc, "verdict", &verdict, name, err) < 0 ||
+    if (km_json_check_keys(doc, review_keys, name, err) < 0 ||
+        km_json_text(doc, "verdict", &verdict, name, err) < 0 ||
         km_json_text_optional(doc, "reviewer", &reviewer, name, err) < 0 ||
         km_json_text_optional(doc, "text", &text, name, err) < 0)
         return KM_EFORMAT;
@@ -80,8 +108,10 @@ static int plan(km_lab *lab, int64_t id, const json_t *doc, const char *name, km
     const json_t *own = json_object_get(doc, "payload");
     char *payload = own ? json_dumps(own, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     int64_t job;
-    int rc = km_json_text_optional(doc, "kind", &kind, name, err);
+    int rc = km_json_check_keys(doc, plan_keys, name, err);
 
+    if (rc == 0)
+        rc = km_json_text_optional(doc, "kind", &kind, name, err);
     if (rc == 0 && own && !payload)
         rc = km_fail_nomem(err);
     if (rc == 0)
@@ -96,7 +126,8 @@ static int decide(km_lab *lab, int64_t id, const json_t *doc, const char *name, 
 {
     const char *state, *reason = "";
 
-    if (km_json_text(doc, "state", &state, name, err) < 0 ||
+    if (km_json_check_keys(doc, decide_keys, name, err) < 0 ||
+        km_json_text(doc, "state", &state, name, err) < 0 ||
         km_json_text_optional(doc, "reason", &reason, name, err) < 0)
         return KM_EFORMAT;
     return km_hypothesis_move(&lab->db, id, state, reason, err);

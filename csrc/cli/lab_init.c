@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "cli/lab.h"
+#include "core/file.h"
 #include "core/path.h"
 #include "lab/agents.h"
 #include "lab/champion.h"
+#include "lab/search.h"
 #include "lab/starter.h"
 #include "pkg/home.h"
 
@@ -23,16 +25,42 @@ struct init {
     km_home home;
     unsigned agents;
     km_agents_written files;
-    bool made;
+    km_champion champion;
+    bool made, begins; /* a new store; another baseline */
 };
 
-/* What ideas start from, where they are commits. */
-static int begin_champion(km_lab *lab, km_err *err)
+/* A slip of the pen would make every idea invalid; but an idea may add a file, too. */
+static void note_missing(struct init *i, const km_workspace *w)
 {
-    km_workspace w;
-    int rc = km_workspace_open(&w, lab, err);
+    const km_list *change = &w->settings.workspace.change;
+    km_term term = i->f->common.term;
 
-    return rc > 0 ? km_champion_begin(&w, err) : rc;
+    for (size_t k = 0; k < change->count; k++) {
+        char *path = km_path_join(&i->lab.arena, w->git.dir, change->items[k]);
+        if (path && !km_file_exists(path) && !km_dir_exists(path))
+            km_term_note(&term, "[workspace] change: there is no '%s' yet", change->items[k]);
+    }
+}
+
+/* What ideas start from, where they are commits. */
+static int begin_champion(struct init *i, km_err *err)
+{
+    km_champion before = { 0, 0, NULL };
+    km_workspace w;
+    int rc = km_workspace_open(&w, &i->lab, err);
+
+    if (rc <= 0)
+        return rc;
+    note_missing(i, &w);
+    rc = w.settings.search.given ? km_search_check(&i->lab, &w.settings, w.git.dir, err) : 0;
+    if (rc == 0)
+        rc = km_champion_read(&i->lab, &before, err);
+    if (rc >= 0)
+        rc = km_champion_begin(&w, err);
+    if (rc == 0)
+        rc = km_champion_read(&i->lab, &i->champion, err);
+    i->begins = rc > 0 && i->champion.id != before.id;
+    return rc < 0 ? rc : 0;
 }
 
 static int make(struct init *i, km_err *err)
@@ -50,7 +78,7 @@ static int make(struct init *i, km_err *err)
         rc = km_agents_write(&i->lab, i->home.templates, i->agents, f->force, &i->files, err);
     if (rc == 0 && f->from)
         rc = km_starter_commit(&i->arena, f->from, i->dir, err);
-    return rc == 0 ? begin_champion(&i->lab, err) : rc;
+    return rc == 0 ? begin_champion(i, err) : rc;
 }
 
 static json_t *files_json(const km_agents_written *w)
@@ -73,13 +101,16 @@ static int answer(struct init *i, km_err *err)
                                        files_json(&i->files)),
                              err);
     printf("%s: %s\n", i->lab.store, i->made ? "made" : "lab.toml read again");
+    if (i->begins)
+        printf("ideas start from commit %.12s\n", i->champion.commit);
     for (size_t k = 0; k < i->files.count; k++)
         printf("%s: %s\n", i->files.files[k].path, km_file_state_names[i->files.files[k].state]);
     if (i->files.kept)
         km_term_note(term, "what is kept says something else; --force replaces it");
     else if (i->f->agents && !i->f->from)
-        km_term_note(term, "commit these files: an agent works in a tree of the commit; then "
-                           "take the command lines at the end of lab.toml into [roles]");
+        km_term_note(term,
+                     "take the command lines at the end of lab.toml into [roles], commit, and "
+                     "`kernmill lab init` again: an agent works in a tree of the commit");
     return 0;
 }
 

@@ -9,9 +9,12 @@
 #include "core/limits.h"
 #include "core/path.h"
 #include "core/proc.h"
+#include "core/str.h"
 #include "core/token.h"
+#include "lab/champion.h"
 #include "lab/clock.h"
 #include "lab/driver.h"
+#include "lab/executor.h"
 #include "lab/settings.h"
 
 #define SLOTS_MAX 256
@@ -76,11 +79,17 @@ static void say(void *context, const char *text)
 /* Our own program, as a command for the shell. */
 static const char *own_command(km_lab *lab, const char *row)
 {
-    char *self = NULL;
+    km_str text = KM_STR_INIT;
+    char *self = NULL, *kept;
 
     if (km_path_real(&lab->arena, "/proc/self/exe", &self, NULL) < 0)
         return NULL;
-    return km_arena_printf(&lab->arena, "'%s' lab %s -C '%s'", self, row, lab->root);
+    km_executor_quote(&text, self);
+    km_str_printf(&text, " lab %s -C ", row);
+    km_executor_quote(&text, lab->root);
+    kept = km_str_check(&text, NULL) == 0 ? km_arena_strdup(&lab->arena, text.data) : NULL;
+    km_str_release(&text);
+    return kept;
 }
 
 static int find_webhook(km_lab *lab, roster *r, km_err *err)
@@ -257,11 +266,24 @@ static int make_executors(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
     return rc;
 }
 
+/* Each job would fail. */
+static int check_champion(km_lab *lab, const km_lab_settings *s, km_err *err)
+{
+    km_champion c;
+    int rc = s->workspace.given ? km_champion_read(lab, &c, err) : 1;
+
+    if (rc == 0)
+        return km_fail(err, KM_EUSAGE, "the lab has no commit to start from: `kernmill lab init`");
+    return rc < 0 ? rc : 0;
+}
+
 static int make_options(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
 {
     int64_t slots;
     int rc = make_executors(lab, f, r, err);
 
+    if (rc == 0)
+        rc = check_champion(lab, &r->settings, err);
     if (rc != 0)
         return rc;
     slots = f->slots ? f->slots : r->settings.executor.slots ? r->settings.executor.slots : 1;

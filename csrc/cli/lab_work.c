@@ -211,6 +211,27 @@ static int run_fail(void *fields, const char **args, size_t arg_count, km_err *e
     return run_word(fields, args, arg_count, fail, "given back", err);
 }
 
+/* One that has ended is no error, but nothing was taken away. */
+static int cancel(km_lab *lab, const km_lab_fields *f, int64_t job, km_err *err)
+{
+    int64_t there = 0;
+    int rc = km_db_int(&lab->db, &there, 0, err, "SELECT 1 FROM jobs WHERE id = ?", "i", job);
+
+    if (rc == 0 && !there)
+        rc = km_fail(err, KM_EUSAGE, "there is no job %lld", (long long)job);
+    if (rc == 0)
+        rc = km_queue_cancel(&lab->db, job, f->why ? f->why : "", err);
+    if (rc < 0)
+        return rc;
+    if (f->common.json)
+        km_print_json(json_pack("{s:i,s:I,s:b}", "schema", KM_JSON_SCHEMA, "job", (json_int_t)job,
+                                "taken", rc == 1),
+                      err);
+    else
+        printf("job %lld: %s\n", (long long)job, rc == 1 ? "cancelled" : "it had ended before");
+    return rc == 1 ? 0 : KM_EXIT_NO;
+}
+
 static int run_cancel(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     km_lab_fields *f = fields;
@@ -223,8 +244,7 @@ static int run_cancel(void *fields, const char **args, size_t arg_count, km_err 
     if (rc == 0)
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
-        rc = answer(f, job, km_queue_cancel(&lab.db, job, f->why ? f->why : "", err), "cancelled",
-                    err);
+        rc = cancel(&lab, f, job, err);
     km_lab_close(&lab);
     return rc;
 }

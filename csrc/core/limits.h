@@ -110,9 +110,10 @@
 #define KM_LAB_BUSY_MS             30000       /* another process has the store */
 #define KM_LAB_LEASE_S             120         /* without a heartbeat */
 #define KM_LAB_LEASE_S_MAX         86400
-#define KM_LAB_ATTEMPTS            3   /* of a job whose worker is lost */
-#define KM_LAB_BUDGET_WARN_PERCENT 80  /* of a budget is used: somebody is told */
-#define KM_LAB_PAIRS_MAX           256 /* of runs, that one decision is made of */
+#define KM_LAB_LIMIT_S_MAX         2000000 /* 23 days, in milliseconds yet an int */
+#define KM_LAB_ATTEMPTS            3       /* of a job whose worker is lost */
+#define KM_LAB_BUDGET_WARN_PERCENT 80      /* of a budget is used: somebody is told */
+#define KM_LAB_PAIRS_MAX           256     /* of runs, that one decision is made of */
 #define KM_LEDGER_COLUMNS_MAX      64
 #define KM_TRACKIO_BYTES           (4u << 20) /* after which a new fragment begins */
 #define KM_TRACKIO_BOARD_ROWS      100        /* the newest jobs */

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "core/file.h"
 #include "core/str.h"
@@ -151,6 +152,26 @@ int km_json_text(const json_t *object, const char *key, const char **out, const 
                  km_err *err)
 {
     return text_member(object, key, true, out, name, err);
+}
+
+int km_json_check_keys(const json_t *object, const char *const *known, const char *name,
+                       km_err *err)
+{
+    const char *key, *near;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], key) != 0)
+            i++;
+        if (known[i])
+            continue;
+        near = km_nearest(key, known);
+        km_fail_at(err, KM_EFORMAT, name, 0, 0, "there is no key '%.64s' here", key);
+        return near ? km_hint(err, "did you mean '%s'?", near) : KM_EFORMAT;
+    }
+    return 0;
 }
 
 int km_json_text_optional(const json_t *object, const char *key, const char **out, const char *name,

@@ -53,6 +53,11 @@ int km_json_object_optional(const json_t *object, const char *key, json_t **out,
 int km_json_array_optional(const json_t *object, const char *key, json_t **out, const char *name,
                            km_err *err);
 
+/* Whether all keys are among `known` (ends with NULL). Errors: KM_EFORMAT naming one that is not,
+ * with the nearest as hint. */
+int km_json_check_keys(const json_t *object, const char *const *known, const char *name,
+                       km_err *err);
+
 /* A number, or the text "inf" or "nan", which JSON has no numbers for. New reference. */
 json_t *km_json_real(double value);
 

@@ -5,14 +5,33 @@
 #include "core/file.h"
 #include "core/path.h"
 
+/* The one of the last baseline, or NULL. */
+static int read_first(km_workspace *w, const char **name, km_err *err)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = km_db_query(&w->lab->db, &s, err,
+                         "SELECT json_extract(body, '$.branch') FROM events"
+                         " WHERE what = 'baseline' ORDER BY id DESC LIMIT 1",
+                         "");
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&w->lab->db, s, err);
+    if (rc == 1 && sqlite3_column_type(s, 0) == SQLITE_TEXT)
+        *name = km_db_text(&w->lab->arena, s, 0);
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
 int km_branch_find(km_workspace *w, const char **name, km_err *err)
 {
     char *head = NULL;
     int rc;
 
     *name = w->settings.workspace.branch;
-    if (*name)
-        return 0;
+    rc = *name ? 0 : read_first(w, name, err);
+    if (rc < 0 || *name)
+        return rc;
     rc = km_git_text(&w->git, &head, err, KM_GIT("symbolic-ref", "-q", "--short", "HEAD"));
     if (rc == KM_ECHILD) {
         rc = km_fail(err, KM_EUSAGE, "'%s' has no branch checked out", w->git.dir);
@@ -30,7 +49,9 @@ int km_branch_tip(km_workspace *w, const char *name, const char **commit, km_err
 
     *commit = id;
     if (rc == KM_ECHILD)
-        rc = km_fail(err, KM_EUSAGE, "the branch '%s' has no commit yet", name);
+        km_fail(err, KM_EUSAGE, "the branch '%s' has no commit yet", name);
+    if (rc == KM_ECHILD)
+        rc = km_hint(err, "git add and git commit what ideas start from, then `kernmill lab init`");
     return rc;
 }
 

@@ -4,7 +4,8 @@
 
 #include "lab/workspace.h"
 
-/* lab.toml's, or the one that is checked out. Errors: KM_EUSAGE when there is none. */
+/* lab.toml's, or the one that the lab was made on; without either, the one that is checked out.
+ * Errors: KM_EUSAGE when there is none. */
 int km_branch_find(km_workspace *w, const char **name, km_err *err);
 
 /* *commit: where it is. Errors: KM_EUSAGE when it has no commit. */

@@ -104,9 +104,9 @@ int km_champion_settle(km_workspace *w, const char **late, km_err *err)
 
 /* --- a successor --- */
 
-/* In the transaction. Errors: KM_EUSAGE when another was first. */
+/* In the transaction. `branch`: of a baseline. Errors: KM_EUSAGE when another was first. */
 static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, const char *commit,
-                   km_err *err)
+                   const char *branch, km_err *err)
 {
     km_db *db = &w->lab->db;
     km_champion c = { 0, 0, NULL };
@@ -122,10 +122,38 @@ static int succeed(km_workspace *w, const km_champion *now, int64_t hypothesis, 
                        "iiiti", w->lab->campaign, now->id, hypothesis, commit, km_clock_us());
     id = sqlite3_last_insert_rowid(db->handle);
     if (rc == 0)
-        rc = km_event_add(
-            db, "champion", id, hypothesis ? "promoted" : "baseline",
-            json_pack("{s:I,s:s}", "hypothesis", (json_int_t)hypothesis, "commit", commit), err);
+        rc = km_event_add(db, "champion", id, hypothesis ? "promoted" : "baseline",
+                          json_pack("{s:I,s:s,s:s*}", "hypothesis", (json_int_t)hypothesis,
+                                    "commit", commit, "branch", branch),
+                          err);
     return rc;
+}
+
+/* Whether a commit has a file, or a folder, of this name: 1 or 0. */
+static int has(km_workspace *w, const char *commit, const char *type, const char *name)
+{
+    char *spec = km_arena_printf(&w->lab->arena, "%s:%s%s", commit, w->prefix, name), *is = NULL;
+
+    return spec && km_git_text(&w->git, &is, NULL, KM_GIT("cat-file", "-t", spec)) == 0 &&
+           strcmp(is, type) == 0;
+}
+
+/* The scores take no file's place that somebody wrote; those of a lab that was here before are
+ * known by their master.json. */
+static int check_scores(km_workspace *w, const char *tip, km_err *err)
+{
+    const char *scores = w->settings.workspace.scores;
+    char *table = km_arena_printf(&w->lab->arena, "%s/results.tsv", scores);
+    char *master = km_arena_printf(&w->lab->arena, "%s/live/master.json", scores);
+    const char *taken = has(w, tip, "blob", scores) ? scores : table;
+
+    if (!table || !master)
+        return km_fail_nomem(err);
+    if (!has(w, tip, "blob", taken) || has(w, tip, "blob", master))
+        return 0;
+    km_fail(err, KM_EUSAGE, "'%s' is somebody's, and the lab would write its scores there", taken);
+    km_hint(err, "name another folder in lab.toml: [workspace] scores = \"scores\"");
+    return KM_EUSAGE;
 }
 
 int km_champion_begin(km_workspace *w, km_err *err)
@@ -143,11 +171,13 @@ int km_champion_begin(km_workspace *w, km_err *err)
         ours = km_git_is_ancestor(&w->git, tip, c.commit, err);
     if (rc < 0 || ours)
         return rc < 0 ? rc : ours < 0 ? ours : 0;
-    rc = km_git_keep(&w->git, REF, tip, err);
+    rc = c.commit ? 0 : check_scores(w, tip, err);
+    if (rc == 0)
+        rc = km_git_keep(&w->git, REF, tip, err);
     if (rc == 0)
         rc = km_db_begin(&w->lab->db, err);
     if (rc == 0)
-        rc = succeed(w, &c, 0, tip, err);
+        rc = succeed(w, &c, 0, tip, branch, err);
     if (rc == 0)
         return km_db_commit(&w->lab->db, err);
     km_db_rollback(&w->lab->db);
@@ -250,7 +280,7 @@ static char *master_json(km_workspace *w, const km_idea *idea)
     return kept;
 }
 
-/* A file of `dir` becomes research/<name> in the index of `g`. */
+/* A file of `dir` becomes <scores>/<name> in the index of `g`. */
 static int add_file(km_workspace *w, const km_git *g, const char *dir, const char *name,
                     km_err *err)
 {
@@ -262,7 +292,8 @@ static int add_file(km_workspace *w, const km_git *g, const char *dir, const cha
 
     if (rc < 0)
         return rc;
-    info = km_arena_printf(a, "100644,%s,%sresearch/%s", blob, w->prefix, name);
+    info = km_arena_printf(a, "100644,%s,%s%s/%s", blob, w->prefix, w->settings.workspace.scores,
+                           name);
     return info ? km_git_run(g, err, KM_GIT("update-index", "--add", "--cacheinfo", info))
                 : km_fail_nomem(err);
 }
@@ -323,7 +354,7 @@ static int promote(km_workspace *w, const km_idea *idea, const km_champion *now,
         rc = make_commit(w, idea, &made, err);
     if (rc == 0)
         rc = km_git_keep(&w->git, ref, made, err);
-    return rc == 0 ? succeed(w, now, idea->id, made, err) : rc;
+    return rc == 0 ? succeed(w, now, idea->id, made, NULL, err) : rc;
 }
 
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)

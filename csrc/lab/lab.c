@@ -17,18 +17,65 @@ static const char template[] =
     "# A lab: what is worked on, and what it may cost. After a change: kernmill lab init\n"
     "\n"
     "[lab]\n"
-    "name = \"%s\"\n"
+    "name = %s\n"
     "metric = \"metric\"      # the number that the evaluator writes\n"
     "direction = \"lower\"    # which way is better: lower, or higher\n"
     "effect = 0.0           # a gain up to this, in the metric's unit, is none\n"
     "\n"
-    "[budget]               # a hard stop for each that is given\n"
+    "[budget]               # when one is spent, nothing more is handed out\n"
     "runs = 1000\n"
     "# gpu_seconds = 7200\n"
     "# money = 20\n"
-    "# tokens = 2000000\n";
+    "# tokens = 2000000\n"
+    "\n"
+    "# Ideas as commits, measured by programs that they may not change:\n"
+    "#\n"
+    "# [workspace]\n"
+    "# change = [\"train.py\"]  # what an idea may change: files and folders of this repository\n"
+    "#\n"
+    "# [evaluate]            # for the shell; each sees KERNMILL_SEED, and a folder KERNMILL_OUT\n"
+    "# build = \"make\"        # once for a commit, into KERNMILL_BUILD; may be missing\n"
+    "# run = \"python3 train.py\"             # leaves what it makes in KERNMILL_OUT; may be "
+    "missing\n"
+    "# evaluate = \"python3 evaluate.py\"     # writes {\"metric\": 1.5} into the file "
+    "KERNMILL_METRICS\n"
+    "# holdout = \"python3 evaluate.py --holdout\"   # other data, looked at before a promotion\n"
+    "# limit = 600           # seconds for a command\n"
+    "# pairs = 8             # runs of parent and candidate, in turns, before a first verdict\n"
+    "# pairs_max = 32        # of an idea; then it is undecided\n"
+    "# at_once = 1           # measurements beside each other\n"
+    "#\n"
+    "# [search]              # ideas without anybody to have them: the numbers of a file\n"
+    "# file = \"train.py\"     # lines NAME = value; #define NAME value in C; members in JSON\n"
+    "# method = \"sweep\"      # or random, halving\n"
+    "# [search.space]\n"
+    "# RATE = [0.1, 0.3]\n"
+    "#\n"
+    "# [roles]               # a command for the shell for each; `lab init --agents` writes some\n"
+    "# researcher = \"claude -p\"\n"
+    "# worker = \"claude -p\"\n"
+    "# limit = 1800          # seconds\n"
+    "#\n"
+    "# [executor]            # where commands run: local, slurm or hf-jobs\n"
+    "# name = \"local\"\n"
+    "# slots = 2\n"
+    "#\n"
+    "# [alerts]\n"
+    "# level = \"warn\"        # sent to KERNMILL_WEBHOOK_URL: info, warn or error\n";
 
 /* --- lab.toml --- */
+
+/* A folder's name as a string of TOML, which is written as JSON's are. */
+static const char *quoted(km_arena *a, const char *name)
+{
+    json_t *text = json_string(name);
+    char *dumped = json_dumps(text, JSON_ENCODE_ANY);
+    const char *kept = dumped ? km_arena_strdup(a, dumped) : "\"lab\""; /* no UTF-8 */
+
+    free(dumped);
+    json_decref(text);
+    return kept;
+}
 
 static int write_template(km_lab *lab, km_err *err)
 {
@@ -39,7 +86,8 @@ static int write_template(km_lab *lab, km_err *err)
         free(full);
         return 0;
     }
-    text = full ? km_arena_printf(&lab->arena, template, km_path_base(full)) : NULL;
+    text = full ? km_arena_printf(&lab->arena, template, quoted(&lab->arena, km_path_base(full)))
+                : NULL;
     free(full);
     if (!path || !text)
         return km_fail_nomem(err);

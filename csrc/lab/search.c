@@ -234,14 +234,44 @@ static int edit_text(km_arena *a, const char *path, const json_t *params, km_err
 
 static int edit_json(const char *path, const json_t *params, km_err *err)
 {
-    json_t *doc = NULL;
+    json_t *doc = NULL, *value;
+    const char *name;
     int rc = km_json_read(path, &doc, err);
 
+    json_object_foreach((json_t *)params, name, value)
+    {
+        if (rc == 0 && !json_object_get(doc, name))
+            rc = km_fail(err, KM_EFORMAT, "'%s' has no member '%s'", path, name);
+    }
     if (rc == 0 && json_object_update_existing(doc, (json_t *)params) < 0)
         rc = km_fail(err, KM_EFORMAT, "'%s' is no object", path);
     if (rc == 0)
         rc = km_json_write(path, doc, err);
     json_decref(doc);
+    return rc;
+}
+
+int km_search_check(km_lab *lab, const km_lab_settings *s, const char *tree, km_err *err)
+{
+    km_arena *a = &lab->arena;
+    km_str title = KM_STR_INIT;
+    json_t *first = combination(s->search.space, 0, &title);
+    char *scratch = NULL, *from = km_path_join(a, tree, s->search.file), *to;
+    int rc = from ? km_dir_temporary(a, "search", &scratch, err) : km_fail_nomem(err);
+
+    to = rc == 0 ? km_path_join(a, scratch, s->search.file) : NULL;
+    if (rc == 0)
+        rc = to ? km_dir_make(km_path_dir(a, to), err) : km_fail_nomem(err);
+    if (rc == 0)
+        rc = km_file_copy(from, to, err);
+    if (rc == 0)
+        rc = km_search_edit(s, scratch, first, err);
+    if (rc == KM_EFORMAT)
+        km_hint(err, "[search.space] in '%s/lab.toml' names it", lab->root);
+    if (scratch)
+        km_dir_remove(scratch, NULL);
+    km_str_release(&title);
+    json_decref(first);
     return rc;
 }
 

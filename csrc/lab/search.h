@@ -20,6 +20,10 @@ int km_search_suggest(km_lab *lab, const km_lab_settings *s, int64_t wanted, jso
 /* Whether lab/halving.h says who is measured again. */
 bool km_search_halves(const km_lab_settings *s);
 
+/* Whether [search] file, below `tree`, has all that [search.space] names. Errors: those of
+ * km_search_edit and km_file_copy. */
+int km_search_check(km_lab *lab, const km_lab_settings *s, const char *tree, km_err *err);
+
 /* Writes the values into [search] file below `tree`: behind "#define NAME" in C and CUDA, as a
  * member in JSON, behind "NAME =" elsewhere. Errors: KM_EFORMAT naming what is not there. */
 int km_search_edit(const km_lab_settings *s, const char *tree, const json_t *params, km_err *err);

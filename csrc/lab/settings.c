@@ -29,6 +29,7 @@ static const km_field workspace_rows[] = {
     { "repository", KM_FIELD_TEXT, AT(workspace.repository), false },
     { "change", KM_FIELD_PATHS, AT(workspace.change), true },
     { "branch", KM_FIELD_TEXT, AT(workspace.branch), false },
+    { "scores", KM_FIELD_TEXT, AT(workspace.scores), false },
     { "allow", KM_FIELD_LIST, AT(workspace.allow), false },
     KM_FIELD_END,
 };
@@ -123,7 +124,7 @@ static const km_field file_rows[] = {
 
 static void set_defaults(km_lab_settings *s)
 {
-    *s = (km_lab_settings){ .workspace.repository = ".",
+    *s = (km_lab_settings){ .workspace = { .repository = ".", .scores = "research" },
                             .evaluate = { .limit_s = 600, .pairs = 8, .pairs_max = 32 },
                             .roles.output_mb = 256,
                             .search = { .method = "sweep", .seed = 1 },
@@ -138,10 +139,23 @@ static int check(const km_lab_settings *s, const char *path, km_err *err)
     if (strcmp(s->direction, "lower") != 0 && strcmp(s->direction, "higher") != 0)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "direction is \"lower\" or \"higher\", not \"%s\"", s->direction);
-    if (!s->evaluate.limit_s || !s->evaluate.pairs || s->evaluate.pairs_max > KM_LAB_PAIRS_MAX)
+    if (!s->evaluate.limit_s || s->evaluate.limit_s > KM_LAB_LIMIT_S_MAX)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0, "[evaluate] limit is 1 to %d seconds",
+                          KM_LAB_LIMIT_S_MAX);
+    if (!s->evaluate.pairs || s->evaluate.pairs > s->evaluate.pairs_max ||
+        s->evaluate.pairs_max > KM_LAB_PAIRS_MAX)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
-                          "[evaluate] limit and pairs are 1 or more, pairs_max is at most %d",
+                          "[evaluate] pairs is 1 to pairs_max, which is at most %d",
                           KM_LAB_PAIRS_MAX);
+    for (size_t i = 0; i < s->workspace.change.count; i++)
+        if (strcmp(s->workspace.change.items[i], ".") == 0)
+            return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                              "[workspace] change: \".\" is everything, what measures too; name "
+                              "the files and folders that may change");
+    if (km_path_check_relative(s->workspace.scores, err) < 0)
+        return km_fail_at(err, KM_EFORMAT, path, 0, 0,
+                          "[workspace] scores is a folder in the repository, not \"%s\"",
+                          s->workspace.scores);
     if (s->evaluate.given && !s->evaluate.evaluate == !s->evaluate.pair)
         return km_fail_at(err, KM_EFORMAT, path, 0, 0,
                           "[evaluate] has one of 'evaluate' and 'pair'");

@@ -5,7 +5,7 @@
  *     metric = "latency_ns"        the number that the evaluator writes
  *     direction = "lower"          or "higher": which way is better
  *     effect = 0.0                 a gain up to this is none, in the metric's unit
- *     [budget]                     a hard stop for each that is given
+ *     [budget]                     what is spent of one: nothing more is handed out
  *     runs = 500
  *     gpu_seconds = 7200
  *     money = 20
@@ -13,7 +13,9 @@
  *     [workspace]                  ideas are commits (lab/workspace.h)
  *     repository = "."             a git repository, from the lab's folder
  *     change = ["train.py"]        what an idea may change: files and folders
- *     branch = "main"              that carries the champion (default: the one checked out)
+ *     branch = "main"              that carries the champion (default: the one that was checked out
+ *                                  when the lab was made)
+ *     scores = "research"          a folder there, for results.tsv and live/master.json
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
  *     [evaluate]                   how commits are measured (lab/evaluate.h): the shell's commands
  *     build = "make"               once for a commit; may be missing
@@ -74,7 +76,7 @@ typedef struct {
 
     struct {
         bool given;
-        const char *repository, *branch;
+        const char *repository, *branch, *scores;
         km_list change, allow;
     } workspace;
 

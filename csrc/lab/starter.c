@@ -78,7 +78,7 @@ static int check_empty(km_arena *a, const char *dir, km_err *err)
     return names.count ? km_fail(err, KM_EIO, "the folder '%s' is there and not empty", dir) : 0;
 }
 
-/* One file; what another lab's lab.toml is stays behind. */
+/* One file; what another lab's lab.toml is stays behind, and what Python made of the files. */
 static int copy(km_arena *a, const struct starter *s, const char *dir, const char *name,
                 km_err *err)
 {
@@ -87,7 +87,7 @@ static int copy(km_arena *a, const struct starter *s, const char *dir, const cha
     char *to = km_path_join(a, dir, toml ? "lab.toml" : name);
     int rc;
 
-    if (toml && strcmp(name, s->toml) != 0)
+    if ((toml && strcmp(name, s->toml) != 0) || strstr(name, "__pycache__/"))
         return 0;
     rc = from && to ? km_dir_make(km_path_dir(a, to), err) : km_fail_nomem(err);
     return rc == 0 ? km_file_copy(from, to, err) : rc;

@@ -182,9 +182,9 @@ static int make_commit(const km_git *at, const char *repository, const char *par
     int rc = km_git_run(at, err, KM_GIT("--git-dir", repository, "read-tree", parent));
 
     if (rc == 0)
-        rc = km_git_run(
-            at, err,
-            KM_GIT("--git-dir", repository, "--work-tree", at->dir, "add", "-A", "--", ":/"));
+        rc = km_git_run(at, err,
+                        KM_GIT("--git-dir", repository, "--work-tree", at->dir, "add", "-A", "--",
+                               ":/", ":(top,exclude,glob)**/__pycache__/**"));
     if (rc == 0)
         rc = km_git_text(at, &files, err, KM_GIT("--git-dir", repository, "write-tree"));
     if (rc == 0)

@@ -19,7 +19,8 @@ int km_worktree_remove(km_workspace *w, const char *path, km_err *err);
 /* Removes those that an evaluation made whose lease has ended: who was killed did not. */
 int km_worktree_sweep(km_workspace *w, km_err *err);
 
-/* *out: the files of `path` as a commit on `parent`, that nothing refers to yet. */
+/* *out: the files of `path` as a commit on `parent`, that nothing refers to yet. What .gitignore
+ * names is none of them, nor what Python compiled. */
 int km_worktree_commit(km_workspace *w, const char *path, const char *parent, const char *message,
                        const char **out, km_err *err);
 
