@@ -1,7 +1,6 @@
 """What a newcomer does to a lab, in the wrong order, with a slip of the pen, in an odd place."""
 
 import json
-import pathlib
 import subprocess
 
 import pytest
