@@ -4,6 +4,7 @@
 #include "cli/lab.h"
 #include "core/limits.h"
 #include "formats/json.h"
+#include "lab/champion.h"
 #include "lab/event.h"
 #include "lab/html.h"
 #include "lab/overview.h"
@@ -41,6 +42,18 @@ static int write_page(km_lab *lab, const km_lab_fields *f, km_err *err)
     return rc;
 }
 
+/* By its own chain, and by the commit that is known outside. */
+static int check_history(km_lab *lab, km_err *err)
+{
+    km_err why = KM_ERR_INIT;
+    km_workspace w;
+    int rc = km_event_check(&lab->db, err);
+
+    if (rc < 0 || km_workspace_open(&w, lab, &why) <= 0)
+        return rc; /* a store alone, without its repository, can be read */
+    return km_champion_check_history(&w, err);
+}
+
 static int run_report(void *fields, const char **args, size_t arg_count, km_err *err)
 {
     km_lab_fields *f = fields;
@@ -53,7 +66,7 @@ static int run_report(void *fields, const char **args, size_t arg_count, km_err 
     if (rc == 0)
         rc = km_lab_open(&lab, f->dir, err);
     if (rc == 0)
-        rc = km_event_check(&lab.db, err);
+        rc = check_history(&lab, err);
     if (rc == 0)
         rc = f->html ? write_page(&lab, f, err)
                      : print_report(&lab, f->limit > 0 ? f->limit : INT64_MAX, err);
@@ -74,11 +87,13 @@ const km_command km_cmd_lab_report = {
     .help = "reporter: all that is known, and the history, as JSON; or as an HTML page",
     .args = "",
     .more =
-        "Before that the history is held against its own chain of digests: exit code 4 when it "
-        "was\n"
-        "changed. The page needs no other file, no network and no script: progress with intervals, "
-        "ideas as a\n"
-        "tree, reasons, work by worker, costs, alerts, holdout, jobs.",
+        "Before that the history is held against its own chain of digests, and against the one "
+        "that the\n"
+        "champion's commit names: exit code 4 when it was changed. The page needs no other file, "
+        "no network\n"
+        "and no script: progress with intervals, ideas as a tree, reasons, work by worker, costs, "
+        "alerts,\n"
+        "holdout, jobs.",
     .options = report_options,
     .fields_size = sizeof(km_lab_fields),
     .run = run_report,

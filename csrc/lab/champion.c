@@ -259,19 +259,22 @@ static int check(km_workspace *w, const km_idea *idea, const km_champion *now, k
 static char *master_json(km_workspace *w, const km_idea *idea)
 {
     km_champion as = { 0, idea->id, idea->commit };
+    char chain[KM_SHA256_HEX_BYTES] = "", *text, *kept;
     const char *block = "";
+    int64_t events = 0;
     km_lab_runs runs;
     json_t *doc;
-    char *text, *kept;
 
-    if (km_champion_runs(w->lab, &as, &runs, &block, NULL) < 0)
+    if (km_champion_runs(w->lab, &as, &runs, &block, NULL) < 0 ||
+        km_event_head(&w->lab->db, &events, chain, NULL) < 0)
         return NULL;
-    doc = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:{s:I,s:o,s:o}}", "hash", idea->commit,
-                    "parent_hash", idea->parent, "patch_id", idea->patch, "contributor_id",
-                    idea->author, "message", idea->title, "hypothesis", (json_int_t)idea->id,
-                    w->settings.metric, runs.n ? km_json_real(runs.mean) : json_null(), "platform",
-                    block, "runs", "n", (json_int_t)runs.n, "mean",
-                    runs.n ? km_json_real(runs.mean) : json_null(), "sd",
+    doc = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:s,s:{s:I,s:s},s:{s:I,s:o,s:o}}", "hash",
+                    idea->commit, "parent_hash", idea->parent, "patch_id", idea->patch,
+                    "contributor_id", idea->author, "message", idea->title, "hypothesis",
+                    (json_int_t)idea->id, w->settings.metric,
+                    runs.n ? km_json_real(runs.mean) : json_null(), "platform", block, "history",
+                    "events", (json_int_t)events, "chain", chain, "runs", "n", (json_int_t)runs.n,
+                    "mean", runs.n ? km_json_real(runs.mean) : json_null(), "sd",
                     runs.n > 1 ? km_json_real(km_lab_runs_sd(&runs)) : json_null());
     text = doc ? json_dumps(doc, JSON_INDENT(2)) : NULL;
     kept = text ? km_arena_printf(&w->lab->arena, "%s\n", text) : NULL;
@@ -373,4 +376,34 @@ int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err)
     if (rc > 0)
         rc = promote(w, &idea, &now, err);
     return km_db_leave(&w->lab->db, own, rc, err);
+}
+
+/* --- the history --- */
+
+int km_champion_check_history(km_workspace *w, km_err *err)
+{
+    km_champion c = { 0, 0, NULL };
+    char *spec, *text = NULL;
+    json_t *doc = NULL, *history;
+    int rc = km_champion_read(w->lab, &c, err);
+
+    if (rc <= 0 || !c.hypothesis)
+        return rc < 0 ? rc : 0;
+    spec = km_arena_printf(&w->lab->arena, "%s:%s%s/live/master.json", c.commit, w->prefix,
+                           w->settings.workspace.scores);
+    if (!spec)
+        return km_fail_nomem(err);
+    if (km_git_text(&w->git, &text, NULL, KM_GIT("cat-file", "-p", spec)) < 0)
+        return 0; /* another folder for scores than then */
+    rc = km_json_parse(text, strlen(text), "master.json", &doc, err);
+    history = json_object_get(doc, "history");
+    if (rc == 0 && history)
+        rc = km_event_is(&w->lab->db, (int64_t)km_json_number_of(history, "events"),
+                         km_json_text_of(history, "chain"), err);
+    if (rc == 0 && history)
+        rc = km_fail(err, KM_EFORMAT,
+                     "'%s': the history is not the one that the champion's commit %.12s names",
+                     w->lab->store, c.commit);
+    json_decref(doc);
+    return rc < 0 ? rc : 0;
 }

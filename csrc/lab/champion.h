@@ -37,6 +37,10 @@ int km_champion_ask_holdout(km_workspace *w, int64_t hypothesis, bool *asked, km
  * passed when there is one. Errors: KM_EUSAGE saying what is missing; then nothing has changed. */
 int km_champion_promote(km_workspace *w, int64_t hypothesis, km_err *err);
 
+/* Whether the history still begins with the one that the champion's commit names in its
+ * master.json: what was cut off at its end, or written anew, is not. Errors: KM_EFORMAT. */
+int km_champion_check_history(km_workspace *w, km_err *err);
+
 /* Brings refs/lab/champion and the branch to the champion; *late: why it could not, or NULL: then
  * the branch has commits, or the tree changes, of its own. */
 int km_champion_settle(km_workspace *w, const char **late, km_err *err);

@@ -28,19 +28,31 @@ static int chain_of(const char *before, int64_t at_us, const char *subject, cons
     return 0;
 }
 
-static int last_chain(km_db *db, char out[KM_SHA256_HEX_BYTES], km_err *err)
+int km_event_head(km_db *db, int64_t *id, char chain[KM_SHA256_HEX_BYTES], km_err *err)
 {
     sqlite3_stmt *s;
-    int rc = km_db_query(db, &s, err, "SELECT chain FROM events ORDER BY id DESC LIMIT 1", "");
+    int rc = km_db_query(db, &s, err, "SELECT id, chain FROM events ORDER BY id DESC LIMIT 1", "");
 
-    *out = '\0';
+    *id = 0;
+    *chain = '\0';
     if (rc < 0)
         return rc;
     rc = km_db_step(db, s, err);
-    if (rc == 1)
-        snprintf(out, KM_SHA256_HEX_BYTES, "%s", (const char *)sqlite3_column_text(s, 0));
+    if (rc == 1) {
+        *id = sqlite3_column_int64(s, 0);
+        snprintf(chain, KM_SHA256_HEX_BYTES, "%s", (const char *)sqlite3_column_text(s, 1));
+    }
     sqlite3_finalize(s);
     return rc < 0 ? rc : 0;
+}
+
+int km_event_is(km_db *db, int64_t id, const char *chain, km_err *err)
+{
+    int64_t yes;
+    int rc = km_db_int(db, &yes, 0, err, "SELECT 1 FROM events WHERE id = ? AND chain = ?", "it",
+                       id, chain);
+
+    return rc < 0 ? rc : (int)yes;
 }
 
 int km_event_add(km_db *db, const char *subject, int64_t id, const char *what, json_t *body,
@@ -48,8 +60,8 @@ int km_event_add(km_db *db, const char *subject, int64_t id, const char *what, j
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : strdup("{}");
     char name[64], before[KM_SHA256_HEX_BYTES], chain[KM_SHA256_HEX_BYTES];
-    int64_t now = km_clock_us();
-    int rc = text ? last_chain(db, before, err) : km_fail_nomem(err);
+    int64_t now = km_clock_us(), last;
+    int rc = text ? km_event_head(db, &last, before, err) : km_fail_nomem(err);
 
     json_decref(body);
     snprintf(name, sizeof name, "%s %lld", subject, (long long)id);

@@ -174,6 +174,19 @@ def test_two_promotions_at_once(lab):
     assert store.execute("SELECT count(*) FROM champions").fetchone() == (2,)
 
 
+# A history that ends before the champion was made, or that somebody wrote anew, is told from his commit.
+def test_the_champion_names_the_history(lab):
+    promoted = accepted(lab, "a", 9.0)
+    assert lab.say("promote", promoted)[0] == 0 and lab.say("report")[0] == 0
+    store = sqlite3.connect(lab.folder / ".lab/lab.db")
+    with store:
+        store.execute("DROP TRIGGER events_remain")
+        store.execute("DELETE FROM events WHERE id > 5")
+    store.close()
+    code, _, err = lab.say("report")
+    assert code == 4 and "the champion's commit" in err
+
+
 # The same, of twelve: one is the champion, and each other is worked on again, from there.
 def test_twelve_promotions_at_once(lab):
     numbers = [lab.work(str(i), lab.level(9.0 - i / 100)) for i in range(12)]
