@@ -17,6 +17,7 @@
 
 #define TICK_MS   20
 #define TEAM_MS   100
+#define PAUSE_MS  300
 #define KINDS_MAX 16
 
 void km_driving_say(const struct km_driving *d, const char *format, ...)
@@ -120,7 +121,8 @@ static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job,
     return rc;
 }
 
-/* One that cannot be prepared is given back, with the reason. */
+/* One that cannot be prepared is given back, with the reason; after a while it, or another one, is
+ * taken. */
 static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -134,6 +136,7 @@ static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *e
         return 1;
     km_driving_say(d, "job %" PRId64 ": %s", job->id, why.message);
     d->out->failed++;
+    d->pause_ms = r->beat_ms + PAUSE_MS;
     rc = km_queue_fail(&d->lab->db, job->id, job->token, why.message, err);
     return rc < 0 ? rc : 0;
 }
@@ -215,7 +218,9 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
             rc = km_driving_settle(d, r, err);
         *running += r->state != KM_RUN_FREE;
     }
-    if (rc == 0 && !stopping && !d->spent)
+    if (km_clock_boot_ms() >= d->pause_ms)
+        d->pause_ms = 0;
+    if (rc == 0 && !stopping && !d->spent && !d->pause_ms)
         rc = fill_all(d, running, err);
     return rc == 0 ? for_each(d, KM_RUN_CLAIMED, err) : rc;
 }
@@ -234,11 +239,12 @@ static int go_on(struct km_driving *d, int running, bool stopping, bool *more, k
             rc = km_team_step(d->lab, d->o->team, &busy, err);
         }
     }
-    *more = running || busy || (d->o->wait && !stopping && !d->spent);
+    *more = running || busy || ((d->o->wait || d->pause_ms) && !stopping && !d->spent);
     return rc;
 }
 
-/* What the workers that are gone left in their trees, and a driver in its branch. */
+/* What the workers that are gone left in their trees, and a driver in its branch. A tree that git
+ * does not take stays where it is: it is said, and nobody else waits for it. */
 static int sweep_trees(struct km_driving *d, km_err *err)
 {
     const char *late = NULL;
@@ -249,9 +255,9 @@ static int sweep_trees(struct km_driving *d, km_err *err)
 
     if (rc <= 0)
         return rc;
-    rc = km_workspace_sweep(&w, &count, err);
-    if (rc == 0)
-        rc = km_reading_sweep(&w, err);
+    if (km_workspace_sweep(&w, &count, &why) < 0)
+        km_driving_say(d, "not swept: %s", why.message);
+    rc = km_reading_sweep(&w, err);
     if (rc == 0 && km_champion_settle(&w, &late, &why) < 0)
         late = why.message;
     if (late)

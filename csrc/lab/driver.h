@@ -26,8 +26,8 @@ typedef struct {
     const char *folder; /* of the runs; NULL: the lab's own */
     bool wait;          /* go on when nothing waits and nothing runs, for what is still to come */
 
-    /* What is done with a result: 1, or 0 when the job is another's; KM_EFORMAT and KM_EUSAGE are
-     * the worker's fault. NULL: km_apply. */
+    /* What is done with a result: 1, or 0 when the job is another's; KM_EFORMAT, KM_EUSAGE,
+     * KM_ELIMIT and KM_ECHILD are the worker's fault. NULL: km_apply. */
     int (*apply)(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *err);
 
     /* What happens, as it happens: "job 7: done"; may be NULL. */

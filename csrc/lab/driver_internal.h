@@ -12,6 +12,7 @@ struct km_driving {
     km_run **some;            /* room for as many, of one executor */
     int run_count;            /* slots, and what was adopted beyond them */
     int64_t lease_s, team_ms; /* team_ms: when the team was asked last */
+    int64_t pause_ms;         /* until then nothing is taken: a job could not be prepared; or 0 */
     bool spent;               /* of the budget */
 };
 

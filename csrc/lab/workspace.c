@@ -71,6 +71,9 @@ static int find_parent(km_workspace *w, const km_idea *idea, const char **out, k
     spec = km_arena_printf(&w->lab->arena, "%s^{commit}", idea->parent);
     rc = spec ? km_git_text(&w->git, &commit, err, KM_GIT("rev-parse", "--verify", spec))
               : km_fail_nomem(err);
+    if (rc == KM_ECHILD)
+        rc = km_fail(err, KM_EUSAGE, "hypothesis %lld has the parent '%s', which is no commit here",
+                     (long long)idea->id, idea->parent);
     *out = commit;
     return rc < 0 ? rc : 1;
 }
@@ -253,6 +256,13 @@ int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err)
 
 /* --- what nobody handed in --- */
 
+static int say_where(const km_workspace *w, const char *tree, km_err *err)
+{
+    char *text = err ? km_arena_strdup(&w->lab->arena, err->message) : NULL;
+
+    return km_fail(err, KM_ECHILD, "'%s' stays: %s", tree, text ? text : "git does not take it");
+}
+
 /* Of a lease that goes on, or of a name that is none of ours, there is nothing to do. */
 static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
 {
@@ -276,8 +286,10 @@ static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
         rc = km_fail_nomem(err);
     if (rc == 0 && *idea.parent) { /* else its worker was never told of it */
         rc = make_commit(w, &idea, tree, name, &t, err);
-        ++*count;
+        *count += rc == 0;
     }
+    if (rc == KM_ECHILD)
+        return say_where(w, tree, err);
     return rc == 0 ? km_worktree_remove(w, tree, err) : rc;
 }
 
@@ -285,14 +297,17 @@ int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err)
 {
     const char *dir = km_path_join(&w->lab->arena, w->lab->root, ".lab/worktrees");
     km_names names = { NULL, 0 };
-    int rc = dir ? 0 : km_fail_nomem(err);
+    int rc = dir ? 0 : km_fail_nomem(err), one;
 
     *count = 0;
     if (rc == 0 && km_dir_exists(dir))
         rc = km_dir_list(&w->lab->arena, dir, &names, err);
-    for (size_t i = 0; rc == 0 && i < names.count; i++)
-        rc = sweep(w, names.names[i], count, err);
-    return rc == 0 ? km_worktree_sweep(w, err) : rc;
+    for (size_t i = 0; i < names.count; i++) {
+        one = sweep(w, names.names[i], count, rc < 0 ? NULL : err);
+        rc = rc < 0 ? rc : one;
+    }
+    one = km_worktree_sweep(w, rc < 0 ? NULL : err);
+    return rc < 0 ? rc : one;
 }
 
 /* --- the store --- */

@@ -54,7 +54,8 @@ int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km
 int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err);
 
 /* Keeps what lies in the worktrees of leases that ended without a result, each as a commit under
- * its ref, and removes them. *count: how many. Those of evaluations that were killed go, too. */
+ * its ref, and removes them. *count: how many. Those of evaluations that were killed go, too. One
+ * that cannot be kept stays, and the others are swept all the same: the first error is returned. */
 int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err);
 
 /* Writes into the store what was taken, and asks for its measurement. In the caller's transaction.

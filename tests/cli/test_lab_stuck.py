@@ -1,0 +1,91 @@
+"""Nothing in a lab waits for ever: one bad idea, worker, role or kill is its own end, and the rest goes on."""
+
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from tree_lab import SETTINGS, TreeLab
+
+WORKER = """import os, pathlib, json
+job = json.load(open(os.environ["KERNMILL_RUN_DIR"] + "/job.json"))
+path = pathlib.Path("train.py")
+level = 9.0 if job["idea"]["key"] == "good" else 12.0
+path.write_text(path.read_text().replace("LEVEL = 10.0", f"LEVEL = {level}"))
+if job["idea"]["key"] == "bad":
+    BAD
+print("{}")
+"""
+
+
+def lab_of(folder, bad="pass", settings=SETTINGS, **roles):
+    """A lab whose worker makes a good idea better, and does `bad` in the tree of a bad one."""
+    lab = folder / "lab"
+    lab.mkdir()
+    (folder / "worker.py").write_text(WORKER.replace("BAD", bad))
+    roles = {"worker": f"{sys.executable} {folder}/worker.py", **roles}
+    text = "".join(f"{role} = {json.dumps(command)}\n" for role, command in roles.items())
+    return TreeLab(lab, settings + "[roles]\n" + text)
+
+
+def propose(lab, key, **fields):
+    return lab.say("propose", given={"key": key, "title": key, **fields})[1]["hypothesis"]
+
+
+def store(lab, sql, *values):
+    db = sqlite3.connect(lab.folder / ".lab/lab.db")
+    with db:
+        return db.execute(sql, values).fetchall()
+
+
+def states(lab):
+    return {h["key"]: h["state"] for h in lab.say("report")[1]["hypotheses"]}
+
+
+# A job whose tree cannot be made is that job's end; the driver goes on with the others.
+def test_an_idea_of_no_parent(tmp_path):
+    lab = lab_of(tmp_path)
+    propose(lab, "bad", parent="nowhere")
+    propose(lab, "good")
+    code, _, err = lab.say("run")
+    assert code == 0, err
+    assert states(lab) == {"bad": "failed", "good": "promoted"}
+    assert store(lab, "SELECT count(*) FROM jobs WHERE state = 'queued'") == [(0,)]
+
+
+TREES = [
+    ("a repository without a commit", "import subprocess; subprocess.run(['git', 'init', '-q', 'lib/x'])"),
+    ("a file beyond what git says at once", "os.mkdir('lib'); f = open('lib/x', 'wb'); f.truncate(65 << 20)"),
+]
+
+
+# What git does not take, and what is too large, is its worker's fault: the job is given back, the others go on.
+@pytest.mark.parametrize("bad", [row[1] for row in TREES], ids=[row[0] for row in TREES])
+def test_a_tree_that_cannot_be_taken(tmp_path, bad):
+    lab = lab_of(tmp_path, bad)
+    propose(lab, "bad", priority=9)
+    propose(lab, "good")
+    code, _, err = lab.say("run")
+    assert code == 0, err
+    now = states(lab)
+    assert now["good"] == "promoted" and now["bad"] in ("failed", "invalid", "rejected"), err
+
+
+# The same in the tree of a worker that is gone: the driver begins all the same, says so, and leaves it to a person.
+def test_a_tree_that_cannot_be_swept(tmp_path):
+    lab = lab_of(tmp_path)
+    propose(lab, "odd")
+    lab.say("review", 1, given={"verdict": "approve"})
+    lab.say("plan", 1, given={})
+    job = lab.say("claim", "--worker", "test")[1]
+    tree = pathlib.Path(job["workspace"])
+    subprocess.run(["git", "init", "-q", tree / "lib/x"], check=True)
+    lab.say("cancel", job["job"])
+    (lab.folder / ".lab/worktrees/99.9.9").mkdir()
+    propose(lab, "good")
+    code, _, err = lab.say("run")
+    assert code == 0 and "lib/x" in err, err
+    assert states(lab)["good"] == "promoted"
+    assert tree.exists()
