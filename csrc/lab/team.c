@@ -249,28 +249,28 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
 /* Ideas that wait to be measured against a champion of the past: against the one of now. */
 static int step_stale(km_lab *lab, bool *busy, km_err *err)
 {
-    int64_t job = 0, id = 0;
-    bool moved = false;
+    int64_t id = 0;
     km_workspace w;
     km_champion c = { 0, 0, NULL };
+    bool moved = false;
     int rc = km_champion_read(lab, &c, err);
 
     if (rc <= 0)
         return rc;
-    rc = km_db_int(&lab->db, &job, 0, err,
-                   "SELECT jobs.id FROM jobs JOIN hypotheses ON hypotheses.id = hypothesis"
-                   " WHERE jobs.campaign = ? AND kind = 'evaluate' AND jobs.state = 'queued'"
-                   " AND hypotheses.parent <> ? LIMIT 1",
+    rc = km_db_int(&lab->db, &id, 0, err,
+                   "SELECT id FROM hypotheses h WHERE campaign = ? AND commit_id <> ''"
+                   " AND parent <> ? AND state IN ('evaluating', 'undecided')"
+                   " AND EXISTS (SELECT 1 FROM jobs WHERE hypothesis = h.id AND kind = 'evaluate'"
+                   "  AND (jobs.state = 'queued' OR h.state = 'evaluating'))"
+                   " AND NOT EXISTS (SELECT 1 FROM jobs WHERE hypothesis = h.id"
+                   "  AND jobs.state = 'leased') LIMIT 1",
                    "it", lab->campaign, c.commit);
-    if (rc == 0 && job)
-        rc = km_db_int(&lab->db, &id, 0, err, "SELECT hypothesis FROM jobs WHERE id = ?", "i", job);
-    if (rc < 0 || !job)
-        return rc;
-    *busy = true;
-    rc = km_queue_cancel(&lab->db, job, "its parent is no champion any more", err);
-    if (rc >= 0)
+    if (rc == 0 && id)
         rc = km_workspace_open(&w, lab, err);
-    return rc > 0 ? km_workspace_rebase(&w, id, &moved, err) : rc;
+    if (rc == 1)
+        rc = km_workspace_rebase(&w, id, &moved, err);
+    *busy = *busy || moved;
+    return rc;
 }
 
 /* The report of so many champions, once. */

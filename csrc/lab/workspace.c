@@ -371,6 +371,8 @@ int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, 
 
 /* --- another parent --- */
 
+#define OLD_PARENT "its parent is no champion any more"
+
 /* The change, applied to `onto` by git's own three-way merge, in a tree made for it. *clean: it
  * applied. */
 static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const char *tree,
@@ -390,6 +392,7 @@ static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const
     return rc == KM_ECHILD ? 0 : rc;
 }
 
+/* What waits or runs is of the old commit. */
 static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *t, km_err *err)
 {
     km_db *db = &w->lab->db;
@@ -397,6 +400,8 @@ static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *
 
     if (rc == 0 && strcmp(idea->state, "evaluating") != 0)
         rc = km_hypothesis_move(db, idea->id, "evaluating", "its parent is another champion", err);
+    if (rc == 0)
+        rc = km_queue_drop(db, idea->id, OLD_PARENT, err);
     if (rc == 0)
         rc = km_hypothesis_set(db, idea->id, "parent", t->parent, err);
     if (rc == 0)
@@ -419,6 +424,8 @@ static int work_again(km_workspace *w, const km_idea *idea, km_err *err)
         rc = km_db_int(db, &works, 0, err,
                        "SELECT count(*) FROM jobs WHERE hypothesis = ? AND kind = 'work'", "i",
                        idea->id);
+    if (rc == 0)
+        rc = km_queue_drop(db, idea->id, OLD_PARENT, err);
     if (rc == 0 && works >= KM_LAB_ATTEMPTS)
         rc = km_hypothesis_move(db, idea->id, "stale",
                                 "its change does not apply to the champion of now", err);
@@ -454,6 +461,14 @@ static int hold(const km_workspace *w, km_err *err)
     return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
 }
 
+/* Whether what it is by now is a commit that may become the champion. */
+static bool has_commit(const km_idea *idea)
+{
+    return *idea->commit &&
+           (strcmp(idea->state, "evaluating") == 0 || strcmp(idea->state, "undecided") == 0 ||
+            strcmp(idea->state, "accepted") == 0);
+}
+
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
 {
     km_idea idea = { 0 };
@@ -466,7 +481,7 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
     rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
     if (rc == 0)
         rc = km_champion_read(w->lab, &c, err);
-    if (rc > 0 && *idea.commit && strcmp(idea.parent, c.commit) != 0) {
+    if (rc > 0 && has_commit(&idea) && strcmp(idea.parent, c.commit) != 0) {
         *moved = true;
         rc = rebase(w, &idea, c.commit, err);
     }

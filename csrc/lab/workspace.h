@@ -64,7 +64,8 @@ int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, 
 
 /* Puts an idea's change on the champion that there is now. *moved: its parent was another one. What
  * does not apply is worked on again, on the champion; the third time it is "stale". Old evidence
- * does not count for the new commit. */
+ * does not count for the new commit, and what measures the old one is cancelled. Ideas that are
+ * worked on, or at their end, stay as they are. */
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err);
 
 /* Asks for pairs of runs of an idea and its parent, unless such a job waits or runs. In the

@@ -89,3 +89,44 @@ def test_a_tree_that_cannot_be_swept(tmp_path):
     assert code == 0 and "lib/x" in err, err
     assert states(lab)["good"] == "promoted"
     assert tree.exists()
+
+
+# A measurement that was cancelled is the idea's end, as its work is.
+def test_a_cancelled_measurement(tmp_path):
+    lab = TreeLab(tmp_path)
+    number = lab.work("a", lab.level(9.0))
+    job = store(lab, "SELECT id FROM jobs WHERE kind = 'evaluate'")[0][0]
+    assert lab.say("cancel", job, "--why", "enough")[0] == 0
+    idea = lab.idea(number)
+    assert (idea["state"], idea["reason"]) == ("cancelled", "enough")
+
+
+# What is left of an idea that was cancelled is cancelled, too: nobody works on it, and nobody is told of a dead job.
+def test_the_jobs_of_a_cancelled_idea(tmp_path):
+    lab = TreeLab(tmp_path)
+    number = lab.work("a", lab.level(9.0))
+    job = lab.say("claim", "--worker", "test")[1]
+    lab.say("decide", number, given={"state": "cancelled", "reason": "enough"})
+    assert store(lab, "SELECT state, error FROM jobs WHERE id = ?", job["job"]) == [("cancelled", "enough")]
+    assert lab.say("submit", job["job"], "--token", job["token"], given={"pairs": []})[0] == 1
+    assert lab.idea(number)["state"] == "cancelled"
+    assert store(lab, "SELECT how FROM leases WHERE job = ?", job["job"]) == [("cancelled",)]
+    assert store(lab, "SELECT count(*) FROM alerts") == [(0,)]
+
+
+# Killed between the end of an old measurement and the new one, the idea is measured all the same.
+def test_killed_before_the_new_measurement(tmp_path):
+    lab = TreeLab(tmp_path)
+    lib = lambda f: ((f / "lib").mkdir(), (f / "lib/x.py").write_text("X = 1\n"))  # noqa: E731
+    other = lab.work("lib", lib)
+    winner = lab.work("win", lab.level(9.0))
+    lab.say(
+        "cancel", store(lab, "SELECT id FROM jobs WHERE kind = 'evaluate' AND hypothesis = ?", winner)[0][0]
+    )
+    store(lab, "UPDATE hypotheses SET state = 'accepted' WHERE id = ?", winner)
+    assert lab.say("promote", winner)[0] == 0
+    # what a kill between the two left
+    store(lab, "UPDATE jobs SET state = 'cancelled' WHERE kind = 'evaluate' AND hypothesis = ?", other)
+    assert lab.say("run")[0] == 0
+    assert lab.idea(other)["state"] in ("rejected", "undecided")
+    assert lab.idea(other)["parent"] == lab.git("rev-parse", "main")
