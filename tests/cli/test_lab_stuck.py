@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from program import PROGRAM
 from tree_lab import SETTINGS, TreeLab
 
 WORKER = """import os, pathlib, json
@@ -130,3 +131,79 @@ def test_killed_before_the_new_measurement(tmp_path):
     assert lab.say("run")[0] == 0
     assert lab.idea(other)["state"] in ("rejected", "undecided")
     assert lab.idea(other)["parent"] == lab.git("rev-parse", "main")
+
+
+# A result without a pair is none: the job is given back, and the idea is not left waiting.
+@pytest.mark.parametrize("body", [{}, {"pairs": []}, {"pairs": "none"}])
+def test_a_measurement_of_nothing(tmp_path, body):
+    lab = TreeLab(tmp_path)
+    number = lab.work("a", lab.level(9.0))
+    job = lab.say("claim", "--worker", "test")[1]
+    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given=body)
+    assert code == 4 and "'pairs'" in err
+    assert store(lab, "SELECT state FROM jobs WHERE id = ?", job["job"]) == [("leased",)]
+    assert lab.idea(number)["state"] == "evaluating"
+
+
+# A planner that leaves ideas out is not asked for the same again and again: they are put off, until there are others.
+def test_a_planner_that_leaves_ideas_out(tmp_path):
+    lab = lab_of(tmp_path, planner="echo '{\"order\": []}'")
+    propose(lab, "a")
+    done = subprocess.run([PROGRAM, "lab", "run"], cwd=lab.folder, capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0
+    assert store(lab, "SELECT count(*) FROM jobs WHERE kind = 'plan'") == [(1,)]
+    assert states(lab) == {"a": "reviewed"}
+    propose(lab, "b")
+    assert lab.say("run")[0] == 0
+    assert store(lab, "SELECT payload FROM jobs WHERE kind = 'plan' ORDER BY id") == [
+        ('{"ideas":[1]}',),
+        ('{"ideas":[1,2]}',),
+    ]
+
+
+# Who reviews or plans what somebody else settled meanwhile is late, and no more: the rest of what he says counts.
+def test_a_role_that_is_late(tmp_path):
+    lab = lab_of(tmp_path, planner="true", reviewer="true")
+    for key in ("a", "b", "c"):
+        propose(lab, key)
+    lab.say("run")  # asks for the reviews; `true` says nothing
+    store(lab, "UPDATE jobs SET state = 'queued', attempts = 0")
+    jobs = [lab.say("claim", "--worker", "test", "--kind", "review")[1] for _ in range(3)]
+    lab.say("review", 1, given={"verdict": "approve", "reviewer": "a person"})
+    for job in jobs:
+        code, _, err = lab.say(
+            "submit",
+            job["job"],
+            "--token",
+            job["token"],
+            given={"verdict": "reject" if job["hypothesis"] == 1 else "approve"},
+        )
+        assert code == 0, err
+    assert states(lab) == {"a": "reviewed", "b": "reviewed", "c": "reviewed"}
+    lab.say("run")
+    store(lab, "UPDATE jobs SET state = 'queued', attempts = 0 WHERE kind = 'plan'")
+    job = lab.say("claim", "--worker", "test", "--kind", "plan")[1]
+    lab.say("decide", 2, given={"state": "cancelled"})
+    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given={"order": [2, 3, 99]})
+    assert code == 2 and "99" in err  # no idea at all
+    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given={"order": [2, 3]})
+    assert code == 0, err
+    assert states(lab) == {"a": "reviewed", "b": "cancelled", "c": "queued"}
+
+
+# A role that was given up is asked again by the next `lab run`, when somebody has mended it; once.
+@pytest.mark.parametrize("role", ["reviewer", "planner", "researcher"])
+def test_a_role_that_was_mended(tmp_path, role):
+    answer = {
+        "reviewer": {"verdict": "reject"},
+        "planner": {"order": [], "drop": [1]},
+        "researcher": {"ideas": []},
+    }[role]
+    kind = {"reviewer": "review", "planner": "plan", "researcher": "research"}[role]
+    lab = lab_of(tmp_path, **{role: f"cat {tmp_path}/answer"})
+    propose(lab, "a")
+    assert lab.say("run", "--worker", "false")[0] == 0
+    assert store(lab, "SELECT state FROM jobs WHERE kind = ?", kind) == [("dead",)]
+    (tmp_path / "answer").write_text(json.dumps(answer) + "\n")
+    assert lab.say("run", "--worker", "false")[0] == 0
+    assert store(lab, "SELECT state FROM jobs WHERE kind = ? ORDER BY id", kind)[:2] == [("dead",), ("done",)]
