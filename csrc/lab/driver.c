@@ -99,7 +99,7 @@ static bool open_kinds(const struct km_driving *d, const km_executor *x, const c
     return count > 0;
 }
 
-static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job, km_err *err)
+static int claim(struct km_driving *d, km_executor *x, km_job *job, km_err *err)
 {
     const char *names[KINDS_MAX + 1];
     km_err why = KM_ERR_INIT;
@@ -109,8 +109,8 @@ static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job,
     if (!open_kinds(d, x, names))
         return 0;
     km_driving_worker(x, worker);
-    rc = km_queue_claim(&d->lab->db, a, d->lab->campaign, names[0] ? names : NULL, worker,
-                        d->lease_s, job, &why);
+    rc = km_queue_claim(&d->lab->db, &d->lab->arena, d->lab->campaign, names[0] ? names : NULL,
+                        worker, d->lease_s, job, &why);
     if (rc == KM_EUSAGE) { /* the budget */
         d->spent = true;
         km_driving_say(d, "%s", why.message);
@@ -141,19 +141,21 @@ static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *e
     return rc < 0 ? rc : 0;
 }
 
-/* 1: a job was taken; 0: there is none to take. */
+/* 1: a job was taken; 0: there is none to take. What that allocates goes with it. */
 static int fill(struct km_driving *d, km_run *r, km_err *err)
 {
-    km_arena a = KM_ARENA_INIT;
+    const km_arena kept = d->lab->arena;
     km_job job;
     int rc = 0;
 
+    d->lab->arena = (km_arena)KM_ARENA_INIT;
     for (size_t i = 0; rc == 0 && !d->spent && i < d->o->executor_count; i++) {
-        rc = claim(d, d->o->executors[i], &a, &job, err);
+        rc = claim(d, d->o->executors[i], &job, err);
         if (rc == 1)
             rc = prepare(d, r, &job, err);
     }
-    km_arena_release(&a);
+    km_arena_release(&d->lab->arena);
+    d->lab->arena = kept;
     return rc;
 }
 

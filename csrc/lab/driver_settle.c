@@ -93,7 +93,7 @@ static int spend(struct km_driving *d, const km_run *r, km_err *err)
                           err);
 }
 
-int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
+static int settle(struct km_driving *d, km_run *r, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     char *body = NULL;
@@ -110,5 +110,18 @@ int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
     free(body);
     if (rc == 0)
         r->state = KM_RUN_FREE;
+    return rc;
+}
+
+/* What that allocates, files of a change for one, goes with it. */
+int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
+{
+    const km_arena kept = d->lab->arena;
+    int rc;
+
+    d->lab->arena = (km_arena)KM_ARENA_INIT;
+    rc = settle(d, r, err);
+    km_arena_release(&d->lab->arena);
+    d->lab->arena = kept;
     return rc;
 }

@@ -264,7 +264,11 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
         return 0;
     }
     if (rc == 0)
-        rc = km_champion_ask_holdout(w, id, &asked, err);
+        rc = is_asked(w->lab, t, "holdout", id, &asked, err);
+    if (rc < 0 || asked)
+        return rc;
+    rc = km_champion_ask_holdout(w, id, &asked, err);
+    *busy = *busy || asked;
     if (rc < 0 || asked)
         return rc;
     rc = km_champion_promote(w, id, &why);
@@ -360,14 +364,9 @@ static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     return rc;
 }
 
-int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
+static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
-    int rc;
-
-    *busy = false;
-    if (!team->began_us)
-        team->began_us = km_clock_us();
-    rc = step_promote(lab, team, busy, err);
+    int rc = step_promote(lab, team, busy, err);
     if (rc == 0)
         rc = step_stale(lab, busy, err);
     if (rc == 0)
@@ -378,6 +377,22 @@ int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
         rc = step_research(lab, team, busy, err);
     if (rc == 0 && !*busy)
         rc = step_halving(lab, team, busy, err);
+    return rc;
+}
+
+/* What a step allocates goes with it: a driver that waits takes ten in a second, for days. */
+int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
+{
+    const km_arena kept = lab->arena;
+    int rc;
+
+    *busy = false;
+    if (!team->began_us)
+        team->began_us = km_clock_us();
+    lab->arena = (km_arena)KM_ARENA_INIT;
+    rc = step(lab, team, busy, err);
+    km_arena_release(&lab->arena);
+    lab->arena = kept;
     return rc;
 }
 

@@ -9,8 +9,8 @@
  *                 of a commit: pairs of runs
  *     report      after a promotion, and at the end
  *
- * A role whose job is dead, or was cancelled, is asked again by the next driver, not by this one. A
- * planner is asked again when there are other ideas, or an idea was decided.
+ * A role whose job is dead, or was cancelled, is asked again by the next driver, not by this one;
+ * so is a holdout. A planner is asked again when there are other ideas, or an idea was decided.
  *
  * A role that nobody fills is done here: every idea is approved in that name, and queued at once,
  * by priority. Promotion is always done here, and halving (lab/halving.h), where [search] asks for

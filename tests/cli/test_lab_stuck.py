@@ -207,3 +207,18 @@ def test_a_role_that_was_mended(tmp_path, role):
     (tmp_path / "answer").write_text(json.dumps(answer) + "\n")
     assert lab.say("run", "--worker", "false")[0] == 0
     assert store(lab, "SELECT state FROM jobs WHERE kind = ? ORDER BY id", kind)[:2] == [("dead",), ("done",)]
+
+
+# A holdout that gives no answer is looked at as often as any job, not for ever.
+def test_a_holdout_that_fails(tmp_path):
+    settings = (
+        SETTINGS.replace("amount =", 'holdout = "grep -q 9.0 train.py && python3 evaluate.py"\namount =')
+        + "[budget]\nruns = 30\n"
+    )
+    lab = lab_of(tmp_path, settings=settings)
+    propose(lab, "good")
+    code, _, err = lab.say("run")
+    assert code == 0, err
+    jobs = store(lab, "SELECT state FROM jobs WHERE kind = 'holdout'")
+    assert jobs == [("dead",)]
+    assert states(lab) == {"good": "accepted"}
