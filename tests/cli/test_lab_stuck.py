@@ -222,3 +222,33 @@ def test_a_holdout_that_fails(tmp_path):
     jobs = store(lab, "SELECT state FROM jobs WHERE kind = 'holdout'")
     assert jobs == [("dead",)]
     assert states(lab) == {"good": "accepted"}
+
+
+EDITS = {
+    "mode": ("x.sh", b"exit 0\n", None),
+    "a zero": ("x.bin", b"a\0b\n\n", b"a b\n\n"),
+    "the end": ("x.bin", b"a\0b\n\n", b"a\0b\n"),
+    "a text": ("x.py", b'TEXT = """\n# one\n"""\n', b'TEXT = """\n# two\n"""\n'),
+    "a document": ("x.sh", b"cat <<E\n# one\nE\n", b"cat <<E\n# two\nE\n"),
+    "a macro": ("x.c", b"#define A 1 \\\n\nint x;\n", b"#define A 1 \\\nint x;\n"),
+    "the end of a comment": ("x.c", b"/*\n// a */ int y = 3;\n", b"/*\n// a */ int y = 4;\n"),
+    "a comment that goes on": ("x.c", b"// a\nint y;\n", b"// a \\\nint y;\n"),
+}
+
+
+# A change of a mode, of what is no text, and of what only looks like a comment or a space, is a change.
+def test_what_only_looks_like_nothing(tmp_path):
+    lab = TreeLab(tmp_path)
+    for key, (name, before, _) in EDITS.items():
+        path = tmp_path / "lib" / key / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(before)
+    lab.git("add", "-A")
+    lab.git("commit", "-qm", "lib")
+    lab.say("init")
+    for key, (name, _, after) in EDITS.items():
+
+        def edit(folder, at=pathlib.Path("lib", key, name), after=after):
+            (folder / at).chmod(0o755) if after is None else (folder / at).write_bytes(after)
+
+        assert lab.idea(lab.work(key, edit))["state"] == "evaluating", key
