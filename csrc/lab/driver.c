@@ -41,9 +41,25 @@ const km_run_kind *km_driving_kind(const struct km_driving *d, const char *name)
     return NULL;
 }
 
+#define PIDS_OF_THE_MACHINE 4026531836L /* the kernel's PROC_PID_INIT_INO */
+
+long km_driving_pids(void)
+{
+    char name[64] = "";
+    long number = 0;
+
+    if (readlink("/proc/self/ns/pid", name, sizeof name - 1) > 0)
+        number = strtol(name + strcspn(name, "0123456789"), NULL, 10);
+    return number == PIDS_OF_THE_MACHINE ? 0 : number;
+}
+
 void km_driving_worker(const km_executor *x, char out[64])
 {
-    snprintf(out, 64, "%s/%ld", x->name, (long)getpid());
+    long pids = km_driving_pids();
+    int n = snprintf(out, 64, "%s/%ld", x->name, (long)getpid());
+
+    if (pids)
+        snprintf(out + n, 64 - (size_t)n, "@%ld", pids);
 }
 
 /* --- of one executor --- */
@@ -231,7 +247,7 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
 static int go_on(struct km_driving *d, int running, bool stopping, bool *more, km_err *err)
 {
     int64_t now = km_clock_boot_ms();
-    bool busy = false;
+    bool busy = false, wait = d->o->wait || d->pause_ms || now < d->foreign_ms;
     int rc = 0;
 
     if (d->o->team && !stopping && !d->spent) {
@@ -241,7 +257,7 @@ static int go_on(struct km_driving *d, int running, bool stopping, bool *more, k
             rc = km_team_step(d->lab, d->o->team, &busy, err);
         }
     }
-    *more = running || busy || ((d->o->wait || d->pause_ms) && !stopping && !d->spent);
+    *more = running || busy || (wait && !stopping && !d->spent);
     return rc;
 }
 

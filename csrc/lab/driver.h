@@ -7,7 +7,8 @@
  *
  * A driver that was killed leaves leases behind. The next one releases those of this machine's
  * processes at once, for it sees that they are gone, and adopts those that run elsewhere: they go
- * on, and their results count.
+ * on, and their results count. What another container's driver has it cannot see: it waits until
+ * that lease ends, or ended if nobody were there.
  */
 #ifndef KERNMILL_LAB_DRIVER_H
 #define KERNMILL_LAB_DRIVER_H

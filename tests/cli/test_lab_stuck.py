@@ -252,3 +252,32 @@ def test_what_only_looks_like_nothing(tmp_path):
             (folder / at).chmod(0o755) if after is None else (folder / at).write_bytes(after)
 
         assert lab.idea(lab.work(key, edit))["state"] == "evaluating", key
+
+
+# A driver in a container has process ids of its own: what runs outside is not taken for a process that is gone.
+def test_a_driver_of_another_pid_namespace(tmp_path):
+    words = ["unshare", "--pid", "--fork", "--mount-proc", "--user", "--map-root-user"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    lab = TreeLab(tmp_path, SETTINGS + '[roles]\nworker = "sleep 1.5; echo {}"\n')
+    propose(lab, "a")
+    driver = subprocess.Popen(
+        [PROGRAM, "lab", "run", "--lease", "3"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    while not store(lab, "SELECT 1 FROM jobs WHERE state = 'leased'"):
+        assert driver.poll() is None
+    assert subprocess.run([*words, PROGRAM, "lab", "run"], cwd=tmp_path, capture_output=True).returncode == 0
+    assert driver.wait() == 0
+    assert store(lab, "SELECT token FROM jobs WHERE kind = 'work'") == [(1,)]
+
+
+# A container that is gone leaves a lease that nobody sees the end of: the next driver waits for it, and does the job.
+def test_a_container_that_is_gone(tmp_path):
+    lab = TreeLab(tmp_path, SETTINGS + '[roles]\nworker = "echo {}"\n')
+    propose(lab, "a")
+    lab.say("review", 1, given={"verdict": "approve"})
+    lab.say("plan", 1, given={})
+    assert lab.say("claim", "--worker", "local/1@4026539999", "--lease", 2)[0] == 0
+    code, _, err = lab.say("run")
+    assert code == 0 and "not seen from here" in err
+    assert store(lab, "SELECT state, token FROM jobs WHERE kind = 'work'") == [("done", 2)]
