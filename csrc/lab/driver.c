@@ -250,7 +250,8 @@ static int go_on(struct km_driving *d, int running, bool stopping, bool *more, k
     bool busy = false, wait = d->o->wait || d->pause_ms || now < d->foreign_ms;
     int rc = 0;
 
-    if (d->o->team && !stopping && !d->spent) {
+    if (d->o->team && !stopping) {
+        d->o->team->spent = d->spent;
         busy = now - d->team_ms < TEAM_MS;
         if (!busy) {
             d->team_ms = now;

@@ -208,13 +208,16 @@ static int step_plan(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 
 /* --- research --- */
 
-static int is_dry(km_lab *lab, bool *dry, km_err *err)
+/* Whether there was nothing new twice, and the last time since we began: what can be tried may be
+ * more by now. */
+static int is_dry(km_lab *lab, const km_team *t, bool *dry, km_err *err)
 {
     int64_t last;
     int rc = km_db_int(&lab->db, &last, 0, err,
-                       "SELECT count(*) = 2 AND sum(body = '{\"new\":0}') = 2 FROM"
-                       " (SELECT body FROM events WHERE what = 'ideas' ORDER BY id DESC LIMIT 2)",
-                       "");
+                       "SELECT count(*) = 2 AND sum(body = '{\"new\":0}') = 2"
+                       " AND max(at_us) >= ? FROM (SELECT body, at_us FROM events"
+                       " WHERE what = 'ideas' ORDER BY id DESC LIMIT 2)",
+                       "i", t->began_us);
 
     *dry = last != 0;
     return rc;
@@ -239,7 +242,7 @@ static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     if (rc == 0)
         rc = count_jobs(lab, "research", 0, &before, err);
     if (rc == 0)
-        rc = is_dry(lab, &dry, err);
+        rc = is_dry(lab, t, &dry, err);
     if (rc < 0 || asked || dry)
         return rc;
     payload = km_arena_printf(&lab->arena, "{\"wanted\":%lld}", (long long)(t->open - open));
@@ -367,6 +370,9 @@ static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
     int rc = step_promote(lab, team, busy, err);
+
+    if (team->spent)
+        return rc;
     if (rc == 0)
         rc = step_stale(lab, busy, err);
     if (rc == 0)

@@ -10,7 +10,8 @@
  *     report      after a promotion, and at the end
  *
  * A role whose job is dead, or was cancelled, is asked again by the next driver, not by this one;
- * so is a holdout. A planner is asked again when there are other ideas, or an idea was decided.
+ * so are a holdout, and a researcher who had nothing new twice. A planner is asked again when there
+ * are other ideas, or an idea was decided.
  *
  * A role that nobody fills is done here: every idea is approved in that name, and queued at once,
  * by priority. Promotion is always done here, and halving (lab/halving.h), where [search] asks for
@@ -26,6 +27,7 @@
 typedef struct {
     bool researcher, planner, reviewer, reporter; /* whether somebody fills the role */
     int64_t open;                                 /* ideas that shall be open at once */
+    bool spent; /* the budget: what was accepted is promoted, and nothing else begun */
 
     /* What happens: "hypothesis 7: promoted"; may be NULL. */
     void (*say)(void *context, const char *text);

@@ -281,3 +281,26 @@ def test_a_container_that_is_gone(tmp_path):
     code, _, err = lab.say("run")
     assert code == 0 and "not seen from here" in err
     assert store(lab, "SELECT state, token FROM jobs WHERE kind = 'work'") == [("done", 2)]
+
+
+# What is accepted by the last run that the budget pays for is promoted: that costs nothing.
+def test_the_last_of_the_budget(tmp_path):
+    lab = lab_of(tmp_path, settings=SETTINGS + "[budget]\nruns = 2\n")
+    propose(lab, "good", priority=9)
+    lab.say("review", 1, given={"verdict": "approve"})
+    lab.say("plan", 1, given={})
+    propose(lab, "other")
+    code, _, err = lab.say("run")
+    assert code == 0 and "the budget of runs is spent" in err
+    assert states(lab) == {"good": "promoted", "other": "queued"}
+
+
+# Who had nothing new is asked again by the next `lab run`: what can be tried is more by now.
+def test_a_search_that_goes_on(tmp_path):
+    search = '[search]\nfile = "train.py"\nmethod = "sweep"\n[search.space]\nLEVEL = [12.0]\n'
+    lab = TreeLab(tmp_path, SETTINGS + search)
+    assert lab.say("run")[0] == 0
+    assert lab.say("run")[0] == 0
+    (tmp_path / "lab.toml").write_text(SETTINGS + search.replace("[12.0]", "[12.0, 9.0]"))
+    code, _, err = lab.say("run")
+    assert code == 0 and states(lab)["LEVEL=9.0"] in ("accepted", "promoted"), err
