@@ -96,6 +96,18 @@ static int apply_end(struct task *t, km_err *err)
     return rc < 0 ? rc : 1;
 }
 
+/* Where the lab measures, a result without pairs is none: its idea would wait for ever. */
+static int check_pairs(struct task *t, km_err *err)
+{
+    km_lab_settings settings;
+    int rc = km_lab_settings_read(&t->lab->arena, t->lab->root, &settings, err);
+
+    if (rc < 0 || !settings.evaluate.given)
+        return rc;
+    return km_fail_at(err, KM_EFORMAT, "the result", 0, 0,
+                      "'pairs' holds no pair of runs, and 'ended' is not there");
+}
+
 /* More pairs when nothing is decided and more may be had, and nobody else says who gets them. */
 static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
 {
@@ -122,8 +134,10 @@ static int apply_evaluate(struct task *t, km_err *err)
 
     if (rc == 0)
         rc = apply_end(t, err);
-    if (rc != 0 || !json_array_size(json_object_get(t->body, "pairs")))
+    if (rc != 0)
         return rc < 0 ? rc : 0;
+    if (!json_array_size(json_object_get(t->body, "pairs")))
+        return check_pairs(t, err);
     rc = km_lab_judge_hypothesis(t->lab, t->hypothesis, &d, err);
     if (rc == 0 && d.verdict == KM_LAB_UNDECIDED)
         rc = ask_again(t, &d, err);

@@ -17,6 +17,7 @@
 
 #define TICK_MS   20
 #define TEAM_MS   100
+#define PAUSE_MS  300
 #define KINDS_MAX 16
 
 void km_driving_say(const struct km_driving *d, const char *format, ...)
@@ -40,9 +41,25 @@ const km_run_kind *km_driving_kind(const struct km_driving *d, const char *name)
     return NULL;
 }
 
+#define PIDS_OF_THE_MACHINE 4026531836L /* the kernel's PROC_PID_INIT_INO */
+
+long km_driving_pids(void)
+{
+    char name[64] = "";
+    long number = 0;
+
+    if (readlink("/proc/self/ns/pid", name, sizeof name - 1) > 0)
+        number = strtol(name + strcspn(name, "0123456789"), NULL, 10);
+    return number == PIDS_OF_THE_MACHINE ? 0 : number;
+}
+
 void km_driving_worker(const km_executor *x, char out[64])
 {
-    snprintf(out, 64, "%s/%ld", x->name, (long)getpid());
+    long pids = km_driving_pids();
+    int n = snprintf(out, 64, "%s/%ld", x->name, (long)getpid());
+
+    if (pids)
+        snprintf(out + n, 64 - (size_t)n, "@%ld", pids);
 }
 
 /* --- of one executor --- */
@@ -98,7 +115,7 @@ static bool open_kinds(const struct km_driving *d, const km_executor *x, const c
     return count > 0;
 }
 
-static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job, km_err *err)
+static int claim(struct km_driving *d, km_executor *x, km_job *job, km_err *err)
 {
     const char *names[KINDS_MAX + 1];
     km_err why = KM_ERR_INIT;
@@ -108,8 +125,8 @@ static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job,
     if (!open_kinds(d, x, names))
         return 0;
     km_driving_worker(x, worker);
-    rc = km_queue_claim(&d->lab->db, a, d->lab->campaign, names[0] ? names : NULL, worker,
-                        d->lease_s, job, &why);
+    rc = km_queue_claim(&d->lab->db, &d->lab->arena, d->lab->campaign, names[0] ? names : NULL,
+                        worker, d->lease_s, job, &why);
     if (rc == KM_EUSAGE) { /* the budget */
         d->spent = true;
         km_driving_say(d, "%s", why.message);
@@ -120,7 +137,8 @@ static int claim(struct km_driving *d, km_executor *x, km_arena *a, km_job *job,
     return rc;
 }
 
-/* One that cannot be prepared is given back, with the reason. */
+/* One that cannot be prepared is given back, with the reason; after a while it, or another one, is
+ * taken. */
 static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *err)
 {
     km_err why = KM_ERR_INIT;
@@ -134,23 +152,26 @@ static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *e
         return 1;
     km_driving_say(d, "job %" PRId64 ": %s", job->id, why.message);
     d->out->failed++;
+    d->pause_ms = r->beat_ms + PAUSE_MS;
     rc = km_queue_fail(&d->lab->db, job->id, job->token, why.message, err);
     return rc < 0 ? rc : 0;
 }
 
-/* 1: a job was taken; 0: there is none to take. */
+/* 1: a job was taken; 0: there is none to take. What that allocates goes with it. */
 static int fill(struct km_driving *d, km_run *r, km_err *err)
 {
-    km_arena a = KM_ARENA_INIT;
+    const km_arena kept = d->lab->arena;
     km_job job;
     int rc = 0;
 
+    d->lab->arena = (km_arena)KM_ARENA_INIT;
     for (size_t i = 0; rc == 0 && !d->spent && i < d->o->executor_count; i++) {
-        rc = claim(d, d->o->executors[i], &a, &job, err);
+        rc = claim(d, d->o->executors[i], &job, err);
         if (rc == 1)
             rc = prepare(d, r, &job, err);
     }
-    km_arena_release(&a);
+    km_arena_release(&d->lab->arena);
+    d->lab->arena = kept;
     return rc;
 }
 
@@ -215,7 +236,9 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
             rc = km_driving_settle(d, r, err);
         *running += r->state != KM_RUN_FREE;
     }
-    if (rc == 0 && !stopping && !d->spent)
+    if (km_clock_boot_ms() >= d->pause_ms)
+        d->pause_ms = 0;
+    if (rc == 0 && !stopping && !d->spent && !d->pause_ms)
         rc = fill_all(d, running, err);
     return rc == 0 ? for_each(d, KM_RUN_CLAIMED, err) : rc;
 }
@@ -224,21 +247,23 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
 static int go_on(struct km_driving *d, int running, bool stopping, bool *more, km_err *err)
 {
     int64_t now = km_clock_boot_ms();
-    bool busy = false;
+    bool busy = false, wait = d->o->wait || d->pause_ms || now < d->foreign_ms;
     int rc = 0;
 
-    if (d->o->team && !stopping && !d->spent) {
+    if (d->o->team && !stopping) {
+        d->o->team->spent = d->spent;
         busy = now - d->team_ms < TEAM_MS;
         if (!busy) {
             d->team_ms = now;
             rc = km_team_step(d->lab, d->o->team, &busy, err);
         }
     }
-    *more = running || busy || (d->o->wait && !stopping && !d->spent);
+    *more = running || busy || (wait && !stopping && !d->spent);
     return rc;
 }
 
-/* What the workers that are gone left in their trees, and a driver in its branch. */
+/* What the workers that are gone left in their trees, and a driver in its branch. A tree that git
+ * does not take stays where it is: it is said, and nobody else waits for it. */
 static int sweep_trees(struct km_driving *d, km_err *err)
 {
     const char *late = NULL;
@@ -249,9 +274,9 @@ static int sweep_trees(struct km_driving *d, km_err *err)
 
     if (rc <= 0)
         return rc;
-    rc = km_workspace_sweep(&w, &count, err);
-    if (rc == 0)
-        rc = km_reading_sweep(&w, err);
+    if (km_workspace_sweep(&w, &count, &why) < 0)
+        km_driving_say(d, "not swept: %s", why.message);
+    rc = km_reading_sweep(&w, err);
     if (rc == 0 && km_champion_settle(&w, &late, &why) < 0)
         late = why.message;
     if (late)

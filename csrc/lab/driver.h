@@ -7,7 +7,8 @@
  *
  * A driver that was killed leaves leases behind. The next one releases those of this machine's
  * processes at once, for it sees that they are gone, and adopts those that run elsewhere: they go
- * on, and their results count.
+ * on, and their results count. What another container's driver has it cannot see: it waits until
+ * that lease ends, or ended if nobody were there.
  */
 #ifndef KERNMILL_LAB_DRIVER_H
 #define KERNMILL_LAB_DRIVER_H
@@ -26,8 +27,8 @@ typedef struct {
     const char *folder; /* of the runs; NULL: the lab's own */
     bool wait;          /* go on when nothing waits and nothing runs, for what is still to come */
 
-    /* What is done with a result: 1, or 0 when the job is another's; KM_EFORMAT and KM_EUSAGE are
-     * the worker's fault. NULL: km_apply. */
+    /* What is done with a result: 1, or 0 when the job is another's; KM_EFORMAT, KM_EUSAGE,
+     * KM_ELIMIT and KM_ECHILD are the worker's fault. NULL: km_apply. */
     int (*apply)(km_lab *lab, int64_t job, int64_t token, const char *body, km_err *err);
 
     /* What happens, as it happens: "job 7: done"; may be NULL. */

@@ -13,6 +13,7 @@
 #include "lab/run.h"
 
 #define LEASES_MAX 1024
+#define A_TURN_MS  1000 /* more than it takes to find that a lease has ended */
 
 struct orphan {
     km_job job;
@@ -40,17 +41,24 @@ static km_executor *executor_of(const struct km_driving *d, const char *worker)
     return NULL;
 }
 
-/* "slurm/<pid>" whose process is gone, or was of another boot. Those of other names are people. */
-static bool is_orphan(const char *worker, bool same_boot)
+/* "slurm/<pid>" whose process is gone, or was of another boot. Those of other names are people.
+ * *foreign: a process that we do not see, for its ids are a container's, or ours are. */
+static bool is_orphan(const char *worker, bool same_boot, bool *foreign)
 {
     const char *pid = strchr(worker, '/');
-    char *end;
-    long n = pid ? strtol(pid + 1, &end, 10) : 0;
+    char *end = NULL;
+    long n = pid ? strtol(pid + 1, &end, 10) : 0, pids = 0;
 
+    *foreign = false;
     if (strncmp(worker, "local/", 6) != 0 && strncmp(worker, "slurm/", 6) != 0 &&
         strncmp(worker, "hf-jobs/", 8) != 0)
         return false;
-    return pid && pid[1] && !*end && !(same_boot && is_alive(n));
+    if (end && *end == '@')
+        pids = strtol(end + 1, &end, 10);
+    if (!pid || !pid[1] || *end)
+        return false;
+    *foreign = same_boot && pids != km_driving_pids();
+    return !same_boot || (!*foreign && !is_alive(n));
 }
 
 static int read_orphan(struct km_driving *d, sqlite3_stmt *s, const char *boot, struct orphans *out,
@@ -59,6 +67,7 @@ static int read_orphan(struct km_driving *d, sqlite3_stmt *s, const char *boot, 
     km_arena *a = &d->lab->arena;
     const char *worker = km_db_text(a, s, 7), *lease_boot = km_db_text(a, s, 8);
     struct orphan *o = &out->items[out->count];
+    bool foreign;
 
     *o = (struct orphan){ { sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1),
                             sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3),
@@ -68,7 +77,13 @@ static int read_orphan(struct km_driving *d, sqlite3_stmt *s, const char *boot, 
     if (!worker || !lease_boot || !o->job.key || !o->job.kind || !o->job.payload || !o->remote)
         return km_fail_nomem(err);
     o->executor = executor_of(d, worker);
-    out->count += is_orphan(worker, strcmp(boot, lease_boot) == 0);
+    out->count += is_orphan(worker, strcmp(boot, lease_boot) == 0, &foreign);
+    if (foreign) {
+        km_driving_say(d, "job %" PRId64 ": %s, which is not seen from here, has it", o->job.id,
+                       worker);
+        if (sqlite3_column_int64(s, 10) + A_TURN_MS > d->foreign_ms)
+            d->foreign_ms = sqlite3_column_int64(s, 10) + A_TURN_MS;
+    }
     return 0;
 }
 
@@ -80,12 +95,13 @@ static int find_orphans(struct km_driving *d, struct orphans *out, km_err *err)
 
     out->count = 0;
     if (rc == 0)
-        rc = km_db_query(&d->lab->db, &s, err,
-                         "SELECT j.id, ifnull(hypothesis, 0), j.token, attempts, key, kind,"
-                         " payload, j.worker, lease_boot, l.remote FROM jobs j JOIN leases l"
-                         " ON l.job = j.id AND l.token = j.token WHERE state = 'leased'"
-                         " AND campaign = ? ORDER BY j.id",
-                         "i", d->lab->campaign);
+        rc = km_db_query(
+            &d->lab->db, &s, err,
+            "SELECT j.id, ifnull(hypothesis, 0), j.token, attempts, key, kind,"
+            " payload, j.worker, lease_boot, l.remote, lease_until_ms FROM jobs j JOIN leases l"
+            " ON l.job = j.id AND l.token = j.token WHERE state = 'leased'"
+            " AND campaign = ? ORDER BY j.id",
+            "i", d->lab->campaign);
     if (rc < 0)
         return rc;
     while ((rc = km_db_step(&d->lab->db, s, err)) == 1 && out->count < LEASES_MAX)

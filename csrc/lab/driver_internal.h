@@ -12,7 +12,9 @@ struct km_driving {
     km_run **some;            /* room for as many, of one executor */
     int run_count;            /* slots, and what was adopted beyond them */
     int64_t lease_s, team_ms; /* team_ms: when the team was asked last */
-    bool spent;               /* of the budget */
+    int64_t pause_ms;         /* until then nothing is taken: a job could not be prepared; or 0 */
+    int64_t foreign_ms; /* until then a lease goes on that may be of a container that is gone */
+    bool spent;         /* of the budget */
 };
 
 void km_driving_say(const struct km_driving *d, const char *format, ...)
@@ -20,8 +22,12 @@ void km_driving_say(const struct km_driving *d, const char *format, ...)
 
 const km_run_kind *km_driving_kind(const struct km_driving *d, const char *name);
 
-/* "slurm/1234": who this process is, when that executor does the job. */
+/* "slurm/1234": who this process is, when that executor does the job; in a container, whose process
+ * ids are its own, "slurm/1234@4026532281". */
 void km_driving_worker(const km_executor *x, char out[64]);
+
+/* Which process ids are meant: the number of /proc/self/ns/pid; 0: the machine's own. */
+long km_driving_pids(void);
 
 /* What a driver that is gone has left: leases of processes of this machine are released, runs
  * elsewhere become ours. Makes the runs. */

@@ -10,13 +10,20 @@
 
 #define REFUSED 2 /* a result, by what it says */
 
-/* A result that is none of its job's kind is the worker's fault, and no end of ours. */
+/* Whether it is the worker's: a result that is none of its job's kind, a tree that git does not
+ * take, or more than we do. */
+static bool is_its_fault(int rc)
+{
+    return rc == KM_EFORMAT || rc == KM_EUSAGE || rc == KM_ECHILD || rc == KM_ELIMIT;
+}
+
+/* What is the worker's fault is no end of ours. */
 static int apply(struct km_driving *d, const km_run *r, const char *body, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     int rc = (d->o->apply ? d->o->apply : km_apply)(d->lab, r->job, r->token, body, &why);
 
-    if (rc == KM_EFORMAT || rc == KM_EUSAGE) {
+    if (is_its_fault(rc)) {
         km_driving_say(d, "job %" PRId64 ": %s", r->job, why.message);
         km_apply_cost(d->lab, r->job, r->token, body, NULL);
         rc = km_queue_fail(&d->lab->db, r->job, r->token, why.message, err);
@@ -86,7 +93,7 @@ static int spend(struct km_driving *d, const km_run *r, km_err *err)
                           err);
 }
 
-int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
+static int settle(struct km_driving *d, km_run *r, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     char *body = NULL;
@@ -103,5 +110,18 @@ int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
     free(body);
     if (rc == 0)
         r->state = KM_RUN_FREE;
+    return rc;
+}
+
+/* What that allocates, files of a change for one, goes with it. */
+int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
+{
+    const km_arena kept = d->lab->arena;
+    int rc;
+
+    d->lab->arena = (km_arena)KM_ARENA_INIT;
+    rc = settle(d, r, err);
+    km_arena_release(&d->lab->arena);
+    d->lab->arena = kept;
     return rc;
 }

@@ -122,7 +122,19 @@ static int tell(km_db *db, int64_t id, const char *state, const char *reason, km
     return rc;
 }
 
-/* In the transaction. */
+/* Whether nothing is left to be done for an idea in this state but its promotion. */
+static bool is_over(const char *state)
+{
+    static const char *const open[] = { "proposed", "reviewed",   "queued",
+                                        "running",  "evaluating", "undecided" };
+
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        if (strcmp(open[i], state) == 0)
+            return false;
+    return true;
+}
+
+/* In the transaction. Nobody goes on with what is over. */
 static int move(km_db *db, int64_t id, const char *to, const char *reason, km_err *err)
 {
     char from[32];
@@ -138,9 +150,9 @@ static int move(km_db *db, int64_t id, const char *to, const char *reason, km_er
                        "ttii", to, reason, km_clock_us(), id);
     if (rc == 0)
         rc = km_event_add(db, "hypothesis", id, to, json_pack("{s:s}", "reason", reason), err);
-    if (rc == 0)
-        rc = tell(db, id, to, reason, err);
-    return rc;
+    if (rc == 0 && is_over(to))
+        rc = km_queue_drop(db, id, *reason ? reason : to, err);
+    return rc == 0 ? tell(db, id, to, reason, err) : rc;
 }
 
 static int insert(km_db *db, int64_t campaign, const km_proposal *p, int64_t *id, km_err *err)
@@ -292,12 +304,12 @@ int km_hypothesis_move(km_db *db, int64_t id, const char *state, const char *rea
 }
 
 /* Whether a job's end says anything of an idea in this state: one that is measured has had its
- * work, and hears only of the end of trying. */
+ * work, and hears only of the end of trying. One that was measured is undecided without more. */
 static bool follows(const char *now, const char *then)
 {
-    bool measured = strcmp(now, "evaluating") == 0 || strcmp(now, "undecided") == 0;
-
-    if (measured)
+    if (strcmp(now, "evaluating") == 0)
+        return strcmp(then, "failed") == 0 || strcmp(then, "cancelled") == 0;
+    if (strcmp(now, "undecided") == 0)
         return strcmp(then, "failed") == 0;
     return (strcmp(now, "queued") == 0 || strcmp(now, "running") == 0) && strcmp(now, then) != 0;
 }

@@ -4,23 +4,35 @@
 
 #include "core/path.h"
 
-static const struct {
-    const char *ext, *comment;
+/* Of which we know what says nothing; of every other file each byte counts. Where there may be a
+ * text of several lines, a line of it may look like a comment, and each byte counts, too. */
+static const struct language {
+    const char *ext, *comment, *texts[2];
 } languages[] = {
-    { ".py", "#" },   { ".sh", "#" },   { ".toml", "#" }, { ".yaml", "#" },
-    { ".yml", "#" },  { ".c", "//" },   { ".h", "//" },   { ".cc", "//" },
-    { ".cpp", "//" }, { ".hpp", "//" }, { ".cu", "//" },  { ".cuh", "//" },
+    { ".py", "#", { "\"\"\"", "'''" } }, { ".toml", "#", { "\"\"\"", "'''" } },
+    { ".c", "//", { "R\"", NULL } },     { ".h", "//", { "R\"", NULL } },
+    { ".cc", "//", { "R\"", NULL } },    { ".cpp", "//", { "R\"", NULL } },
+    { ".hpp", "//", { "R\"", NULL } },   { ".cu", "//", { "R\"", NULL } },
+    { ".cuh", "//", { "R\"", NULL } },
 };
 
-/* NULL: no line of such a file is only a comment. */
-static const char *comment_of(const char *path)
+static const struct language *language_of(const char *path)
 {
     for (size_t i = 0; i < sizeof languages / sizeof *languages; i++)
         if (strcmp(languages[i].ext, km_path_ext(path)) == 0)
-            return languages[i].comment;
+            return &languages[i];
     return NULL;
 }
 
+static bool has_texts(const struct language *l, const char *text)
+{
+    for (size_t i = 0; i < 2 && l->texts[i]; i++)
+        if (strstr(text, l->texts[i]))
+            return true;
+    return false;
+}
+
+/* A comment may end another one, and the line after a backslash is part of it. */
 static bool says_nothing(const char *line, size_t length, const char *comment)
 {
     size_t skip = 0;
@@ -29,45 +41,57 @@ static bool says_nothing(const char *line, size_t length, const char *comment)
         skip++;
     if (skip == length)
         return true;
-    return comment && length - skip >= strlen(comment) &&
+    return length - skip >= strlen(comment) &&
            strncmp(line + skip, comment, strlen(comment)) == 0 &&
-           strncmp(line + skip, "#!", 2) != 0;
+           strncmp(line + skip, "#!", 2) != 0 && line[length - 1] != '\\' &&
+           !memmem(line, length, "*/", 2);
 }
 
 /* What a text says, line by line. */
 static void add_text(km_hasher *h, const char *text, const char *comment)
 {
+    bool goes_on = false;
+
     while (*text) {
         size_t length = strcspn(text, "\n"), used = length;
         while (used && strchr(" \t\r", text[used - 1]))
             used--;
-        if (!says_nothing(text, used, comment)) {
+        if (goes_on || !says_nothing(text, used, comment)) {
             km_hasher_add(h, text, used);
             km_hasher_add(h, "\n", 1);
         }
+        goes_on = used && text[used - 1] == '\\';
         text += length + (text[length] == '\n');
     }
 }
 
-/* What `commit` says in a file; "" when it has none. */
+/* A file of a commit: its mode and what it says; "" when it has none. */
 static int hash_file(const km_git *g, const char *commit, const char *path, km_sha256 *out,
                      km_err *err)
 {
-    const char *name = km_arena_printf(g->arena, "%s:%s", commit, path);
-    km_err missing = KM_ERR_INIT;
-    char *text = NULL;
+    const struct language *l = language_of(path);
+    char *entry = NULL, *id, *text = NULL;
     km_hasher h;
-    int rc = name ? km_git_text(g, &text, &missing, KM_GIT("cat-file", "-p", name))
-                  : km_fail_nomem(err);
+    int rc = km_git_text(
+        g, &entry, err,
+        KM_GIT("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path));
 
-    if (rc == KM_ECHILD)
-        text = NULL;
-    else if (rc < 0)
+    if (rc < 0)
         return rc;
+    entry[strcspn(entry, "\t")] = '\0'; /* "100644 blob <id>" */
+    id = strrchr(entry, ' ');
+    if (id && l && strncmp(entry, "100", 3) == 0)
+        rc = km_git_text(g, &text, err, KM_GIT("cat-file", "blob", id + 1));
+    if (rc < 0)
+        return rc;
+    if (text && !has_texts(l, text))
+        *id = '\0'; /* the mode alone */
+    else
+        text = NULL;
     km_hasher_init(&h);
-    km_hasher_add_text(&h, text ? "file" : "none");
+    km_hasher_add_text(&h, entry);
     if (text)
-        add_text(&h, text, comment_of(path));
+        add_text(&h, text, l->comment);
     return km_hasher_final(&h, out, err);
 }
 

@@ -1,6 +1,7 @@
 /* lab/patch.h: when are two changes the same? When they make the same sources of the same parent,
- * but for blank lines, spaces at the ends of lines, and lines that are a comment. Then a second try
- * is a replicate of the first, no idea of its own.
+ * but for blank lines, spaces at the ends of lines, and lines that are a comment, where we know the
+ * language (Python, TOML, C, C++ and CUDA). Of other files, and of their modes, everything counts.
+ * Then a second try is a replicate of the first, no idea of its own.
  */
 #ifndef KERNMILL_LAB_PATCH_H
 #define KERNMILL_LAB_PATCH_H

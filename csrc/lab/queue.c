@@ -404,27 +404,32 @@ int km_queue_release(km_db *db, int64_t job, int64_t token, const char *why, km_
     return km_db_leave(db, own, rc, err);
 }
 
+/* In the transaction. *changed: 1, or 0 when it had ended. */
+static int cancel(km_db *db, int64_t job, const char *why, int64_t *changed, km_err *err)
+{
+    int rc = km_db_run(
+        db, changed, err,
+        "UPDATE jobs SET state = 'cancelled', error = ?, ended_us = ?, lease_boot = ''"
+        " WHERE id = ? AND state IN ('queued', 'leased')",
+        "tii", why, km_clock_us(), job);
+
+    if (rc == 0 && *changed)
+        rc = km_db_run(db, NULL, err,
+                       "UPDATE leases SET ended_us = ?, how = 'cancelled' WHERE job = ?"
+                       " AND token = (SELECT token FROM jobs WHERE id = job) AND ended_us IS NULL",
+                       "ii", km_clock_us(), job);
+    if (rc == 0 && *changed)
+        rc = km_event_add(db, "job", job, "cancelled", json_pack("{s:s}", "why", why), err);
+    return rc;
+}
+
 int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err)
 {
-    int64_t changed = 0, token = 0;
+    int64_t changed = 0;
     int rc = km_db_begin(db, err);
 
     if (rc == 0)
-        rc = km_db_int(db, &token, 0, err, "SELECT token FROM jobs WHERE id = ?", "i", job);
-    if (rc == 0)
-        rc = km_db_run(
-            db, &changed, err,
-            "UPDATE jobs SET state = 'cancelled', error = ?, ended_us = ?, lease_boot = ''"
-            " WHERE id = ? AND state IN ('queued', 'leased')",
-            "tii", why, km_clock_us(), job);
-    if (rc == 0 && changed)
-        rc = km_db_run(
-            db, NULL, err,
-            "UPDATE leases SET ended_us = ?, how = 'cancelled' WHERE job = ? AND token = ?"
-            " AND ended_us IS NULL",
-            "iii", km_clock_us(), job, token);
-    if (rc == 0 && changed)
-        rc = km_event_add(db, "job", job, "cancelled", json_pack("{s:s}", "why", why), err);
+        rc = cancel(db, job, why, &changed, err);
     if (rc == 0 && changed)
         rc = follow(db, job, err);
     if (rc == 0)
@@ -432,4 +437,20 @@ int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err)
     else
         km_db_rollback(db);
     return rc < 0 ? rc : changed != 0;
+}
+
+int km_queue_drop(km_db *db, int64_t hypothesis, const char *why, km_err *err)
+{
+    int64_t job = 0, changed = 1;
+    int rc = 0;
+
+    while (rc == 0 && changed) {
+        rc = km_db_int(db, &job, 0, err,
+                       "SELECT id FROM jobs WHERE hypothesis = ? AND state IN ('queued', 'leased')"
+                       " ORDER BY id LIMIT 1",
+                       "i", hypothesis);
+        if (rc == 0)
+            rc = cancel(db, job, why, &changed, err);
+    }
+    return rc;
 }

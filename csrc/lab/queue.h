@@ -57,6 +57,10 @@ int km_queue_release(km_db *db, int64_t job, int64_t token, const char *why, km_
 /* 1, or 0 when it had ended. Its worker is told by its next heartbeat. */
 int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err);
 
+/* Cancels what waits or runs for an idea that has no use for it any more; the idea stays as it is.
+ * In the caller's transaction. */
+int km_queue_drop(km_db *db, int64_t hypothesis, const char *why, km_err *err);
+
 /* Ends the leases that ran out. *count: how many. */
 int km_queue_sweep(km_db *db, int64_t *count, km_err *err);
 

@@ -7,6 +7,7 @@
 
 #include "formats/json.h"
 #include "lab/champion.h"
+#include "lab/clock.h"
 #include "lab/event.h"
 #include "lab/halving.h"
 #include "lab/proposal.h"
@@ -82,30 +83,50 @@ static int ask(km_lab *lab, const char *kind, const char *key, int64_t hypothesi
     return rc;
 }
 
-static int count_jobs(km_lab *lab, const char *kind, bool open, int64_t *out, km_err *err)
+/* How often a role was asked, of a hypothesis or of none. */
+static int count_jobs(km_lab *lab, const char *kind, int64_t hypothesis, int64_t *out, km_err *err)
 {
     return km_db_int(&lab->db, out, 0, err,
-                     open ? "SELECT count(*) FROM jobs WHERE campaign = ? AND kind = ?"
-                            " AND state IN ('queued', 'leased')"
-                          : "SELECT count(*) FROM jobs WHERE campaign = ? AND kind = ?",
-                     "it", lab->campaign, kind);
+                     "SELECT count(*) FROM jobs WHERE campaign = ? AND kind = ?"
+                     " AND ifnull(hypothesis, 0) = ?",
+                     "iti", lab->campaign, kind, hypothesis);
 }
 
-/* Whether a role was given up: its newest job failed as often as it may. Asking again would go on
- * for ever. */
-static int is_given_up(km_lab *lab, const char *kind, bool *out, km_err *err)
+/* Whether its newest job waits or runs; or was given up since we began: it failed as often as it
+ * may, or somebody cancelled it. Asking again would go on for ever. */
+static int is_asked(km_lab *lab, const km_team *t, const char *kind, int64_t hypothesis, bool *out,
+                    km_err *err)
 {
-    int64_t dead;
-    int rc = km_db_int(&lab->db, &dead, 0, err,
-                       "SELECT state = 'dead' FROM jobs WHERE campaign = ? AND kind = ?"
-                       " ORDER BY id DESC LIMIT 1",
-                       "it", lab->campaign, kind);
+    int64_t yes;
+    int rc = km_db_int(&lab->db, &yes, 0, err,
+                       "SELECT state IN ('queued', 'leased') OR (state IN ('dead', 'cancelled')"
+                       " AND ended_us >= ?) FROM jobs WHERE campaign = ? AND kind = ?"
+                       " AND ifnull(hypothesis, 0) = ? ORDER BY id DESC LIMIT 1",
+                       "iiti", t->began_us, lab->campaign, kind, hypothesis);
 
-    *out = dead != 0;
+    *out = yes != 0;
     return rc;
 }
 
 /* --- review, plan --- */
+
+/* The first of an idea has no number. */
+static int ask_review(km_lab *lab, const km_team *t, int64_t id, bool *busy, km_err *err)
+{
+    int64_t before = 0;
+    bool asked = false;
+    char *key;
+    int rc = is_asked(lab, t, "review", id, &asked, err);
+
+    if (rc == 0)
+        rc = count_jobs(lab, "review", id, &before, err);
+    if (rc < 0 || asked)
+        return rc;
+    key = before ? km_arena_printf(&lab->arena, "review %lld of hypothesis %lld",
+                                   (long long)before + 1, (long long)id)
+                 : km_arena_printf(&lab->arena, "review of hypothesis %lld", (long long)id);
+    return ask(lab, "review", key, id, "{}", busy, err);
+}
 
 static int step_review(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 {
@@ -113,10 +134,8 @@ static int step_review(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     int rc = find(lab, "proposed", &found, err);
 
     for (size_t i = 0; rc == 0 && i < found.count; i++) {
-        long long id = (long long)found.ids[i];
         if (t->reviewer) {
-            rc = ask(lab, "review", km_arena_printf(&lab->arena, "review of hypothesis %lld", id),
-                     found.ids[i], "{}", busy, err);
+            rc = ask_review(lab, t, found.ids[i], busy, err);
             continue;
         }
         rc = km_hypothesis_review(&lab->db, found.ids[i], US, true, "nobody reviews here", err);
@@ -125,28 +144,51 @@ static int step_review(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     return rc;
 }
 
-static int ask_plan(km_lab *lab, const ideas *found, bool *busy, km_err *err)
+/* What a planner is told, in the arena; NULL: out of memory. */
+static char *plan_payload(km_lab *lab, const ideas *found)
 {
     json_t *list = json_array(), *doc;
-    int64_t open, before = 0;
-    bool given_up = false;
-    char *text;
-    int rc = count_jobs(lab, "plan", true, &open, err);
+    char *text, *kept;
 
-    if (rc == 0)
-        rc = count_jobs(lab, "plan", false, &before, err);
-    if (rc == 0)
-        rc = is_given_up(lab, "plan", &given_up, err);
     for (size_t i = 0; i < found->count; i++)
         json_array_append_new(list, json_integer((json_int_t)found->ids[i]));
     doc = json_pack("{s:o}", "ideas", list);
     text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-    if (rc == 0 && !open && !given_up)
-        rc = ask(lab, "plan", km_arena_printf(&lab->arena, "plan %lld", (long long)before + 1), 0,
-                 text ? km_arena_strdup(&lab->arena, text) : NULL, busy, err);
+    kept = text ? km_arena_strdup(&lab->arena, text) : NULL;
     free(text);
     json_decref(doc);
+    return kept;
+}
+
+/* Whether the planner was asked for the same, and left it; since then nothing was decided. */
+static int is_put_off(km_lab *lab, const char *payload, bool *out, km_err *err)
+{
+    int64_t yes;
+    int rc = km_db_int(&lab->db, &yes, 0, err,
+                       "SELECT state = 'done' AND payload = ? AND ended_us >"
+                       " (SELECT ifnull(max(created_us), 0) FROM decisions)"
+                       " FROM jobs WHERE campaign = ? AND kind = 'plan' ORDER BY id DESC LIMIT 1",
+                       "ti", payload, lab->campaign);
+
+    *out = yes != 0;
     return rc;
+}
+
+static int ask_plan(km_lab *lab, const km_team *t, const ideas *found, bool *busy, km_err *err)
+{
+    int64_t before = 0;
+    bool asked = false, put_off = false;
+    char *payload = plan_payload(lab, found);
+    int rc = payload ? is_asked(lab, t, "plan", 0, &asked, err) : km_fail_nomem(err);
+
+    if (rc == 0)
+        rc = is_put_off(lab, payload, &put_off, err);
+    if (rc == 0)
+        rc = count_jobs(lab, "plan", 0, &before, err);
+    if (rc < 0 || asked || put_off)
+        return rc;
+    return ask(lab, "plan", km_arena_printf(&lab->arena, "plan %lld", (long long)before + 1), 0,
+               payload, busy, err);
 }
 
 static int step_plan(km_lab *lab, const km_team *t, bool *busy, km_err *err)
@@ -156,7 +198,7 @@ static int step_plan(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     int rc = find(lab, "reviewed", &found, err);
 
     if (rc == 0 && found.count && t->planner)
-        return ask_plan(lab, &found, busy, err);
+        return ask_plan(lab, t, &found, busy, err);
     for (size_t i = 0; rc == 0 && i < found.count; i++) {
         rc = km_hypothesis_queue(&lab->db, found.ids[i], "work", NULL, &job, err);
         *busy = true;
@@ -166,13 +208,16 @@ static int step_plan(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 
 /* --- research --- */
 
-static int is_dry(km_lab *lab, bool *dry, km_err *err)
+/* Whether there was nothing new twice, and the last time since we began: what can be tried may be
+ * more by now. */
+static int is_dry(km_lab *lab, const km_team *t, bool *dry, km_err *err)
 {
     int64_t last;
     int rc = km_db_int(&lab->db, &last, 0, err,
-                       "SELECT count(*) = 2 AND sum(body = '{\"new\":0}') = 2 FROM"
-                       " (SELECT body FROM events WHERE what = 'ideas' ORDER BY id DESC LIMIT 2)",
-                       "");
+                       "SELECT count(*) = 2 AND sum(body = '{\"new\":0}') = 2"
+                       " AND max(at_us) >= ? FROM (SELECT body, at_us FROM events"
+                       " WHERE what = 'ideas' ORDER BY id DESC LIMIT 2)",
+                       "i", t->began_us);
 
     *dry = last != 0;
     return rc;
@@ -180,8 +225,8 @@ static int is_dry(km_lab *lab, bool *dry, km_err *err)
 
 static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 {
-    int64_t open = 0, asked = 0, before = 0;
-    bool dry = false, given_up = false;
+    int64_t open = 0, before = 0;
+    bool dry = false, asked = false;
     char *payload;
     int rc = t->researcher ? km_db_int(&lab->db, &open, 0, err,
                                        "SELECT count(*) FROM hypotheses WHERE campaign = ? AND"
@@ -193,14 +238,12 @@ static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 
     if (rc < 0 || !t->researcher || open >= t->open)
         return rc;
-    rc = count_jobs(lab, "research", true, &asked, err);
+    rc = is_asked(lab, t, "research", 0, &asked, err);
     if (rc == 0)
-        rc = count_jobs(lab, "research", false, &before, err);
+        rc = count_jobs(lab, "research", 0, &before, err);
     if (rc == 0)
-        rc = is_dry(lab, &dry, err);
-    if (rc == 0)
-        rc = is_given_up(lab, "research", &given_up, err);
-    if (rc < 0 || asked || dry || given_up)
+        rc = is_dry(lab, t, &dry, err);
+    if (rc < 0 || asked || dry)
         return rc;
     payload = km_arena_printf(&lab->arena, "{\"wanted\":%lld}", (long long)(t->open - open));
     return ask(lab, "research",
@@ -224,7 +267,11 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
         return 0;
     }
     if (rc == 0)
-        rc = km_champion_ask_holdout(w, id, &asked, err);
+        rc = is_asked(w->lab, t, "holdout", id, &asked, err);
+    if (rc < 0 || asked)
+        return rc;
+    rc = km_champion_ask_holdout(w, id, &asked, err);
+    *busy = *busy || asked;
     if (rc < 0 || asked)
         return rc;
     rc = km_champion_promote(w, id, &why);
@@ -249,28 +296,28 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
 /* Ideas that wait to be measured against a champion of the past: against the one of now. */
 static int step_stale(km_lab *lab, bool *busy, km_err *err)
 {
-    int64_t job = 0, id = 0;
-    bool moved = false;
+    int64_t id = 0;
     km_workspace w;
     km_champion c = { 0, 0, NULL };
+    bool moved = false;
     int rc = km_champion_read(lab, &c, err);
 
     if (rc <= 0)
         return rc;
-    rc = km_db_int(&lab->db, &job, 0, err,
-                   "SELECT jobs.id FROM jobs JOIN hypotheses ON hypotheses.id = hypothesis"
-                   " WHERE jobs.campaign = ? AND kind = 'evaluate' AND jobs.state = 'queued'"
-                   " AND hypotheses.parent <> ? LIMIT 1",
+    rc = km_db_int(&lab->db, &id, 0, err,
+                   "SELECT id FROM hypotheses h WHERE campaign = ? AND commit_id <> ''"
+                   " AND parent <> ? AND state IN ('evaluating', 'undecided')"
+                   " AND EXISTS (SELECT 1 FROM jobs WHERE hypothesis = h.id AND kind = 'evaluate'"
+                   "  AND (jobs.state = 'queued' OR h.state = 'evaluating'))"
+                   " AND NOT EXISTS (SELECT 1 FROM jobs WHERE hypothesis = h.id"
+                   "  AND jobs.state = 'leased') LIMIT 1",
                    "it", lab->campaign, c.commit);
-    if (rc == 0 && job)
-        rc = km_db_int(&lab->db, &id, 0, err, "SELECT hypothesis FROM jobs WHERE id = ?", "i", job);
-    if (rc < 0 || !job)
-        return rc;
-    *busy = true;
-    rc = km_queue_cancel(&lab->db, job, "its parent is no champion any more", err);
-    if (rc >= 0)
+    if (rc == 0 && id)
         rc = km_workspace_open(&w, lab, err);
-    return rc > 0 ? km_workspace_rebase(&w, id, &moved, err) : rc;
+    if (rc == 1)
+        rc = km_workspace_rebase(&w, id, &moved, err);
+    *busy = *busy || moved;
+    return rc;
 }
 
 /* The report of so many champions, once. */
@@ -320,12 +367,12 @@ static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     return rc;
 }
 
-int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
+static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
-    int rc;
+    int rc = step_promote(lab, team, busy, err);
 
-    *busy = false;
-    rc = step_promote(lab, team, busy, err);
+    if (team->spent)
+        return rc;
     if (rc == 0)
         rc = step_stale(lab, busy, err);
     if (rc == 0)
@@ -336,6 +383,22 @@ int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
         rc = step_research(lab, team, busy, err);
     if (rc == 0 && !*busy)
         rc = step_halving(lab, team, busy, err);
+    return rc;
+}
+
+/* What a step allocates goes with it: a driver that waits takes ten in a second, for days. */
+int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
+{
+    const km_arena kept = lab->arena;
+    int rc;
+
+    *busy = false;
+    if (!team->began_us)
+        team->began_us = km_clock_us();
+    lab->arena = (km_arena)KM_ARENA_INIT;
+    rc = step(lab, team, busy, err);
+    km_arena_release(&lab->arena);
+    lab->arena = kept;
     return rc;
 }
 
@@ -355,9 +418,19 @@ static int take_ideas(km_lab *lab, int64_t job, const json_t *body, km_err *err)
     return rc;
 }
 
+/* Whether an idea is in that state. Errors: KM_EUSAGE when there is none. */
+static int is_in(km_lab *lab, int64_t id, const char *state, km_err *err)
+{
+    km_idea idea = { 0 };
+    int rc = km_hypothesis_read(&lab->db, &lab->arena, id, &idea, err);
+
+    return rc < 0 ? rc : strcmp(idea.state, state) == 0;
+}
+
 static int take_review(km_lab *lab, int64_t hypothesis, const json_t *body, km_err *err)
 {
     const char *verdict, *reviewer = "reviewer", *text = "";
+    int rc;
 
     if (km_json_text(body, "verdict", &verdict, "the result", err) < 0 ||
         km_json_text_optional(body, "reviewer", &reviewer, "the result", err) < 0 ||
@@ -366,7 +439,10 @@ static int take_review(km_lab *lab, int64_t hypothesis, const json_t *body, km_e
     if (strcmp(verdict, "approve") != 0 && strcmp(verdict, "reject") != 0)
         return km_fail_at(err, KM_EFORMAT, "the result", 0, 0,
                           "'verdict' is \"approve\" or \"reject\", not \"%.64s\"", verdict);
-    return km_hypothesis_review(&lab->db, hypothesis, reviewer, *verdict == 'a', text, err);
+    rc = is_in(lab, hypothesis, "proposed", err);
+    return rc == 1
+               ? km_hypothesis_review(&lab->db, hypothesis, reviewer, *verdict == 'a', text, err)
+               : rc;
 }
 
 static int take_plan(km_lab *lab, const json_t *body, km_err *err)
@@ -379,11 +455,22 @@ static int take_plan(km_lab *lab, const json_t *body, km_err *err)
 
     if (rc == 0)
         rc = km_json_array_optional(body, "drop", &drop, "the result", err);
-    json_array_foreach(order, k, one) if (rc == 0)
-        rc = km_hypothesis_queue(&lab->db, json_integer_value(one), "work", NULL, &job, err);
-    json_array_foreach(drop, k, one) if (rc == 0) rc = km_hypothesis_move(
-        &lab->db, json_integer_value(one), "cancelled", "dropped by the planner", err);
-    return rc;
+    json_array_foreach(order, k, one)
+    {
+        if (rc >= 0)
+            rc = is_in(lab, json_integer_value(one), "reviewed", err);
+        if (rc == 1)
+            rc = km_hypothesis_queue(&lab->db, json_integer_value(one), "work", NULL, &job, err);
+    }
+    json_array_foreach(drop, k, one)
+    {
+        if (rc >= 0)
+            rc = is_in(lab, json_integer_value(one), "reviewed", err);
+        if (rc == 1)
+            rc = km_hypothesis_move(&lab->db, json_integer_value(one), "cancelled",
+                                    "dropped by the planner", err);
+    }
+    return rc < 0 ? rc : 0;
 }
 
 int km_team_apply(km_lab *lab, int64_t job, int64_t hypothesis, const char *kind,

@@ -71,6 +71,9 @@ static int find_parent(km_workspace *w, const km_idea *idea, const char **out, k
     spec = km_arena_printf(&w->lab->arena, "%s^{commit}", idea->parent);
     rc = spec ? km_git_text(&w->git, &commit, err, KM_GIT("rev-parse", "--verify", spec))
               : km_fail_nomem(err);
+    if (rc == KM_ECHILD)
+        rc = km_fail(err, KM_EUSAGE, "hypothesis %lld has the parent '%s', which is no commit here",
+                     (long long)idea->id, idea->parent);
     *out = commit;
     return rc < 0 ? rc : 1;
 }
@@ -253,6 +256,13 @@ int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err)
 
 /* --- what nobody handed in --- */
 
+static int say_where(const km_workspace *w, const char *tree, km_err *err)
+{
+    char *text = err ? km_arena_strdup(&w->lab->arena, err->message) : NULL;
+
+    return km_fail(err, KM_ECHILD, "'%s' stays: %s", tree, text ? text : "git does not take it");
+}
+
 /* Of a lease that goes on, or of a name that is none of ours, there is nothing to do. */
 static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
 {
@@ -276,8 +286,10 @@ static int sweep(km_workspace *w, const char *name, int64_t *count, km_err *err)
         rc = km_fail_nomem(err);
     if (rc == 0 && *idea.parent) { /* else its worker was never told of it */
         rc = make_commit(w, &idea, tree, name, &t, err);
-        ++*count;
+        *count += rc == 0;
     }
+    if (rc == KM_ECHILD)
+        return say_where(w, tree, err);
     return rc == 0 ? km_worktree_remove(w, tree, err) : rc;
 }
 
@@ -285,14 +297,17 @@ int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err)
 {
     const char *dir = km_path_join(&w->lab->arena, w->lab->root, ".lab/worktrees");
     km_names names = { NULL, 0 };
-    int rc = dir ? 0 : km_fail_nomem(err);
+    int rc = dir ? 0 : km_fail_nomem(err), one;
 
     *count = 0;
     if (rc == 0 && km_dir_exists(dir))
         rc = km_dir_list(&w->lab->arena, dir, &names, err);
-    for (size_t i = 0; rc == 0 && i < names.count; i++)
-        rc = sweep(w, names.names[i], count, err);
-    return rc == 0 ? km_worktree_sweep(w, err) : rc;
+    for (size_t i = 0; i < names.count; i++) {
+        one = sweep(w, names.names[i], count, rc < 0 ? NULL : err);
+        rc = rc < 0 ? rc : one;
+    }
+    one = km_worktree_sweep(w, rc < 0 ? NULL : err);
+    return rc < 0 ? rc : one;
 }
 
 /* --- the store --- */
@@ -356,6 +371,8 @@ int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, 
 
 /* --- another parent --- */
 
+#define OLD_PARENT "its parent is no champion any more"
+
 /* The change, applied to `onto` by git's own three-way merge, in a tree made for it. *clean: it
  * applied. */
 static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const char *tree,
@@ -375,6 +392,7 @@ static int reapply(km_workspace *w, const km_idea *idea, const char *onto, const
     return rc == KM_ECHILD ? 0 : rc;
 }
 
+/* What waits or runs is of the old commit. */
 static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *t, km_err *err)
 {
     km_db *db = &w->lab->db;
@@ -382,6 +400,8 @@ static int record_rebased(km_workspace *w, const km_idea *idea, const km_taken *
 
     if (rc == 0 && strcmp(idea->state, "evaluating") != 0)
         rc = km_hypothesis_move(db, idea->id, "evaluating", "its parent is another champion", err);
+    if (rc == 0)
+        rc = km_queue_drop(db, idea->id, OLD_PARENT, err);
     if (rc == 0)
         rc = km_hypothesis_set(db, idea->id, "parent", t->parent, err);
     if (rc == 0)
@@ -404,6 +424,8 @@ static int work_again(km_workspace *w, const km_idea *idea, km_err *err)
         rc = km_db_int(db, &works, 0, err,
                        "SELECT count(*) FROM jobs WHERE hypothesis = ? AND kind = 'work'", "i",
                        idea->id);
+    if (rc == 0)
+        rc = km_queue_drop(db, idea->id, OLD_PARENT, err);
     if (rc == 0 && works >= KM_LAB_ATTEMPTS)
         rc = km_hypothesis_move(db, idea->id, "stale",
                                 "its change does not apply to the champion of now", err);
@@ -439,6 +461,14 @@ static int hold(const km_workspace *w, km_err *err)
     return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
 }
 
+/* Whether what it is by now is a commit that may become the champion. */
+static bool has_commit(const km_idea *idea)
+{
+    return *idea->commit &&
+           (strcmp(idea->state, "evaluating") == 0 || strcmp(idea->state, "undecided") == 0 ||
+            strcmp(idea->state, "accepted") == 0);
+}
+
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err)
 {
     km_idea idea = { 0 };
@@ -451,7 +481,7 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
     rc = km_hypothesis_read(&w->lab->db, &w->lab->arena, hypothesis, &idea, err);
     if (rc == 0)
         rc = km_champion_read(w->lab, &c, err);
-    if (rc > 0 && *idea.commit && strcmp(idea.parent, c.commit) != 0) {
+    if (rc > 0 && has_commit(&idea) && strcmp(idea.parent, c.commit) != 0) {
         *moved = true;
         rc = rebase(w, &idea, c.commit, err);
     }

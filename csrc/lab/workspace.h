@@ -54,7 +54,8 @@ int km_workspace_take(km_workspace *w, const km_worker_id *id, km_taken *out, km
 int km_workspace_drop(km_workspace *w, const km_worker_id *id, km_err *err);
 
 /* Keeps what lies in the worktrees of leases that ended without a result, each as a commit under
- * its ref, and removes them. *count: how many. Those of evaluations that were killed go, too. */
+ * its ref, and removes them. *count: how many. Those of evaluations that were killed go, too. One
+ * that cannot be kept stays, and the others are swept all the same: the first error is returned. */
 int km_workspace_sweep(km_workspace *w, int64_t *count, km_err *err);
 
 /* Writes into the store what was taken, and asks for its measurement. In the caller's transaction.
@@ -63,7 +64,8 @@ int km_workspace_record(km_workspace *w, int64_t hypothesis, const km_taken *t, 
 
 /* Puts an idea's change on the champion that there is now. *moved: its parent was another one. What
  * does not apply is worked on again, on the champion; the third time it is "stale". Old evidence
- * does not count for the new commit. */
+ * does not count for the new commit, and what measures the old one is cancelled. Ideas that are
+ * worked on, or at their end, stay as they are. */
 int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err *err);
 
 /* Asks for pairs of runs of an idea and its parent, unless such a job waits or runs. In the
