@@ -10,7 +10,8 @@
  * number}.
  *
  * Text that a program prints is never a metric. Both commands run through the shell in the
- * repository's folder, in a process group that is killed at the time limit and at its end. The
+ * repository's folder; at the time limit, at its end and when we are killed, whatever a command
+ * started is killed, in whatever group it is (core/keep.h, which says what that does not hold). The
  * protected files are hashed before the first run and after each command. Seeds are drawn by who
  * asked for the job, one for both runs of a pair; which of the two is first is drawn from it, and
  * the names of the folders do not say which is which. Time is taken here, from outside.
