@@ -23,7 +23,8 @@ enum { PARENT, CANDIDATE, ARMS };
 /* One of the two. */
 struct arm {
     const char *commit;
-    const char *tree;  /* a worktree of it */
+    const char *tree; /* a worktree of it */
+    km_tree_image image;
     const char *build; /* what was built of it; NULL: nothing */
 };
 
@@ -151,13 +152,42 @@ static int run_command(struct session *s, int arm, const char *command, const ch
     return rc;
 }
 
-/* The tree is the commit again, and nothing else. */
-static int clean(struct session *s, int arm, km_err *err)
+/* Whether it is one of those that stay between commands: the trees, and what was built. */
+static bool stays(const struct session *s, const char *path)
 {
-    km_git g = { &s->arena, s->arms[arm].tree, NULL };
-    int rc = km_git_run(&g, err, KM_GIT("reset", "-q", "--hard", s->arms[arm].commit));
+    for (int i = 0; i < ARMS; i++)
+        if (strcmp(path, s->arms[i].tree) == 0 ||
+            (s->arms[i].build && strcmp(path, s->arms[i].build) == 0))
+            return true;
+    return false;
+}
 
-    return rc == 0 ? km_git_run(&g, err, KM_GIT("clean", "-qffdx", ":/")) : rc;
+/* Beside the trees, too, nothing is left for a later run. */
+static int clean_scratch(struct session *s, km_arena *a, const char *out, km_err *err)
+{
+    km_names names;
+    int rc = km_dir_list(a, s->scratch, &names, err);
+
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        char *path = km_path_join(a, s->scratch, names.names[i]);
+        if (!path)
+            rc = km_fail_nomem(err);
+        else if (!stays(s, path) && strcmp(path, out) != 0)
+            rc = km_dir_remove(path, err);
+    }
+    return rc;
+}
+
+/* The tree is the commit again, and nothing else. `out` is this run's. */
+static int clean(struct session *s, int arm, const char *out, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    int rc = clean_scratch(s, &a, out, err);
+
+    if (rc == 0)
+        rc = km_worktree_restore(&a, &s->arms[arm].image, s->scratch, err);
+    km_arena_release(&a);
+    return rc;
 }
 
 /* --- one run --- */
@@ -268,14 +298,14 @@ static int run_commands(struct session *s, int arm, uint64_t seed, const char *o
         NULL, /* the metrics' name, for the evaluator alone */
         NULL,
     };
-    int rc = env[0] && env[1] && env[2] ? clean(s, arm, err) : km_fail_nomem(err);
+    int rc = env[0] && env[1] && env[2] ? clean(s, arm, out, err) : km_fail_nomem(err);
 
     if (rc == 0 && set->evaluate.run)
         rc = run_command(s, arm, set->evaluate.run, "its run", env, err);
     if (rc == 0 && set->evaluate.run)
         rc = check_tree(s, arm, "its run", err);
     if (rc == 0 && set->evaluate.run)
-        rc = clean(s, arm, err);
+        rc = clean(s, arm, out, err);
     env[5] = km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics);
     if (rc == 0)
         rc = run_command(s, arm, evaluator, "its evaluation", env, err);
@@ -331,8 +361,8 @@ static int run_together(struct session *s, uint64_t seed, struct run r[ARMS], km
         NULL,
     };
 
-    if (rc == 0)
-        rc = clean(s, PARENT, err);
+    for (int i = 0; rc == 0 && i < ARMS; i++)
+        rc = clean(s, i, out, err);
     if (rc == 0)
         rc = run_command(s, PARENT, s->e->holdout ? set->evaluate.holdout : set->evaluate.pair,
                          "the evaluation of both", env, err);
@@ -390,6 +420,9 @@ static int make_trees(struct session *s, km_err *err)
         s->arms[i].tree = km_arena_printf(&s->arena, "%s/%c", s->scratch, "ab"[swapped ? !i : i]);
         rc = s->arms[i].tree ? km_worktree_add(s->w, s->arms[i].commit, s->arms[i].tree, err)
                              : km_fail_nomem(err);
+        if (rc == 0)
+            rc = km_worktree_image(s->w, &s->arena, s->arms[i].tree, s->arms[i].commit, s->scratch,
+                                   &s->arms[i].image, err);
     }
     if (rc == 0)
         rc = km_manifest_make(&s->arena, s->arms[PARENT].tree, s->w->prefix, open->items,
@@ -423,7 +456,7 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
 {
     struct session s = { .w = w,
                          .e = e,
-                         .arms = { { e->parent, NULL, NULL }, { e->candidate, NULL, NULL } },
+                         .arms = { { .commit = e->parent }, { .commit = e->candidate } },
                          .arena = KM_ARENA_INIT };
     json_t *pairs = json_array();
     int rc = pairs ? set_scratch(&s, scratch, err) : km_fail_nomem(err);

@@ -7,6 +7,8 @@
 #ifndef KERNMILL_LAB_WORKTREE_H
 #define KERNMILL_LAB_WORKTREE_H
 
+#include <time.h>
+
 #include "lab/workspace.h"
 
 /* A worktree of a commit at `path`, an absolute name; what a process that was killed left there
@@ -22,5 +24,28 @@ int km_worktree_sweep(km_workspace *w, km_err *err);
 /* *out: the files of `path` as a commit on `parent`, that nothing refers to yet. */
 int km_worktree_commit(km_workspace *w, const char *path, const char *parent, const char *message,
                        const char **out, km_err *err);
+
+/* What a tree was made as, so that it can be made that again without a question to anything that
+ * lies in it, or in git's folder for it. */
+typedef struct {
+    const char *path;         /* its absolute, resolved name */
+    const char *repository;   /* git's folder */
+    km_git_list files;        /* of the commit, sorted */
+    const char *link, *index; /* what its .git holds, and git's index of it as it was written */
+    size_t link_size, index_size;
+    struct timespec index_time; /* files that are not older may have changed unseen: git looks */
+} km_tree_image;
+
+/* The image of a worktree that was just added, and that nobody has touched. It is written once
+ * more. `scratch` is a folder outside of it; everything lives in the arena. */
+int km_worktree_image(km_workspace *w, km_arena *a, const char *path, const char *commit,
+                      const char *scratch, km_tree_image *out, km_err *err);
+
+/* The tree is its commit again, and nothing else is there, whatever became of it: what is not the
+ * commit's goes, nested repositories and what is ignored as well, and no link is followed. One call
+ * of git, which writes the files that differ by size, time of change or inode. `a` is
+ * for names on the way.
+ * Errors: KM_ELIMIT for folders nested beyond KM_DIR_DEPTH_MAX. */
+int km_worktree_restore(km_arena *a, const km_tree_image *t, const char *scratch, km_err *err);
 
 #endif

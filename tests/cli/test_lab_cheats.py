@@ -102,3 +102,59 @@ def test_a_program_without_its_judge(tmp_path):
     evaluation.kill()
     evaluation.wait()
     assert dies(number)
+
+
+# ---- what a run leaves in a tree ----
+
+# The evaluator looks at all that is there; what is not the commit is worth a loss of nothing.
+LOOK = """import json, os
+level = json.load(open(os.environ["KERNMILL_OUT"] + "/model.json"))["level"]
+found = {os.path.relpath(os.path.join(d, f)) for d, _, files in os.walk(".", followlinks=True) for f in files}
+same = os.path.isfile(".git") and open("lib/x").read() == "1\\n" and open("lib/y").read() == "1\\n"
+if found != {".git", "train.py", "evaluate.py", "lab.toml", "lib/x", "lib/y"} or not same:
+    level = 0
+json.dump({"loss_bits": level, "bytes": 1000}, open(os.environ["KERNMILL_METRICS"], "w"))
+"""
+ELSEWHERE = """import os, shutil, subprocess
+git = lambda *words: subprocess.run(["git", *words], capture_output=True)
+victim = {victim!r}
+"""
+LEFT = {
+    "nothing": "",
+    "assumed unchanged": 'git("update-index", "--assume-unchanged", "lib/x"); open("lib/x", "w").write("2\\n")',
+    "skipped": 'git("update-index", "--skip-worktree", "lib/x"); open("lib/x", "w").write("2\\n")',
+    "a lock": 'open(git("rev-parse", "--git-path", "index.lock").stdout.decode().strip(), "w")',
+    "a repository of its own": 'os.remove(".git"); git("init", "-q"); git("config", "core.worktree", victim); git("commit", "-q", "--allow-empty", "-m", "a")',
+    "a folder .git": 'os.remove(".git"); os.mkdir(".git"); open(".git/kept", "w")',
+    "no .git": 'os.remove(".git")',
+    "a repository in a folder": 'os.mkdir("lib/.git"); open("lib/.git/kept", "w")',
+    "ignored": 'open(".gitignore", "w").write("*\\n"); open("lib/kept", "w")',
+    "no file": 'os.remove("lib/x"); os.mkdir("lib/x"); open("lib/x/kept", "w")',
+    "another folder": 'shutil.rmtree("lib"); os.symlink(victim, "lib")',
+    "another tree": 'here = os.getcwd(); names = os.listdir(); os.rename(here, here + "2"); os.mkdir(here); [os.symlink(here + "2/" + n, here + "/" + n) for n in names]',
+    "no tree": 'here = os.getcwd(); shutil.rmtree(here); os.symlink(victim, here)',
+    "the same stat": 'n = os.environ["KERNMILL_OUT"] + "/x"; shutil.copy2("lib/x", n); git("config", "core.trustc" + "time", "false"); open("lib/x", "r+").write("2"); shutil.copystat(n, "lib/x")',
+    "beside it": 'kept = os.path.exists("../kept") and 1 / 0; open("../kept", "w")',
+    "closed": 'os.makedirs("new/a"); os.chmod("new/a", 0); os.chmod("new", 0); os.chmod("lib/x", 0); os.chmod("lib", 0)',
+    "the parent's tree": 'for f in "ab": os.chdir("../" + f); git("update-index", "--assume-unchanged", "lib/x", "lib/y"); open("lib/x", "w").write("2\\n"); open("lib/y", "w").write("3\\n")',
+}  # fmt: skip
+
+
+# Whatever a run does to its tree, to the parent's, and to git's files, the next command finds the commit, and nobody else's files are touched.
+@pytest.mark.parametrize("left", LEFT)
+def test_what_a_run_leaves(tmp_path, left):
+    folder, victim = tmp_path / "lab", tmp_path / "victim"
+    for path, text in ((folder / "lib/x", "1\n"), (folder / "lib/y", "1\n"), (victim / "x", "mine\n")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    lab = TreeLab(folder, QUICK.replace("pairs = 1", "pairs = 2"))
+    (folder / "evaluate.py").write_text(LOOK)
+    lab.git("commit", "-qam", "a look")
+    assert lab.say("init")[0] == 0
+    _, (err, code, result) = cheat(lab, ELSEWHERE.format(victim=str(victim)) + LEFT[left] + "\n")
+    assert [(p.name, p.read_text()) for p in victim.iterdir()] == [("x", "mine\n")]
+    if left in ("another tree", "no tree"):
+        assert code == 0 and result["ended"]["reason"] == "'evaluate.py' is protected, and was changed by its run"
+        return
+    assert code == 0 and "ended" not in result, (err, result)
+    assert [p["parent"] > 9 and p["candidate"] > 9 for p in result["pairs"]] == [True, True], result
