@@ -16,7 +16,7 @@
  *     branch = "main"              that carries the champion (default: the one checked out)
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
  *     [evaluate]                   how commits are measured (lab/evaluate.h): the shell's commands
- *     build = "make"               once for a commit; may be missing
+ *     build = "make"               once for a commit, then left as it is; may be missing
  *     run = "python3 train.py"     each run; may be missing
  *     evaluate = "python3 evaluate.py"
  *     holdout = "python3 evaluate.py --holdout"

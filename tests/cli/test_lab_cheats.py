@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sqlite3
 import subprocess
 import time
 
@@ -158,3 +159,114 @@ def test_what_a_run_leaves(tmp_path, left):
         return
     assert code == 0 and "ended" not in result, (err, result)
     assert [p["parent"] > 9 and p["candidate"] > 9 for p in result["pairs"]] == [True, True], result
+
+
+# ---- what is handed in ----
+
+FORGED = {"pairs": [{"parent": 10.0, "candidate": 1.0 + i / 100, "block": "here", "amount": [1000, 1000]} for i in range(16)]}  # fmt: skip
+
+
+# Of an idea that is measured by the lab, nobody else's numbers count: not its worker's, not a result without its commits.
+def test_pairs_that_nobody_measured(tmp_path):
+    lab = TreeLab(tmp_path, QUICK)
+    edit = lambda f: (f / "train.py").write_text(TRAIN + "UNUSED = 1\n")  # noqa: E731
+    number = lab.work("forged", edit, result=FORGED)
+    job = lab.say("claim", "--worker", "t", "--kind", "evaluate")[1]
+    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given=FORGED)
+    assert code == 2 and "does not name the commits" in err and lab.idea(number)["state"] == "evaluating"
+    result = lab.say("evaluate", given=job)[1]
+    assert lab.say("submit", job["job"], "--token", job["token"], given=result)[0] == 0
+    assert lab.idea(number)["state"] == "undecided"
+    assert lab.say("judge", number)[1]["n"] == 1
+
+
+HELD = {"parent": 10.0, "candidate": 10.0, "block": "here", "amount": [1000, 1000]}
+NO_HOLDOUTS = {
+    "no numbers": [{"block": "here"}] * 3,
+    "no finite number": [{**HELD, "candidate": None}] * 3,
+    "less of it": [{**HELD, "candidate": 1.0, "amount": [1000, 10]}] * 3,
+    "somewhere else": [{**HELD, "candidate": 1.0, "block": str(i)} for i in range(3)],
+}
+
+
+# A use of the holdout that cannot be compared is no pass; one of another commit is none at all, and one of fewer pairs is refused.
+def test_a_holdout_that_says_nothing(tmp_path):
+    lab = TreeLab(tmp_path, QUICK.replace("amount =", 'holdout = "python3 evaluate.py --holdout"\namount ='))
+    store = sqlite3.connect(tmp_path / ".lab/lab.db")
+    for i, (name, pairs) in enumerate(NO_HOLDOUTS.items()):
+        number = lab.work(name, lab.level(9.0 - i / 100))
+        job = lab.say("claim", "--worker", "t", "--kind", "evaluate")[1]
+        lab.say("cancel", job["job"])
+        with store:
+            store.execute("UPDATE hypotheses SET state = 'accepted' WHERE id = ?", (number,))
+        assert lab.say("promote", number)[0] == 1
+        job = lab.say("claim", "--worker", "t", "--kind", "holdout")[1]
+        commits = {"parent_commit": job["payload"]["parent"], "candidate_commit": job["payload"]["candidate"]}
+        words = ("submit", job["job"], "--token", job["token"])
+        if i == 0:
+            code, _, err = lab.say(*words, given={**commits, "holdout": True, "pairs": [{**HELD, "candidate": 1.0}]})
+            assert code == 4 and "3" in err
+        assert lab.say(*words, given={**commits, "holdout": True, "pairs": pairs})[0] == 0
+        assert lab.idea(number)["state"] == "invalid", name
+    number = lab.work("other", lab.level(8.5))
+    with store:
+        store.execute("UPDATE hypotheses SET state = 'accepted' WHERE id = ?", (number,))
+    lab.say("promote", number)
+    job = lab.say("claim", "--worker", "t", "--kind", "holdout")[1]
+    given = {"parent_commit": job["payload"]["parent"], "candidate_commit": "0" * 40, "holdout": True, "pairs": [HELD] * 3}
+    assert lab.say("submit", job["job"], "--token", job["token"], given=given)[0] == 0
+    assert lab.say("promote", number)[0] == 1 and lab.idea(number)["state"] == "accepted"
+
+
+# ---- what was built, and a process that measures both ----
+
+BUILD = "python3 -c \\\"import os; open(os.environ['KERNMILL_BUILD'] + '/level', 'w').write('10')\\\""
+BUILT = """import json, os
+json.dump({"loss_bits": float(open(os.environ["KERNMILL_BUILD"] + "/level").read()), "bytes": 1000}, open(os.environ["KERNMILL_METRICS"], "w"))
+"""
+OTHERS = """import glob, os
+for path in glob.glob("../*/level"):
+    os.path.realpath(path).startswith(os.environ["KERNMILL_BUILD"]) or open(path, "w").write("20")
+"""
+
+
+# What was built stays as it was built: a run that makes its parent's worse is seen.
+def test_the_parents_build(tmp_path):
+    lab = TreeLab(tmp_path, QUICK.replace("run =", f'build = "{BUILD}"\nrun =').replace("pairs = 1", "pairs = 2"))
+    (tmp_path / "evaluate.py").write_text(BUILT)
+    lab.git("commit", "-qam", "built")
+    assert lab.say("init")[0] == 0
+    number, (err, code, result) = cheat(lab, OTHERS)
+    assert code == 0 and lab.idea(number)["state"] == "invalid", (err, result)
+    assert lab.idea(number)["reason"] == "what was built of the parent was changed by its run"
+
+
+PAIR = """import json, os
+levels = [float(open(os.environ["KERNMILL_" + name] + "/level").read()) for name in ("PARENT", "CANDIDATE")]
+1 / (levels[1] - 5)
+if levels[1] == 7:
+    open(os.environ["KERNMILL_PARENT"] + "/level", "w").write("11")
+json.dump({"parent": levels[0], "candidate": levels[1], "bytes": [7, 7]}, open(os.environ["KERNMILL_METRICS"], "w"))
+"""
+
+
+# Where one process measures both, its end is the candidate's when two of the parent end well; else it is nobody's fault, as before.
+def test_a_candidate_that_ends_the_pair(tmp_path):
+    build = "python3 -c \\\"import os, re; open(os.environ['KERNMILL_BUILD'] + '/level', 'w').write(re.search('LEVEL = (.*)', open('train.py').read())[1])\\\""
+    settings = QUICK.split("[evaluate]")[0] + f'[evaluate]\nbuild = "{build}"\npair = "python3 pair.py"\namount = "bytes"\npairs = 1\n'  # fmt: skip
+    (tmp_path / "pair.py").write_text(PAIR)
+    lab = TreeLab(tmp_path, settings)
+    number = lab.work("five", lab.level(5.0))
+    err, code, result = lab.measure()
+    assert code == 0 and lab.idea(number)["state"] == "crashed", (err, result)
+    assert "ZeroDivisionError" in lab.idea(number)["reason"]
+    number = lab.work("seven", lab.level(7.0))
+    err, code, result = lab.measure()
+    assert code == 0 and lab.idea(number)["state"] == "invalid", (err, result)
+    assert lab.idea(number)["reason"] == "what was built of the parent was changed by the evaluation of both"
+    (tmp_path / "pair.py").write_text("raise SystemExit(3)\n")
+    lab.git("commit", "-qam", "broken")
+    assert lab.say("init")[0] == 0
+    number = lab.work("six", lab.level(6.0))
+    err, code, _ = lab.measure()
+    assert code == 4 and "the evaluation of both exited with 3" in err and lab.idea(number)["state"] == "evaluating"
