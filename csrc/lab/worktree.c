@@ -249,15 +249,45 @@ static int read_link(km_arena *a, km_tree_image *t, km_err *err)
 static int read_index(km_arena *a, km_tree_image *t, const char *index, km_err *err)
 {
     char *data = NULL;
-    struct stat st;
     int rc = km_file_read(a, index, INDEX_BYTES_MAX, &data, &t->index_size, err);
 
     t->index = data;
-    if (rc == 0 && stat(index, &st) < 0)
-        rc = km_fail_errno(err, errno, "unable to read '%s'", index);
-    if (rc == 0)
-        t->index_time = st.st_mtim;
     return rc;
+}
+
+static void stamp(const struct stat *st, km_file_stamp *out)
+{
+    *out = (km_file_stamp){ st->st_ino, st->st_mode, st->st_size, st->st_mtim, st->st_ctim };
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool is_unchanged(const struct stat *st, const km_file_stamp *was)
+{
+    return !S_ISDIR(st->st_mode) && st->st_ino == was->inode && st->st_mode == was->mode &&
+           st->st_size == was->size_bytes && same_time(&st->st_mtim, &was->modified) &&
+           same_time(&st->st_ctim, &was->changed);
+}
+
+/* Of the files that are not `same`, or of all (NULL). */
+static int stamp_files(km_arena *a, km_tree_image *t, const bool *same, km_err *err)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < t->files.count; i++) {
+        char *path = same && same[i] ? NULL : km_path_join(a, t->path, t->files.items[i]);
+        if (same && same[i])
+            continue;
+        if (!path)
+            return km_fail_nomem(err);
+        if (lstat(path, &st) < 0)
+            return km_fail_errno(err, errno, "git has not written '%s'", path);
+        stamp(&st, &t->stamps[i]);
+    }
+    return 0;
 }
 
 /* A new file, which need not outlive the machine's end: no flush. */
@@ -282,18 +312,6 @@ static int put(const char *path, const char *data, size_t size, km_err *err)
     return rc;
 }
 
-/* An index of that name, which git finds there. Its time as well: git looks into files that are not
- * older. */
-static int write_index(const km_tree_image *t, const char *index, km_err *err)
-{
-    const struct timespec times[2] = { t->index_time, t->index_time };
-    int rc = put(index, t->index, t->index_size, err);
-
-    if (rc == 0 && utimensat(AT_FDCWD, index, times, 0) < 0)
-        rc = km_fail_errno(err, errno, "unable to set the time of '%s'", index);
-    return rc;
-}
-
 int km_worktree_image(km_workspace *w, km_arena *a, const char *path, const char *commit,
                       const char *scratch, km_tree_image *out, km_err *err)
 {
@@ -314,11 +332,13 @@ int km_worktree_image(km_workspace *w, km_arena *a, const char *path, const char
         rc = read_index(a, out, index, err);
     if (rc == 0)
         rc = km_git_names(&g, &out->files, err, AT(out, "ls-files", "-z"));
-    if (rc == 0)
-        qsort(out->files.items, out->files.count, sizeof *out->files.items, by_text);
     if (index)
         unlink(index);
-    return rc;
+    if (rc < 0)
+        return rc;
+    qsort(out->files.items, out->files.count, sizeof *out->files.items, by_text);
+    out->stamps = km_arena_array(a, out->files.count + 1, sizeof *out->stamps);
+    return out->stamps ? stamp_files(a, out, NULL, err) : km_fail_nomem(err);
 }
 
 /* --- and the tree as it --- */
@@ -327,6 +347,7 @@ int km_worktree_image(km_workspace *w, km_arena *a, const char *path, const char
  * `first` to `end`. */
 struct folder {
     const km_tree_image *t;
+    bool *same; /* of each file: it is there, as it was */
     int fd;
     const char *prefix;
     size_t first, end;
@@ -347,17 +368,17 @@ static size_t lower(const struct folder *f, const char *name)
     return low;
 }
 
-/* Narrows *inner to the files of the folder `name`; *is_file: one is named so. */
-static void find(const struct folder *f, const char *name, struct folder *inner, bool *is_file)
+/* Narrows *inner to the files of the folder `name`; *file: the one that is named so, or f->end. */
+static void find(const struct folder *f, const char *name, struct folder *inner, size_t *file)
 {
     size_t skip = strlen(f->prefix), n = strlen(name), i = lower(f, name);
 
-    *is_file = false;
+    *file = f->end;
     inner->first = inner->end = 0;
     for (; i < f->end && strncmp(f->t->files.items[i] + skip, name, n) == 0; i++) {
         char next = f->t->files.items[i][skip + n];
         if (!next)
-            *is_file = true;
+            *file = i;
         if (next == '/' && !inner->end)
             inner->first = i;
         if (next == '/')
@@ -380,6 +401,7 @@ static int tidy_inner(km_arena *a, const struct folder *f, const char *name, con
         return km_dir_remove(path, err);
     fchmod(fd, 0755);
     inner->t = f->t;
+    inner->same = f->same;
     inner->fd = fd;
     inner->prefix = km_arena_printf(a, "%s%s/", f->prefix, name);
     rc = inner->prefix ? tidy(a, inner, err) : km_fail_nomem(err);
@@ -392,15 +414,18 @@ static int tidy_entry(km_arena *a, const struct folder *f, const char *name, km_
     char *path = km_arena_printf(a, "%s/%s%s", f->t->path, f->prefix, name);
     struct folder inner;
     struct stat st;
-    bool is_file;
+    size_t file;
 
     if (!path)
         return km_fail_nomem(err);
-    find(f, name, &inner, &is_file);
+    find(f, name, &inner, &file);
     if (inner.first < inner.end)
         return tidy_inner(a, f, name, path, &inner, err);
-    if (is_file && fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
-        return 0; /* git looks at it */
+    if (file < f->end && fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        is_unchanged(&st, &f->t->stamps[file])) {
+        f->same[file] = true;
+        return 0;
+    }
     return km_dir_remove(path, err);
 }
 
@@ -445,24 +470,40 @@ static int open_tree(km_arena *a, const km_tree_image *t, km_err *err)
     return fd < 0 ? km_fail_errno(err, errno, "unable to open '%s'", t->path) : fd;
 }
 
-int km_worktree_restore(km_arena *a, const km_tree_image *t, const char *scratch, km_err *err)
+/* What is missing. */
+static int write_missing(km_arena *a, km_tree_image *t, const char *scratch, const bool *same,
+                         km_err *err)
 {
-    char *index = km_path_join(a, scratch, "index"), *link = km_path_join(a, t->path, ".git");
+    char *index = km_path_join(a, scratch, "index");
     km_git g = { a, t->path, index };
-    struct folder top = { t, -1, "", 0, t->files.count };
-    int rc = index && link ? open_tree(a, t, err) : km_fail_nomem(err);
+    size_t i = 0;
+    int rc = index ? 0 : km_fail_nomem(err);
+
+    while (i < t->files.count && same[i])
+        i++;
+    if (rc < 0 || i == t->files.count)
+        return rc;
+    rc = put(index, t->index, t->index_size, err);
+    if (rc == 0)
+        rc = km_git_run(&g, err, AT(t, "checkout-index", "-q", "-f", "-a"));
+    unlink(index);
+    return rc == 0 ? stamp_files(a, t, same, err) : rc;
+}
+
+int km_worktree_restore(km_arena *a, km_tree_image *t, const char *scratch, km_err *err)
+{
+    char *link = km_path_join(a, t->path, ".git");
+    bool *same = km_arena_array(a, t->files.count + 1, sizeof *same);
+    struct folder top = { t, same, -1, "", 0, t->files.count };
+    int rc = link && same ? open_tree(a, t, err) : km_fail_nomem(err);
 
     if (rc < 0)
         return rc;
+    memset(same, 0, t->files.count * sizeof *same);
     top.fd = rc;
     rc = tidy(a, &top, err); /* .git too */
     close(top.fd);
     if (rc == 0)
         rc = put(link, t->link, t->link_size, err);
-    if (rc == 0)
-        rc = write_index(t, index, err);
-    if (rc == 0)
-        rc = km_git_run(&g, err, AT(t, "checkout-index", "-q", "-f", "-a"));
-    unlink(index);
-    return rc;
+    return rc == 0 ? write_missing(a, t, scratch, same, err) : rc;
 }

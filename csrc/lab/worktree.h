@@ -7,6 +7,7 @@
 #ifndef KERNMILL_LAB_WORKTREE_H
 #define KERNMILL_LAB_WORKTREE_H
 
+#include <sys/types.h>
 #include <time.h>
 
 #include "lab/workspace.h"
@@ -25,15 +26,24 @@ int km_worktree_sweep(km_workspace *w, km_err *err);
 int km_worktree_commit(km_workspace *w, const char *path, const char *parent, const char *message,
                        const char **out, km_err *err);
 
+/* How a file was when git had written it. Its last change cannot be told to be another time, but by
+ * who sets the machine's clock. */
+typedef struct {
+    ino_t inode;
+    mode_t mode;
+    off_t size_bytes;
+    struct timespec modified, changed;
+} km_file_stamp;
+
 /* What a tree was made as, so that it can be made that again without a question to anything that
  * lies in it, or in git's folder for it. */
 typedef struct {
     const char *path;         /* its absolute, resolved name */
     const char *repository;   /* git's folder */
     km_git_list files;        /* of the commit, sorted */
-    const char *link, *index; /* what its .git holds, and git's index of it as it was written */
+    km_file_stamp *stamps;    /* of each */
+    const char *link, *index; /* what its .git holds, and git's index of it */
     size_t link_size, index_size;
-    struct timespec index_time; /* files that are not older may have changed unseen: git looks */
 } km_tree_image;
 
 /* The image of a worktree that was just added, and that nobody has touched. It is written once
@@ -42,10 +52,9 @@ int km_worktree_image(km_workspace *w, km_arena *a, const char *path, const char
                       const char *scratch, km_tree_image *out, km_err *err);
 
 /* The tree is its commit again, and nothing else is there, whatever became of it: what is not the
- * commit's goes, nested repositories and what is ignored as well, and no link is followed. One call
- * of git, which writes the files that differ by size, time of change or inode. `a` is
- * for names on the way.
- * Errors: KM_ELIMIT for folders nested beyond KM_DIR_DEPTH_MAX. */
-int km_worktree_restore(km_arena *a, const km_tree_image *t, const char *scratch, km_err *err);
+ * commit's goes, nested repositories and what is ignored as well, and so does each file that was
+ * changed; no link is followed. Then one call of git, if a file is missing. `a` is for names on the
+ * way. Errors: KM_ELIMIT for folders nested beyond KM_DIR_DEPTH_MAX. */
+int km_worktree_restore(km_arena *a, km_tree_image *t, const char *scratch, km_err *err);
 
 #endif
