@@ -45,6 +45,19 @@ int km_dir_temporary(km_arena *a, const char *name, char **path, km_err *err)
     return mkdtemp(*path) ? 0 : km_fail_errno(err, errno, "unable to make '%s'", *path);
 }
 
+/* A folder of ours may be closed to us by its mode; what is in it goes nevertheless. */
+static int open_to_empty(int parent, const char *name)
+{
+    const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(parent, name, how);
+
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, S_IRWXU, 0) == 0)
+        fd = openat(parent, name, how);
+    if (fd >= 0)
+        fchmod(fd, S_IRWXU);
+    return fd;
+}
+
 static int remove_below(int parent, const char *name, const char *shown, unsigned depth,
                         km_err *err)
 {
@@ -59,7 +72,7 @@ static int remove_below(int parent, const char *name, const char *shown, unsigne
     if (depth > KM_DIR_DEPTH_MAX)
         return km_fail(err, KM_ELIMIT, "'%s' is nested deeper than %d folders", shown,
                        KM_DIR_DEPTH_MAX);
-    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open_to_empty(parent, name);
     d = fd < 0 ? NULL : fdopendir(fd);
     if (!d) {
         rc = km_fail_errno(err, errno, "unable to open '%s'", shown);

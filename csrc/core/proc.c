@@ -14,6 +14,7 @@
 
 #include "core/arena.h"
 #include "core/file.h"
+#include "core/keep.h"
 #include "core/path.h"
 
 extern char **environ;
@@ -91,6 +92,57 @@ struct child {
     km_str *text[2];
     size_t limit;
 };
+
+/* What a kept child becomes, in the fork of a fork. */
+struct becoming {
+    const km_proc *p;
+    const char *program;
+    char **env;
+    int in, out, err;
+};
+
+static void become(void *context)
+{
+    const struct becoming *b = context;
+
+    signal(SIGPIPE, SIG_DFL);
+    if (dup2(b->in, 0) < 0 || dup2(b->out, 1) < 0 || dup2(b->err, 2) < 0 ||
+        (b->p->cwd && chdir(b->p->cwd) < 0))
+        _exit(126);
+    execve(b->program, (char *const *)b->p->argv, b->env);
+    _exit(127);
+}
+
+static int start_kept(const km_proc *p, const char *program, char **env, struct child *c,
+                      km_err *err)
+{
+    int out[2] = { -1, -1 }, errors[2] = { -1, -1 }, in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct becoming b = { .p = p, .program = program, .env = env, .in = in };
+    int rc = in < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(errors, O_CLOEXEC) < 0;
+
+    b.out = out[1];
+    b.err = errors[1];
+    if (!rc)
+        c->pid = km_keep_start(become, &b);
+    if (rc || c->pid < 0)
+        rc = km_fail_errno(err, errno, "unable to start '%s'", program);
+    if (rc == 0) {
+        running = -c->pid;
+        c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+        c->fd[0] = out[0];
+        c->fd[1] = errors[0];
+        out[0] = errors[0] = -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (out[i] >= 0)
+            close(out[i]);
+        if (errors[i] >= 0)
+            close(errors[i]);
+    }
+    if (in >= 0)
+        close(in);
+    return rc;
+}
 
 static int start(const km_proc *p, const char *program, char **env, struct child *c, km_err *err)
 {
@@ -210,12 +262,14 @@ static int pump(struct child *c, int timeout_ms, km_err *err)
     }
 }
 
-static int finish(struct child *c, bool kill_it, bool own_group)
+static int finish(struct child *c, const km_proc *p, bool kill_it)
 {
     int status = 0;
 
-    if (kill_it)
-        kill(own_group ? -c->pid : c->pid, SIGKILL);
+    if (kill_it && p->alone)
+        km_keep_end(c->pid);
+    else if (kill_it)
+        kill(p->share_output ? c->pid : -c->pid, SIGKILL);
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
         ;
     running = 0;
@@ -244,10 +298,10 @@ int km_proc_run(const km_proc *p, km_proc_result *result, km_err *err)
         rc = km_fail(err, KM_ENOENT, "unable to start '%s' in '%s': it is not a folder", p->argv[0],
                      p->cwd);
     else
-        rc = start(p, program, env, &c, err);
+        rc = (p->alone ? start_kept : start)(p, program, env, &c, err);
     if (rc == 0) {
         rc = pump(&c, p->timeout_ms, err);
-        result->exit_code = finish(&c, rc < 0 || p->alone, !p->share_output);
+        result->exit_code = finish(&c, p, rc < 0);
     }
     km_arena_release(&a);
     return rc;

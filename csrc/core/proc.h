@@ -1,7 +1,8 @@
 /* core/proc.h: other programs, started by argument vector, never through a shell.
  *
  * A child whose output is captured runs in a process group of its own: when it exceeds its time or
- * its output limit, the whole group is killed, grandchildren included. A child that shares our
+ * its output limit, the whole group is killed, grandchildren included, but not who has left the
+ * group: a child that is to be `alone` has a keeper for that (core/keep.h). A child that shares our
  * terminal stays in our group, so that Ctrl-C reaches it. When kernmill itself is to end, a child
  * of either kind is told so first, because Ninja has its compilers in groups that only it knows.
  */
@@ -18,7 +19,7 @@ typedef struct {
     const char *const *argv; /* ends with NULL; argv[0] is looked up in PATH without a '/' */
     const char *const *env;  /* "NAME=value" to add or replace, ends with NULL; may be NULL */
     const char *cwd;         /* NULL: ours */
-    bool alone;              /* what it left running in its group is killed at its end */
+    bool alone;              /* what it left running is killed at its end; its output is captured */
     bool share_output;       /* both its streams go to our stderr instead of being captured */
     int timeout_ms;          /* 0: wait for ever */
     size_t output_bytes_max; /* a stream; 0 means KM_PROC_OUTPUT_BYTES_MAX */

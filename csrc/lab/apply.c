@@ -127,11 +127,25 @@ static int ask_again(struct task *t, const km_lab_decision *d, km_err *err)
     return km_workspace_ask(&w, &idea, "evaluate", left, err);
 }
 
+/* An end, too, is only the end of the commit that was measured. */
+static int check_commits(struct task *t, km_err *err)
+{
+    km_idea idea = { 0 };
+    int rc = km_hypothesis_read(&t->lab->db, &t->lab->arena, t->hypothesis, &idea, err);
+
+    if (rc < 0 || !*idea.commit || km_lab_evidence_is_of(t->body, &idea, true))
+        return rc;
+    return km_fail(err, KM_EUSAGE, "the result does not name the commits of hypothesis %lld",
+                   (long long)t->hypothesis);
+}
+
 static int apply_evaluate(struct task *t, km_err *err)
 {
     km_lab_decision d;
-    int rc = add_runs(t, err);
+    int rc = check_commits(t, err);
 
+    if (rc == 0)
+        rc = add_runs(t, err);
     if (rc == 0)
         rc = apply_end(t, err);
     if (rc != 0)
@@ -145,47 +159,64 @@ static int apply_evaluate(struct task *t, km_err *err)
 }
 
 /* Worse on the holdout: the mean of the gains is below nothing by more than its own error. */
-static bool holds_out(const struct task *t, bool higher, double mean[2])
+static bool holds_out(const km_lab_evidence *e, bool higher)
 {
-    const json_t *pair;
-    km_lab_runs gains = { 0, 0, 0 }, arms[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-    size_t k;
+    km_lab_runs gains = { 0, 0, 0 };
 
-    json_array_foreach(json_object_get(t->body, "pairs"), k, pair)
-    {
-        double p = json_number_value(json_object_get(pair, "parent"));
-        double c = json_number_value(json_object_get(pair, "candidate"));
-        km_lab_runs_add(&arms[0], p);
-        km_lab_runs_add(&arms[1], c);
-        km_lab_runs_add(&gains, higher ? c - p : p - c);
-    }
-    mean[0] = arms[0].mean;
-    mean[1] = arms[1].mean;
+    for (size_t i = 0; i < e->count; i++)
+        km_lab_runs_add(&gains, (e->pairs[i].candidate - e->pairs[i].parent) * (higher ? 1 : -1));
     if (gains.n < 2)
         return gains.n == 1 && gains.mean >= 0;
     return gains.mean + km_lab_runs_sd(&gains) / sqrt((double)gains.n) >= 0;
 }
 
-static int apply_holdout(struct task *t, km_err *err)
+/* The use of the holdout, and what follows of it. */
+static int write_holdout(struct task *t, const km_lab_decision *d, bool passed, km_err *err)
 {
-    km_lab_settings settings;
-    double mean[2];
-    bool passed;
-    int rc = km_lab_settings_read(&t->lab->arena, t->lab->root, &settings, err);
+    const char *state = d->verdict == KM_LAB_INVALID ? "invalid" : "rejected";
+    const char *why = d->verdict == KM_LAB_INVALID ? d->reason : "worse on the holdout";
+    int rc = km_db_run(&t->lab->db, NULL, err,
+                       "INSERT INTO holdouts (hypothesis, parent, candidate, passed, created_us)"
+                       " VALUES (?, ?, ?, ?, ?)",
+                       "iddii", t->hypothesis, d->parent.mean, d->candidate.mean, (int64_t)passed,
+                       km_clock_us());
+
+    if (rc == 0 && !passed && !json_object_get(t->body, "ended"))
+        rc = km_hypothesis_move(&t->lab->db, t->hypothesis, state, why, err);
+    return rc;
+}
+
+/* Its pairs must be as comparable as any others. */
+static int judge_holdout(struct task *t, bool ended, km_err *err)
+{
+    km_lab_evidence e;
+    km_lab_decision d = { .verdict = KM_LAB_INVALID };
+    km_lab_rule rule;
+    int rc = km_lab_rule_of(t->lab, &rule, err);
 
     if (rc == 0)
-        rc = apply_end(t, err);
+        rc = km_lab_evidence_read(json_object_get(t->body, "pairs"), &e, err);
+    if (rc == 0 && !ended && e.count < KM_LAB_JUDGE_PAIRS)
+        rc = km_fail(err, KM_EFORMAT, "the holdout was looked at with %zu pairs; %d are asked for",
+                     e.count, KM_LAB_JUDGE_PAIRS);
+    if (rc == 0)
+        rc = km_lab_judge(&rule, e.pairs, e.count, &d, err);
     if (rc < 0)
         return rc;
-    passed = holds_out(t, strcmp(settings.direction, "higher") == 0, mean) && rc == 0;
-    rc = km_db_run(&t->lab->db, NULL, err,
-                   "INSERT INTO holdouts (hypothesis, parent, candidate, passed, created_us)"
-                   " VALUES (?, ?, ?, ?, ?)",
-                   "iddii", t->hypothesis, mean[0], mean[1], (int64_t)passed, km_clock_us());
-    if (rc == 0 && !passed && !json_object_get(t->body, "ended"))
-        rc = km_hypothesis_move(&t->lab->db, t->hypothesis, "rejected", "worse on the holdout",
-                                err);
-    return rc;
+    return write_holdout(t, &d, !ended && d.verdict != KM_LAB_INVALID && holds_out(&e, rule.higher),
+                         err);
+}
+
+/* Of other commits than the idea has by now, it is no use of the holdout for it. */
+static int apply_holdout(struct task *t, km_err *err)
+{
+    km_idea idea = { 0 };
+    int rc = km_hypothesis_read(&t->lab->db, &t->lab->arena, t->hypothesis, &idea, err);
+
+    if (rc < 0 || !km_lab_evidence_is_of(t->body, &idea, true))
+        return rc;
+    rc = apply_end(t, err);
+    return rc < 0 ? rc : judge_holdout(t, rc, err);
 }
 
 /* --- all --- */

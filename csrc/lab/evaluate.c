@@ -11,6 +11,7 @@
 #include "core/proc.h"
 #include "formats/json.h"
 #include "lab/block.h"
+#include "lab/built.h"
 #include "lab/clock.h"
 #include "lab/manifest.h"
 #include "lab/worktree.h"
@@ -23,8 +24,10 @@ enum { PARENT, CANDIDATE, ARMS };
 /* One of the two. */
 struct arm {
     const char *commit;
-    const char *tree;  /* a worktree of it */
+    const char *tree; /* a worktree of it */
+    km_tree_image image;
     const char *build; /* what was built of it; NULL: nothing */
+    km_sha256 stamp;   /* of that */
 };
 
 struct session {
@@ -32,6 +35,7 @@ struct session {
     const km_evaluation *e;
     const char *scratch, *block;
     struct arm arms[ARMS];
+    int blamed; /* for what one process does that measures both; ARMS: who runs */
     km_manifest manifest;
     json_t *ended; /* what the candidate did, or NULL */
     km_arena arena;
@@ -85,6 +89,8 @@ static int end(struct session *s, int arm, km_err *err, const char *state, const
     va_start(values, format);
     vsnprintf(text, sizeof text, format, values);
     va_end(values);
+    if (s->blamed < ARMS)
+        arm = s->blamed;
     if (arm == PARENT)
         return km_fail(err, KM_ECHILD, "the parent's run: %s", text);
     km_text_clean(text);
@@ -92,14 +98,44 @@ static int end(struct session *s, int arm, km_err *err, const char *state, const
     return s->ended ? 1 : km_fail_nomem(err);
 }
 
-static int check_tree(struct session *s, int arm, const char *after, km_err *err)
+static int check_builds(struct session *s, int arm, const char *after, km_err *err)
+{
+    static const char *const names[] = { "parent", "candidate" };
+    km_err why = KM_ERR_INIT;
+    km_sha256 now;
+
+    for (int i = 0; i < ARMS; i++) {
+        if (!s->arms[i].build)
+            continue;
+        if (km_built_stamp(s->arms[i].build, &now, &why) < 0 ||
+            memcmp(&now, &s->arms[i].stamp, sizeof now) != 0)
+            return end(s, arm, err, "invalid", "what was built of the %s was changed by %s",
+                       names[i], after);
+    }
+    return 0;
+}
+
+static int stamp_builds(struct session *s, km_err *err)
+{
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < ARMS; i++)
+        if (s->arms[i].build)
+            rc = km_built_stamp(s->arms[i].build, &s->arms[i].stamp, err);
+    return rc;
+}
+
+/* What no command may change. */
+static int check(struct session *s, int arm, const char *after, km_err *err)
 {
     const char *odd;
     int rc = km_manifest_check(&s->manifest, s->arms[arm].tree, &odd, err);
 
-    if (rc < 0 || !odd)
+    if (rc < 0)
         return rc;
-    return end(s, arm, err, "invalid", "'%s' is protected, and was changed by %s", odd, after);
+    if (odd)
+        return end(s, arm, err, "invalid", "'%s' is protected, and was changed by %s", odd, after);
+    return check_builds(s, arm, after, err);
 }
 
 /* --- commands --- */
@@ -151,13 +187,42 @@ static int run_command(struct session *s, int arm, const char *command, const ch
     return rc;
 }
 
-/* The tree is the commit again, and nothing else. */
-static int clean(struct session *s, int arm, km_err *err)
+/* Whether it is one of those that stay between commands: the trees, and what was built. */
+static bool stays(const struct session *s, const char *path)
 {
-    km_git g = { &s->arena, s->arms[arm].tree, NULL };
-    int rc = km_git_run(&g, err, KM_GIT("reset", "-q", "--hard", s->arms[arm].commit));
+    for (int i = 0; i < ARMS; i++)
+        if (strcmp(path, s->arms[i].tree) == 0 ||
+            (s->arms[i].build && strcmp(path, s->arms[i].build) == 0))
+            return true;
+    return false;
+}
 
-    return rc == 0 ? km_git_run(&g, err, KM_GIT("clean", "-qffdx", ":/")) : rc;
+/* Beside the trees, too, nothing is left for a later run. */
+static int clean_scratch(struct session *s, km_arena *a, const char *out, km_err *err)
+{
+    km_names names;
+    int rc = km_dir_list(a, s->scratch, &names, err);
+
+    for (size_t i = 0; rc == 0 && i < names.count; i++) {
+        char *path = km_path_join(a, s->scratch, names.names[i]);
+        if (!path)
+            rc = km_fail_nomem(err);
+        else if (!stays(s, path) && strcmp(path, out) != 0)
+            rc = km_dir_remove(path, err);
+    }
+    return rc;
+}
+
+/* The tree is the commit again, and nothing else. `out` is this run's. */
+static int clean(struct session *s, int arm, const char *out, km_err *err)
+{
+    km_arena a = KM_ARENA_INIT;
+    int rc = clean_scratch(s, &a, out, err);
+
+    if (rc == 0)
+        rc = km_worktree_restore(&a, &s->arms[arm].image, s->scratch, err);
+    km_arena_release(&a);
+    return rc;
 }
 
 /* --- one run --- */
@@ -268,18 +333,18 @@ static int run_commands(struct session *s, int arm, uint64_t seed, const char *o
         NULL, /* the metrics' name, for the evaluator alone */
         NULL,
     };
-    int rc = env[0] && env[1] && env[2] ? clean(s, arm, err) : km_fail_nomem(err);
+    int rc = env[0] && env[1] && env[2] ? clean(s, arm, out, err) : km_fail_nomem(err);
 
     if (rc == 0 && set->evaluate.run)
         rc = run_command(s, arm, set->evaluate.run, "its run", env, err);
     if (rc == 0 && set->evaluate.run)
-        rc = check_tree(s, arm, "its run", err);
+        rc = check(s, arm, "its run", err);
     if (rc == 0 && set->evaluate.run)
-        rc = clean(s, arm, err);
+        rc = clean(s, arm, out, err);
     env[5] = km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics);
     if (rc == 0)
         rc = run_command(s, arm, evaluator, "its evaluation", env, err);
-    return rc == 0 ? check_tree(s, arm, "its evaluation", err) : rc;
+    return rc == 0 ? check(s, arm, "its evaluation", err) : rc;
 }
 
 static int run_arm(struct session *s, int arm, uint64_t seed, struct run *r, km_err *err)
@@ -314,35 +379,70 @@ static json_t *pair_json(struct session *s, const struct run r[ARMS], uint64_t s
     return pair;
 }
 
-static int run_together(struct session *s, uint64_t seed, struct run r[ARMS], km_err *err)
+/* `candidate` may be the parent again. 1: it has ended. */
+static int measure_both(struct session *s, int candidate, uint64_t seed, const char *out,
+                        const char *metrics, km_err *err)
 {
     const km_lab_settings *set = &s->w->settings;
-    int64_t began = km_clock_boot_ms();
-    char *out = NULL, *metrics = NULL;
-    int rc = make_places(s, &out, &metrics, err);
     const char *env[] = {
         km_arena_printf(&s->arena, "KERNMILL_OUT=%s", out),
         km_arena_printf(&s->arena, "KERNMILL_SEED=%u", (unsigned)(seed >> 33)),
         km_arena_printf(&s->arena, "KERNMILL_PARENT=%s", built(s, PARENT)),
-        km_arena_printf(&s->arena, "KERNMILL_CANDIDATE=%s", built(s, CANDIDATE)),
+        km_arena_printf(&s->arena, "KERNMILL_CANDIDATE=%s", built(s, candidate)),
         km_arena_printf(&s->arena, "KERNMILL_METRICS=%s", metrics),
         "KERNMILL_RUN_DIR=",
         "PYTHONDONTWRITEBYTECODE=1",
         NULL,
     };
+    int rc = 0;
 
-    if (rc == 0)
-        rc = clean(s, PARENT, err);
+    for (int i = 0; rc == 0 && i < ARMS; i++)
+        rc = clean(s, i, out, err);
     if (rc == 0)
         rc = run_command(s, PARENT, s->e->holdout ? set->evaluate.holdout : set->evaluate.pair,
                          "the evaluation of both", env, err);
+    return rc == 0 ? check(s, PARENT, "the evaluation of both", err) : rc;
+}
+
+static int run_both(struct session *s, int candidate, uint64_t seed, struct run r[ARMS],
+                    km_err *err)
+{
+    int64_t began = km_clock_boot_ms();
+    char *out = NULL, *metrics = NULL;
+    int rc = make_places(s, &out, &metrics, err);
+
+    s->blamed = candidate;
     if (rc == 0)
-        rc = check_tree(s, PARENT, "the evaluation of both", err);
+        rc = measure_both(s, candidate, seed, out, metrics, err);
     r[PARENT].wall_ms = r[CANDIDATE].wall_ms = (km_clock_boot_ms() - began) / 2;
     if (rc == 0)
         rc = read_both(s, metrics, r, err);
+    s->blamed = ARMS;
     forget(out, metrics);
     return rc;
+}
+
+/* In one process, either of the two may have ended it. It was the candidate when two of the parent
+ * end well there; else it is nobody's, and an error. */
+static int run_together(struct session *s, uint64_t seed, struct run r[ARMS], km_err *err)
+{
+    struct run twice[ARMS];
+    json_t *ended;
+    int rc = run_both(s, CANDIDATE, seed, r, err);
+
+    if (rc != 1)
+        return rc;
+    ended = s->ended;
+    s->ended = NULL;
+    rc = stamp_builds(s, err); /* what it changed is said in `ended` */
+    if (rc == 0)
+        rc = run_both(s, PARENT, seed, twice, err);
+    if (rc < 0) {
+        json_decref(ended);
+        return rc;
+    }
+    s->ended = ended;
+    return 1;
 }
 
 /* 1: the candidate ended all. */
@@ -374,10 +474,12 @@ static int build(struct session *s, int arm, km_err *err)
     const char *env[] = { km_arena_printf(&s->arena, "KERNMILL_BUILD=%s", out),
                           "KERNMILL_RUN_DIR=", "PYTHONDONTWRITEBYTECODE=1", NULL };
 
-    s->arms[arm].build = out;
     if (rc == 0)
         rc = run_command(s, arm, s->w->settings.evaluate.build, "its build", env, err);
-    return rc == 0 ? check_tree(s, arm, "its build", err) : rc;
+    if (rc == 0)
+        rc = check(s, arm, "its build", err);
+    s->arms[arm].build = out;
+    return rc == 0 ? km_built_stamp(out, &s->arms[arm].stamp, err) : rc;
 }
 
 static int make_trees(struct session *s, km_err *err)
@@ -390,6 +492,9 @@ static int make_trees(struct session *s, km_err *err)
         s->arms[i].tree = km_arena_printf(&s->arena, "%s/%c", s->scratch, "ab"[swapped ? !i : i]);
         rc = s->arms[i].tree ? km_worktree_add(s->w, s->arms[i].commit, s->arms[i].tree, err)
                              : km_fail_nomem(err);
+        if (rc == 0)
+            rc = km_worktree_image(s->w, &s->arena, s->arms[i].tree, s->arms[i].commit, s->scratch,
+                                   &s->arms[i].image, err);
     }
     if (rc == 0)
         rc = km_manifest_make(&s->arena, s->arms[PARENT].tree, s->w->prefix, open->items,
@@ -423,7 +528,8 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
 {
     struct session s = { .w = w,
                          .e = e,
-                         .arms = { { e->parent, NULL, NULL }, { e->candidate, NULL, NULL } },
+                         .arms = { { .commit = e->parent }, { .commit = e->candidate } },
+                         .blamed = ARMS,
                          .arena = KM_ARENA_INIT };
     json_t *pairs = json_array();
     int rc = pairs ? set_scratch(&s, scratch, err) : km_fail_nomem(err);
@@ -432,7 +538,7 @@ int km_evaluate(km_workspace *w, const km_evaluation *e, const char *scratch, js
     if (rc == 0)
         rc = make_trees(&s, err);
     if (rc == 0)
-        rc = check_tree(&s, CANDIDATE, "its commit", err);
+        rc = check(&s, CANDIDATE, "its commit", err);
     for (int i = 0; rc == 0 && w->settings.evaluate.build && i < ARMS; i++)
         rc = build(&s, i, err);
     for (int64_t i = 0; rc == 0 && i < e->pairs; i++)

@@ -4,16 +4,25 @@
  *
  *     1. [evaluate] run, when there is one: the program that ideas change. It gets KERNMILL_SEED,
  *        and KERNMILL_OUT: an empty folder for what the evaluator shall see.
- *     2. The tree is made the commit again, and everything else in it goes.
+ *     2. The tree is made the commit again, whatever was done to it (lab/worktree.h); everything
+ *        else in it, and beside it, goes.
  *     3. [evaluate] evaluate: reads KERNMILL_OUT, writes a JSON object into the file
- * KERNMILL_METRICS, whose name nobody knew before: {"<metric>": a number, "<amount>": a whole
- * number}.
+ * KERNMILL_METRICS, whose name no command was told before: {"<metric>": a number, "<amount>": a
+ * whole number}.
+ *
+ * [evaluate] build comes once for each of the two, before all runs; what it built may not be
+ * changed by any command after it. Where [evaluate] pair measures both in one process and that
+ * fails, it measures the parent twice: if that goes well, it was the candidate that ended it.
  *
  * Text that a program prints is never a metric. Both commands run through the shell in the
- * repository's folder, in a process group that is killed at the time limit and at its end. The
+ * repository's folder; at the time limit, at its end and when we are killed, whatever a command
+ * started is killed, in whatever group it is (core/keep.h, which says what that does not hold). The
  * protected files are hashed before the first run and after each command. Seeds are drawn by who
  * asked for the job, one for both runs of a pair; which of the two is first is drawn from it, and
  * the names of the folders do not say which is which. Time is taken here, from outside.
+ *
+ * Not held: what the evaluator itself loads of a candidate can do what the evaluator can, and what
+ * a command writes elsewhere on the machine (/tmp, the home folder) is there for the next one.
  */
 #ifndef KERNMILL_LAB_EVALUATE_H
 #define KERNMILL_LAB_EVALUATE_H

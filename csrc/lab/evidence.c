@@ -103,7 +103,7 @@ json_t *km_lab_decision_json(const km_lab_decision *d)
 
 /* --- a hypothesis --- */
 
-static int rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
+int km_lab_rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
 {
     json_t *settings;
     int rc = km_lab_kept(lab, &settings, err);
@@ -114,24 +114,29 @@ static int rule_of(km_lab *lab, km_lab_rule *out, km_err *err)
     return rc;
 }
 
-/* Whether a result is of these commits, as far as it says of which; and no use of the holdout. */
-static bool counts(const json_t *doc, const km_idea *idea)
+bool km_lab_evidence_is_of(const json_t *doc, const km_idea *idea, bool said)
 {
     const char *parent = json_string_value(json_object_get(doc, "parent_commit"));
     const char *candidate = json_string_value(json_object_get(doc, "candidate_commit"));
 
-    if (json_is_true(json_object_get(doc, "holdout")))
+    if (said && (!parent || !candidate))
         return false;
     return (!parent || strcmp(parent, idea->parent) == 0) &&
            (!candidate || strcmp(candidate, idea->commit) == 0);
 }
 
-static int add_result(json_t *pairs, const km_idea *idea, const char *body, km_err *err)
+/* Whether a result is of these commits, and no use of the holdout. */
+static bool counts(const json_t *doc, const km_idea *idea, bool said)
+{
+    return !json_is_true(json_object_get(doc, "holdout")) && km_lab_evidence_is_of(doc, idea, said);
+}
+
+static int add_result(json_t *pairs, const km_idea *idea, bool said, const char *body, km_err *err)
 {
     json_t *doc = json_loads(body, JSON_DECODE_ANY, NULL), *more = json_object_get(doc, "pairs");
     int rc = 0;
 
-    if (!counts(doc, idea))
+    if (!counts(doc, idea, said))
         ;
     else if (json_is_array(more))
         rc = json_array_extend(pairs, more);
@@ -141,23 +146,41 @@ static int add_result(json_t *pairs, const km_idea *idea, const char *body, km_e
     return rc == 0 ? 0 : km_fail_nomem(err);
 }
 
+/* Results of jobs of which pairs are the very purpose; where the lab measures the idea's commit, of
+ * no others: who works on an idea, or reviews it, does not say how good it is. */
+#define JOBS_THAT_MEASURE                                                                          \
+    " AND jobs.kind NOT IN ('holdout', 'research', 'review', 'plan', 'report')"                    \
+    " AND (jobs.kind = 'evaluate' OR NOT ?2)"
+
+/* *measured: the lab itself does it. */
+static int is_measured(km_lab *lab, const km_idea *idea, int64_t *measured, km_err *err)
+{
+    return km_db_int(&lab->db, measured, 0, err,
+                     "SELECT ?2 <> '' AND EXISTS (SELECT 1 FROM jobs WHERE hypothesis = ?1"
+                     " AND kind = 'evaluate')",
+                     "it", idea->id, idea->commit);
+}
+
 /* *out is the caller's, also on error. */
 static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
 {
+    int64_t measured = 0;
     sqlite3_stmt *s;
     km_idea idea;
     int rc = km_hypothesis_read(&lab->db, &lab->arena, id, &idea, err);
 
     *out = json_array();
     if (rc == 0)
+        rc = is_measured(lab, &idea, &measured, err);
+    if (rc == 0)
         rc = km_db_query(&lab->db, &s, err,
                          "SELECT results.body FROM results JOIN jobs ON jobs.id = results.job"
-                         " WHERE jobs.hypothesis = ? ORDER BY jobs.id",
-                         "i", id);
+                         " WHERE jobs.hypothesis = ?1" JOBS_THAT_MEASURE " ORDER BY jobs.id",
+                         "ii", id, measured);
     if (rc < 0)
         return rc;
     while ((rc = km_db_step(&lab->db, s, err)) == 1)
-        if (add_result(*out, &idea, (const char *)sqlite3_column_text(s, 0), err) < 0)
+        if (add_result(*out, &idea, measured, (const char *)sqlite3_column_text(s, 0), err) < 0)
             break;
     sqlite3_finalize(s);
     if (rc == 1)
@@ -206,7 +229,7 @@ int km_lab_judge_hypothesis(km_lab *lab, int64_t id, km_lab_decision *out, km_er
     int rc = km_db_enter(&lab->db, &own, err);
 
     if (rc == 0)
-        rc = rule_of(lab, &rule, err);
+        rc = km_lab_rule_of(lab, &rule, err);
     if (rc == 0)
         rc = pairs_of(lab, id, &pairs, err);
     if (rc == 0)

@@ -1,7 +1,6 @@
-/* Runs on this machine: each through the shell, in a process group of its own. The shell dies with
- * this process; what it started may not when this one is killed. What a run left behind in its
- * group is killed at its end. Of [executor] it knows gpus, cpu_seconds and memory_mb (limits of
- * each process), and output_mb. */
+/* Runs on this machine: each through the shell, and kept (core/keep.h), so that whatever it started
+ * is killed at its end, when it is cancelled, and when this process is killed. Of [executor] it
+ * knows gpus, cpu_seconds and memory_mb (limits of each process), and output_mb. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -9,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/keep.h"
 #include "lab/clock.h"
 #include "lab/executor.h"
 #include "lab/run.h"
@@ -39,15 +38,20 @@ static void export(const char *name, const char *value)
         _exit(126);
 }
 
+struct worker {
+    const struct local *x;
+    const km_run *r;
+    int in, out;
+};
+
 /* After fork; this process has one thread. */
-static void become_worker(const struct local *x, const km_run *r, pid_t parent, int in, int out)
+static void become_worker(void *context)
 {
+    const struct worker *w = context;
+    const struct local *x = w->x;
+    const km_run *r = w->r;
     const km_lab_settings *s = x->base.settings;
 
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_DFL);
     export("KERNMILL_RUN_DIR", r->dir);
@@ -57,7 +61,7 @@ static void become_worker(const struct local *x, const km_run *r, pid_t parent, 
         export("CUDA_VISIBLE_DEVICES", r->gpu < 0 ? "" : s->executor.gpus.items[r->gpu]);
     limit(RLIMIT_CPU, s->executor.cpu_seconds);
     limit(RLIMIT_DATA, s->executor.memory_mb << 20);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+    if (dup2(w->in, 0) < 0 || dup2(w->out, 1) < 0 || dup2(w->out, 2) < 0 ||
         chdir(*r->tree ? r->tree : x->base.lab->root) < 0)
         _exit(126);
     execl("/bin/sh", "sh", "-c", r->kind->command, (char *)NULL);
@@ -80,17 +84,14 @@ static void take_gpu(struct local *x, km_run *r)
 static void begin(struct local *x, km_run *r)
 {
     char path[KM_RUN_PATH_BYTES];
-    pid_t parent = getpid();
     int in = open(km_run_path(r, r->input, path), O_RDONLY | O_CLOEXEC);
     int out = open(km_run_path(r, "output.log", path),
                    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    struct worker w = { x, r, in, out };
 
     take_gpu(x, r);
-    r->pid = in < 0 || out < 0 ? -1 : fork();
-    if (r->pid == 0)
-        become_worker(x, r, parent, in, out);
+    r->pid = in < 0 || out < 0 ? -1 : km_keep_start(become_worker, &w);
     if (r->pid > 0) {
-        setpgid(r->pid, r->pid);
         r->running_ms = km_clock_boot_ms();
         r->state = KM_RUN_BEGUN;
         km_run_beat(r);
@@ -143,7 +144,6 @@ static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
             km_executor_check_output(base, r);
             continue;
         }
-        kill(-r->pid, SIGKILL); /* what it left running, while the number is still its own */
         if (waitpid(r->pid, &status, 0) < 0)
             status = SIGKILL;
         end((struct local *)base, r, status);
@@ -155,7 +155,7 @@ static void cancel(km_executor *base, km_run *r)
 {
     (void)base;
     if (r->state == KM_RUN_BEGUN)
-        kill(-r->pid, SIGKILL);
+        km_keep_end(r->pid);
 }
 
 static void release(km_executor *base)

@@ -18,7 +18,7 @@
  *     scores = "research"          a folder there, for results.tsv and live/master.json
  *     allow = ["seed"]             what a change may touch after all (lab/scan.h)
  *     [evaluate]                   how commits are measured (lab/evaluate.h): the shell's commands
- *     build = "make"               once for a commit; may be missing
+ *     build = "make"               once for a commit, then left as it is; may be missing
  *     run = "python3 train.py"     each run; may be missing
  *     evaluate = "python3 evaluate.py"
  *     holdout = "python3 evaluate.py --holdout"

@@ -62,7 +62,7 @@ class TreeLab:
         except ValueError:
             return done.returncode, done.stdout, done.stderr
 
-    def work(self, key, edit, **fields):
+    def work(self, key, edit, result=None, **fields):
         """Proposes, approves and queues an idea, does its work by edit(folder), and hands it in. Its number."""
         number = self.say("propose", given={"key": key, "title": key, **fields})[1]["hypothesis"]
         self.say("review", number, given={"verdict": "approve", "reviewer": "test"})
@@ -70,7 +70,7 @@ class TreeLab:
         code, job, err = self.say("claim", "--worker", "test", "--kind", "work")
         assert code == 0, err
         edit(pathlib.Path(job["workspace"]))
-        code, _, err = self.say("submit", job["job"], "--token", job["token"], given={"note": "done"})
+        code, _, err = self.say("submit", job["job"], "--token", job["token"], given=result or {"note": "done"})
         assert code == 0, err
         return number
 
