@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <sys/prctl.h>
 #include <vector>
 
 extern "C" {
@@ -271,6 +272,30 @@ TEST(Proc, GrandchildKeepsWriting)
     std::string pid = without_newline(r.errors());
     ASSERT_NE(pid, "");
     EXPECT_TRUE(dies_soon(pid)) << "its pipe is closed";
+}
+
+// What a command that is to be alone started is gone with it, in whatever session it is, at its end
+// and at its time limit; it ends as it ended, and we ourselves stay no one's reaper.
+TEST(Proc, AloneTakesAllAlong)
+{
+    const char *away = "setsid sh -c 'echo $$; exec sleep 30' & sleep 0.2; echo said >&2; ";
+    km_proc with = {};
+    int reaper = 1;
+
+    with.alone = true;
+    Child end((std::string(away) + "exit 3").c_str(), with);
+    EXPECT_EQ(end.rc, 0) << end.err.message;
+    EXPECT_EQ(end.result.exit_code, 3);
+    EXPECT_EQ(end.errors(), "said\n");
+    EXPECT_FALSE(is_alive(without_newline(end.out()))) << "gone when it returns";
+    EXPECT_EQ(Child("kill -SEGV $$", with).result.exit_code, 128 + SIGSEGV);
+    with.timeout_ms = 500;
+    Child late((std::string(away) + "sleep 30").c_str(), with);
+    EXPECT_EQ(late.rc, KM_ETIME);
+    EXPECT_LT(late.seconds, 5);
+    EXPECT_FALSE(is_alive(without_newline(late.out())));
+    EXPECT_EQ(prctl(PR_GET_CHILD_SUBREAPER, &reaper), 0);
+    EXPECT_EQ(reaper, 0);
 }
 
 // What a child wrote just before its end is in the pipe when we learn of the end.
