@@ -47,7 +47,9 @@ while not os.path.exists({pid!r}): pass
 def test_a_process_that_went_away(tmp_path):
     (tmp_path / "lab").mkdir()
     lab = TreeLab(tmp_path / "lab", QUICK)
-    (tmp_path / "lab/evaluate.py").write_text((tmp_path / "lab/evaluate.py").read_text() + "import time\ntime.sleep(0.3)\n")
+    (tmp_path / "lab/evaluate.py").write_text(
+        (tmp_path / "lab/evaluate.py").read_text() + "import time\ntime.sleep(0.3)\n"
+    )
     lab.git("commit", "-qam", "slower")
     assert lab.say("init")[0] == 0
     pid = str(tmp_path / "pid")
@@ -96,7 +98,9 @@ def test_a_program_without_its_judge(tmp_path):
     line = f'import os, signal; open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()) + "\\n"); signal.pause()\n'
     lab.work("slow", lambda f: (f / "train.py").write_text(line + TRAIN))
     job = lab.say("claim", "--worker", "test", "--kind", "evaluate")[1]
-    evaluation = subprocess.Popen([PROGRAM, "lab", "evaluate"], cwd=tmp_path, stdin=subprocess.PIPE, text=True)
+    evaluation = subprocess.Popen(
+        [PROGRAM, "lab", "evaluate"], cwd=tmp_path, stdin=subprocess.PIPE, text=True
+    )
     evaluation.stdin.write(json.dumps(job))
     evaluation.stdin.close()
     number = waits(tmp_path / "pid")
@@ -148,14 +152,17 @@ def test_what_a_run_leaves(tmp_path, left):
     for path, text in ((folder / "lib/x", "1\n"), (folder / "lib/y", "1\n"), (victim / "x", "mine\n")):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    lab = TreeLab(folder, QUICK.replace("pairs = 1", "pairs = 2"))
+    lab = TreeLab(folder, QUICK.replace("pairs = 1", "pairs = 2").replace("pairs_max = 1", "pairs_max = 2"))
     (folder / "evaluate.py").write_text(LOOK)
     lab.git("commit", "-qam", "a look")
     assert lab.say("init")[0] == 0
     _, (err, code, result) = cheat(lab, ELSEWHERE.format(victim=str(victim)) + LEFT[left] + "\n")
     assert [(p.name, p.read_text()) for p in victim.iterdir()] == [("x", "mine\n")]
     if left in ("another tree", "no tree"):
-        assert code == 0 and result["ended"]["reason"] == "'evaluate.py' is protected, and was changed by its run"
+        assert (
+            code == 0
+            and result["ended"]["reason"] == "'evaluate.py' is protected, and was changed by its run"
+        )
         return
     assert code == 0 and "ended" not in result, (err, result)
     assert [p["parent"] > 9 and p["candidate"] > 9 for p in result["pairs"]] == [True, True], result
@@ -204,7 +211,9 @@ def test_a_holdout_that_says_nothing(tmp_path):
         commits = {"parent_commit": job["payload"]["parent"], "candidate_commit": job["payload"]["candidate"]}
         words = ("submit", job["job"], "--token", job["token"])
         if i == 0:
-            code, _, err = lab.say(*words, given={**commits, "holdout": True, "pairs": [{**HELD, "candidate": 1.0}]})
+            code, _, err = lab.say(
+                *words, given={**commits, "holdout": True, "pairs": [{**HELD, "candidate": 1.0}]}
+            )
             assert code == 4 and "3" in err
         assert lab.say(*words, given={**commits, "holdout": True, "pairs": pairs})[0] == 0
         assert lab.idea(number)["state"] == "invalid", name
@@ -213,7 +222,12 @@ def test_a_holdout_that_says_nothing(tmp_path):
         store.execute("UPDATE hypotheses SET state = 'accepted' WHERE id = ?", (number,))
     lab.say("promote", number)
     job = lab.say("claim", "--worker", "t", "--kind", "holdout")[1]
-    given = {"parent_commit": job["payload"]["parent"], "candidate_commit": "0" * 40, "holdout": True, "pairs": [HELD] * 3}
+    given = {
+        "parent_commit": job["payload"]["parent"],
+        "candidate_commit": "0" * 40,
+        "holdout": True,
+        "pairs": [HELD] * 3,
+    }
     assert lab.say("submit", job["job"], "--token", job["token"], given=given)[0] == 0
     assert lab.say("promote", number)[0] == 1 and lab.idea(number)["state"] == "accepted"
 
@@ -232,7 +246,12 @@ for path in glob.glob("../*/level"):
 
 # What was built stays as it was built: a run that makes its parent's worse is seen.
 def test_the_parents_build(tmp_path):
-    lab = TreeLab(tmp_path, QUICK.replace("run =", f'build = "{BUILD}"\nrun =').replace("pairs = 1", "pairs = 2"))
+    lab = TreeLab(
+        tmp_path,
+        QUICK.replace("run =", f'build = "{BUILD}"\nrun =')
+        .replace("pairs = 1", "pairs = 2")
+        .replace("pairs_max = 1", "pairs_max = 2"),
+    )
     (tmp_path / "evaluate.py").write_text(BUILT)
     lab.git("commit", "-qam", "built")
     assert lab.say("init")[0] == 0
@@ -269,4 +288,8 @@ def test_a_candidate_that_ends_the_pair(tmp_path):
     assert lab.say("init")[0] == 0
     number = lab.work("six", lab.level(6.0))
     err, code, _ = lab.measure()
-    assert code == 4 and "the evaluation of both exited with 3" in err and lab.idea(number)["state"] == "evaluating"
+    assert (
+        code == 4
+        and "the evaluation of both exited with 3" in err
+        and lab.idea(number)["state"] == "evaluating"
+    )

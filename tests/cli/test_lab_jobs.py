@@ -40,7 +40,7 @@ class JobsLab(SlurmLab):
     def __init__(self, folder, hub, settings="", executor=EXECUTOR):
         super().__init__(folder, hub.environment(folder.parent))
         toml = folder / "lab.toml"
-        toml.write_text(toml.read_text().split("[executor]")[0] + executor + settings)
+        toml.write_text(toml.read_text().rsplit("[executor]", 1)[0] + executor + settings)
 
     def run(self, *words):
         return self.start("run", "--worker", WORKER, "--json", *words)

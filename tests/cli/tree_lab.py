@@ -70,7 +70,9 @@ class TreeLab:
         code, job, err = self.say("claim", "--worker", "test", "--kind", "work")
         assert code == 0, err
         edit(pathlib.Path(job["workspace"]))
-        code, _, err = self.say("submit", job["job"], "--token", job["token"], given=result or {"note": "done"})
+        code, _, err = self.say(
+            "submit", job["job"], "--token", job["token"], given=result or {"note": "done"}
+        )
         assert code == 0, err
         return number
 
