@@ -48,8 +48,9 @@ def states(lab):
 # A job whose tree cannot be made is that job's end; the driver goes on with the others.
 def test_an_idea_of_no_parent(tmp_path):
     lab = lab_of(tmp_path)
-    propose(lab, "bad", parent="nowhere")
+    propose(lab, "bad")
     propose(lab, "good")
+    store(lab, "UPDATE hypotheses SET parent = 'nowhere' WHERE key = 'bad'")  # a commit that is gone
     code, _, err = lab.say("run")
     assert code == 0, err
     assert states(lab) == {"bad": "failed", "good": "promoted"}
@@ -139,7 +140,8 @@ def test_a_measurement_of_nothing(tmp_path, body):
     lab = TreeLab(tmp_path)
     number = lab.work("a", lab.level(9.0))
     job = lab.say("claim", "--worker", "test")[1]
-    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given=body)
+    commits = {f"{arm}_commit": job["payload"][arm] for arm in ("parent", "candidate")}
+    code, _, err = lab.say("submit", job["job"], "--token", job["token"], given={**commits, **body})
     assert code == 4 and "'pairs'" in err
     assert store(lab, "SELECT state FROM jobs WHERE id = ?", job["job"]) == [("leased",)]
     assert lab.idea(number)["state"] == "evaluating"
