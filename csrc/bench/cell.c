@@ -31,7 +31,6 @@ struct run {
     km_random random;
     km_err call_err; /* here, so that no call pays for clearing it */
     size_t *next;    /* [calls]: the set that it walks over next */
-    size_t *order;   /* [sets]: as the calls come to them, each from where it starts */
     km_cpu_sets sets;
     uint64_t *hashes;          /* [sets][input_count] */
     km_late *looks;            /* [sets]: at the results of one call */
@@ -202,15 +201,12 @@ static size_t choose_sets(double bytes, size_t cache_bytes)
     return wanted < 1 ? 1 : wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : (size_t)wanted + 1;
 }
 
-/* In the order of the calls: what was read last before the timing is in the cache yet, to the
- * advantage of the call that would come there first. */
 static void hash_inputs(struct run *r)
 {
-    size_t n = r->cell->op->input_count;
+    size_t n = r->out->sets * r->cell->op->input_count;
 
-    for (size_t k = 0; k < r->out->sets; k++)
-        for (size_t i = r->order[k] * n; i < (r->order[k] + 1) * n; i++)
-            r->hashes[i] = km_tensor_hash(r->t, r->sets.tensors[i]);
+    for (size_t i = 0; i < n; i++)
+        r->hashes[i] = km_tensor_hash(r->t, r->sets.tensors[i]);
 }
 
 static int make_copies(struct run *r, size_t call, km_err *err)
@@ -245,27 +241,6 @@ static int make_sets(struct run *r, km_err *err)
     return 0;
 }
 
-/* Where each call starts, where no other has just been; and the order that comes of it. */
-static int plan_walks(struct run *r, km_err *err)
-{
-    size_t sets = r->out->sets, calls = r->cell->op->call_count, n = 0;
-    bool *listed = km_arena_array(r->a, sets, sizeof *listed);
-
-    r->next = km_arena_array(r->a, calls, sizeof *r->next);
-    r->order = km_arena_array(r->a, sets, sizeof *r->order);
-    if (!listed || !r->next || !r->order)
-        return km_fail_nomem(err);
-    for (size_t i = 0; i < calls; i++)
-        r->next[i] = i * sets / calls;
-    for (size_t i = 0; n < sets; i++) {
-        size_t set = (r->next[i % calls] + i / calls) % sets;
-        if (!listed[set])
-            r->order[n++] = set;
-        listed[set] = true;
-    }
-    return 0;
-}
-
 static int allocate(struct run *r, km_err *err)
 {
     const km_suite_op *op = r->cell->op;
@@ -274,16 +249,18 @@ static int allocate(struct run *r, km_err *err)
     r->hashes = km_arena_array(r->a, inputs, sizeof *r->hashes);
     r->prepared = km_arena_array(r->a, op->call_count * sets, sizeof *r->prepared);
     r->returned = km_arena_array(r->a, op->call_count * sets * KM_RETURNS_MAX, sizeof *r->returned);
+    r->next = km_arena_array(r->a, op->call_count, sizeof *r->next);
     r->fresh = km_arena_array(r->a, op->call_count, sizeof *r->fresh);
     r->copies = km_arena_array(r->a, op->call_count, sizeof *r->copies);
     r->given = km_arena_array(r->a, op->call_count, sizeof *r->given);
     r->looks = km_arena_array(r->a, sets, sizeof *r->looks);
-    if (!r->looks || !r->hashes || !r->prepared || !r->returned || !r->fresh || !r->copies ||
-        !r->given)
+    if (!r->looks || !r->hashes || !r->prepared || !r->returned || !r->next || !r->fresh ||
+        !r->copies || !r->given)
         return km_fail_nomem(err);
-    if (plan_walks(r, err) < 0 || km_cell_begin(r->a, r->o, r->out, err) < 0)
+    if (km_cell_begin(r->a, r->o, r->out, err) < 0)
         return err->code;
     for (size_t i = 0; i < op->call_count; i++) {
+        r->next[i] = i * sets / op->call_count; /* where no other call has just been */
         r->out->results[i].columns[KM_COLUMN_CALL].samples_us = km_arena_array(
             r->a, KM_BENCH_ROUNDS_MAX, sizeof(double));
         if (!r->out->results[i].columns[KM_COLUMN_CALL].samples_us)
@@ -464,10 +441,9 @@ static const char *changed_input(const struct run *r)
     size_t n = r->cell->op->input_count;
     bool whole = km_cpu_sets_are_whole(&r->sets);
 
-    for (size_t k = 0; k < r->out->sets; k++)
-        for (size_t i = r->order[k] * n; i < (r->order[k] + 1) * n; i++)
-            if (km_tensor_hash(r->t, r->sets.tensors[i]) != r->hashes[i])
-                return r->cell->op->inputs[i % n].name;
+    for (size_t i = 0; i < r->out->sets * n; i++)
+        if (km_tensor_hash(r->t, r->sets.tensors[i]) != r->hashes[i])
+            return r->cell->op->inputs[i % n].name;
     for (size_t call = 0; call < r->cell->op->call_count; call++)
         whole = whole && km_cpu_sets_are_whole(&r->copies[call]);
     return whole ? NULL : "memory beside an input";

@@ -1,6 +1,5 @@
 #include "bench/host.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,14 +122,6 @@ static int measure_all(const km_session *s, int fd, const struct km_callables *c
     return rc;
 }
 
-/* Results take memory that the process has already, as in the middle of a model: were each one's
- * pages new, page faults would be most of a call's time, and not the same for each call. */
-static void keep_memory(void)
-{
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, -1);
-}
-
 void km_host_run(const km_session *s, int fd, const struct km_callables *callables)
 {
     km_err err = KM_ERR_INIT;
@@ -139,7 +130,6 @@ void km_host_run(const km_session *s, int fd, const struct km_callables *callabl
         km_auditor_run(s, fd, callables);
         return;
     }
-    keep_memory();
     km_watch_start(fd, s->watch);
     if (measure_all(s, fd, callables, &err) < 0)
         km_channel_send_error(fd, &err);
