@@ -18,6 +18,8 @@ import torch
 DEVICE = sys.argv[1]
 COLUMN = "call" if DEVICE == "cpu" else "cold"
 CELLS = {"cpu": "{ rows = [256], columns = [2048] }", "cuda": "{ rows = [16384], columns = [4096] }"}
+# On a CPU results take memory that the process has: new pages for each would be most of a call's time.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 SUITE = """name = "lab"
 packages = ["torch"]
 [op.rms_norm]
@@ -58,14 +60,17 @@ def median_of(cell, name):
 
 def main():
     out = pathlib.Path(os.environ["KERNMILL_OUT"])
-    arms = [("parent", os.environ["KERNMILL_PARENT"]), ("candidate", os.environ["KERNMILL_CANDIDATE"])]
-    if int(os.environ["KERNMILL_SEED"]) & 1:
-        arms.reverse()  # whatever it is worth to come first, both have it
-    calls = "".join(call(*arm) for arm in arms)
+    calls = call("parent", os.environ["KERNMILL_PARENT"]) + call(
+        "candidate", os.environ["KERNMILL_CANDIDATE"]
+    )
     (out / "suite.toml").write_text(SUITE.format(cells=CELLS[DEVICE]) + calls)
+    # whatever it is worth to be the incumbent, both are, in turns
+    first, second = (
+        ("parent", "candidate") if int(os.environ["KERNMILL_SEED"]) & 1 else ("candidate", "parent")
+    )
     command = ["kernmill", "bench", out, "--device", DEVICE, "--budget", "0.5", "--json", "--quiet"]
-    command += ["--incumbent", "parent", "--candidate", "candidate", "--output", out / "record.jsonl"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    command += ["--incumbent", first, "--candidate", second, "--output", out / "record.jsonl"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **KEEP_MEMORY})
     if done.returncode not in (0, 1):
         sys.exit(done.returncode)
     cells = [json.loads(line) for line in (out / "record.jsonl").read_text().splitlines()]
