@@ -8,6 +8,7 @@
 #include "lab/event.h"
 #include "lab/html.h"
 #include "lab/overview.h"
+#include "lab/queue.h"
 
 /* --- report --- */
 
@@ -42,13 +43,15 @@ static int write_page(km_lab *lab, const km_lab_fields *f, km_err *err)
     return rc;
 }
 
-/* By its own chain, and by the commit that is known outside. */
+/* By its own chain, the digests of results in it, and the commit that is known outside. */
 static int check_history(km_lab *lab, km_err *err)
 {
     km_err why = KM_ERR_INIT;
     km_workspace w;
     int rc = km_event_check(&lab->db, err);
 
+    if (rc == 0)
+        rc = km_queue_check(&lab->db, err);
     if (rc < 0 || km_workspace_open(&w, lab, &why) <= 0)
         return rc; /* a store alone, without its repository, can be read */
     return km_champion_check_history(&w, err);

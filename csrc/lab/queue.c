@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/limits.h"
 #include "core/str.h"
 #include "lab/alert.h"
@@ -329,10 +330,56 @@ static int beat(km_db *db, int64_t job, int64_t lease_s, km_err *err)
                      km_clock_boot_ms() + (lease_s ? lease_s : KM_LAB_LEASE_S) * 1000, job);
 }
 
+static int digest_of(const char *body, char out[KM_SHA256_HEX_BYTES], km_err *err)
+{
+    km_sha256 sum;
+    int rc = km_hash_bytes(body, strlen(body), &sum, err);
+
+    if (rc == 0)
+        km_hash_hex(&sum, out);
+    return rc;
+}
+
+/* Each result that the history has a digest of; `s` steps over (job, digest, body). */
+static int check_result(km_db *db, sqlite3_stmt *s, km_err *err)
+{
+    const char *body = (const char *)sqlite3_column_text(s, 2);
+    char digest[KM_SHA256_HEX_BYTES] = "";
+    int rc = body ? digest_of(body, digest, err) : 0;
+
+    if (rc == 0 && strcmp(digest, (const char *)sqlite3_column_text(s, 1)) != 0)
+        rc = km_fail(err, KM_EFORMAT, "'%s': the result of job %lld is not what was handed in",
+                     db->path, (long long)sqlite3_column_int64(s, 0));
+    return rc;
+}
+
+int km_queue_check(km_db *db, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT j.id, json_extract(e.body, '$.sha256'), r.body FROM jobs j"
+                         " JOIN events e ON e.subject = 'job ' || j.id AND e.what = 'done'"
+                         " LEFT JOIN results r ON r.job = j.id"
+                         " WHERE j.state = 'done' AND json_extract(e.body, '$.sha256') IS NOT NULL",
+                         "");
+
+    if (rc < 0)
+        return rc;
+    while ((rc = km_db_step(db, s, err)) == 1)
+        if ((rc = check_result(db, s, err)) < 0)
+            break;
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
 static int complete(km_db *db, int64_t job, int64_t token, const char *body, km_err *err)
 {
+    char digest[KM_SHA256_HEX_BYTES] = "";
     int64_t now = km_clock_us();
-    int rc = km_db_run(db, NULL, err,
+    int rc = digest_of(body, digest, err);
+
+    if (rc == 0)
+        rc = km_db_run(db, NULL, err,
                        "INSERT INTO results (job, token, body, created_us) VALUES (?, ?, ?, ?)",
                        "iiti", job, token, body, now);
 
@@ -343,7 +390,8 @@ static int complete(km_db *db, int64_t job, int64_t token, const char *body, km_
     if (rc == 0)
         rc = end_lease(db, job, token, "done", err);
     if (rc == 0)
-        rc = km_event_add(db, "job", job, "done", json_pack("{s:I}", "token", (json_int_t)token),
+        rc = km_event_add(db, "job", job, "done",
+                          json_pack("{s:I,s:s}", "token", (json_int_t)token, "sha256", digest),
                           err);
     return rc == 0 ? follow(db, job, err) : rc;
 }

@@ -61,6 +61,10 @@ int km_queue_cancel(km_db *db, int64_t job, const char *why, km_err *err);
  * In the caller's transaction. */
 int km_queue_drop(km_db *db, int64_t hypothesis, const char *why, km_err *err);
 
+/* Whether every result is what was handed in, by the digest in the history. Errors: KM_EFORMAT with
+ * the first that is not. */
+int km_queue_check(km_db *db, km_err *err);
+
 /* Ends the leases that ran out. *count: how many. */
 int km_queue_sweep(km_db *db, int64_t *count, km_err *err);
 

@@ -174,6 +174,18 @@ def test_two_promotions_at_once(lab):
     assert store.execute("SELECT count(*) FROM champions").fetchone() == (2,)
 
 
+# What a job's result was is in the history.
+def test_a_result_that_was_changed(lab):
+    accepted(lab, "a", 9.0)
+    store = sqlite3.connect(lab.folder / ".lab/lab.db")
+    with store:
+        store.execute("DROP TRIGGER results_stay")
+        store.execute("UPDATE results SET body = '{}' WHERE job = 2")
+    store.close()
+    code, _, err = lab.say("report")
+    assert code == 4 and "the result of job 2" in err
+
+
 # A history that ends before the champion was made, or that somebody wrote anew, is told from his commit.
 def test_the_champion_names_the_history(lab):
     promoted = accepted(lab, "a", 9.0)
