@@ -1,5 +1,5 @@
-/* lab/budget.h: what a campaign may spend, and has spent. A spent budget is a hard stop: nothing
- * more is handed out. */
+/* lab/budget.h: what a campaign may spend, and has spent. When one is spent nothing more is
+ * handed out; what runs by then goes on to its end. */
 #ifndef KERNMILL_LAB_BUDGET_H
 #define KERNMILL_LAB_BUDGET_H
 

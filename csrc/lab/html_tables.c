@@ -101,7 +101,7 @@ void km_html_costs(km_html *h)
     size_t i;
 
     km_html_begin(h, "costs", "Costs",
-                  "A budget that is spent is a hard stop. Every lease counts, "
+                  "When a budget is spent nothing more is handed out. Every lease counts, "
                   "also those that came to nothing.");
     km_str_add(&h->out, "<div class=\"budgets\">\n");
     json_object_foreach(budget, kind, row) add_budget(h, kind, row);
