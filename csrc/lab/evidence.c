@@ -131,19 +131,55 @@ static bool counts(const json_t *doc, const km_idea *idea, bool said)
     return !json_is_true(json_object_get(doc, "holdout")) && km_lab_evidence_is_of(doc, idea, said);
 }
 
-static int add_result(json_t *pairs, const km_idea *idea, bool said, const char *body, km_err *err)
+/* A list of pairs for each result. */
+static int add_result(json_t *lists, const km_idea *idea, bool said, const char *body, km_err *err)
 {
     json_t *doc = json_loads(body, JSON_DECODE_ANY, NULL), *more = json_object_get(doc, "pairs");
     int rc = 0;
 
     if (!counts(doc, idea, said))
         ;
-    else if (json_is_array(more))
-        rc = json_array_extend(pairs, more);
-    else if (more || json_object_get(doc, "parent") || json_object_get(doc, "candidate"))
-        rc = json_array_append(pairs, doc);
+    else if (json_array_size(more))
+        rc = json_array_append(lists, more);
+    else if ((more && !json_is_array(more)) || json_object_get(doc, "parent") ||
+             json_object_get(doc, "candidate"))
+        rc = json_array_append_new(lists, json_pack("[O]", doc));
     json_decref(doc);
     return rc == 0 ? 0 : km_fail_nomem(err);
+}
+
+/* "" when it says none: the judge has a word for that. */
+static const char *block_of(const json_t *list)
+{
+    const char *block = json_string_value(json_object_get(json_array_get(list, 0), "block"));
+
+    return block ? block : "";
+}
+
+/* Results of one block, that of most pairs, the first of equals: a new kernel, driver or card
+ * between two results makes no pair worse, but they cannot be put together. A new reference. */
+static json_t *of_one_block(const json_t *lists)
+{
+    size_t i, k, most = 0;
+    const char *best = "";
+    json_t *list, *other, *pairs = json_array();
+
+    json_array_foreach(lists, i, list)
+    {
+        size_t count = 0;
+        json_array_foreach(lists, k, other)
+        {
+            count += strcmp(block_of(list), block_of(other)) == 0 ? json_array_size(other) : 0;
+        }
+        best = count > most ? block_of(list) : best;
+        most = count > most ? count : most;
+    }
+    json_array_foreach(lists, i, list)
+    {
+        if (strcmp(block_of(list), best) == 0)
+            json_array_extend(pairs, list);
+    }
+    return pairs;
 }
 
 /* Results of jobs of which pairs are the very purpose; where the lab measures the idea's commit, of
@@ -164,12 +200,13 @@ static int is_measured(km_lab *lab, const km_idea *idea, int64_t *measured, km_e
 /* *out is the caller's, also on error. */
 static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
 {
+    json_t *lists = json_array();
     int64_t measured = 0;
     sqlite3_stmt *s;
     km_idea idea;
     int rc = km_hypothesis_read(&lab->db, &lab->arena, id, &idea, err);
 
-    *out = json_array();
+    *out = NULL;
     if (rc == 0)
         rc = is_measured(lab, &idea, &measured, err);
     if (rc == 0)
@@ -177,12 +214,16 @@ static int pairs_of(km_lab *lab, int64_t id, json_t **out, km_err *err)
                          "SELECT results.body FROM results JOIN jobs ON jobs.id = results.job"
                          " WHERE jobs.hypothesis = ?1" JOBS_THAT_MEASURE " ORDER BY jobs.id",
                          "ii", id, measured);
-    if (rc < 0)
+    if (rc < 0) {
+        json_decref(lists);
         return rc;
+    }
     while ((rc = km_db_step(&lab->db, s, err)) == 1)
-        if (add_result(*out, &idea, measured, (const char *)sqlite3_column_text(s, 0), err) < 0)
+        if (add_result(lists, &idea, measured, (const char *)sqlite3_column_text(s, 0), err) < 0)
             break;
     sqlite3_finalize(s);
+    *out = of_one_block(lists);
+    json_decref(lists);
     if (rc == 1)
         return KM_ENOMEM;
     if (rc == 0 && !json_array_size(*out))

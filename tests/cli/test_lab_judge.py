@@ -144,6 +144,13 @@ def test_pairs_of_several_jobs(lab):
     assert code == 2 and "no result of hypothesis 2 holds pairs" in err and lab.state(lone) == "evaluating"
 
 
+# A new kernel, driver or card between two measurements is no cheat: what has most pairs counts.
+def test_results_of_two_blocks(lab):
+    number = evaluated(lab, "b", {"pairs": pairs(BETTER[:4])}, {"pairs": pairs(BETTER, block="h200")})
+    code, d, _ = lab.say("judge", number)
+    assert code == 0 and d["verdict"] == "accepted" and d["n"] == len(BETTER)
+
+
 def test_undecided_stays_so(lab):
     number = evaluated(lab, "few", {"pairs": pairs(BETTER[:3])})
     for _ in range(2):
