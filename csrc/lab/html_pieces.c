@@ -5,36 +5,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "formats/html.h"
 #include "formats/json.h"
 #include "lab/html_internal.h"
 
 #define DECIMALS_MAX 9
 
 /* --- text --- */
-
-static void add_escaped(km_str *s, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        switch (text[i]) {
-        case '<':
-            km_str_add(s, "&lt;");
-            break;
-        case '>':
-            km_str_add(s, "&gt;");
-            break;
-        case '&':
-            km_str_add(s, "&amp;");
-            break;
-        case '"':
-            km_str_add(s, "&quot;");
-            break;
-        case '\'':
-            km_str_add(s, "&#39;");
-            break;
-        default:
-            km_str_add_char(s, text[i]);
-        }
-}
 
 void km_html_cut(km_str *s, const char *text, int chars_max)
 {
@@ -51,11 +28,11 @@ void km_html_cut(km_str *s, const char *text, int chars_max)
         if (((unsigned char)copy[i] & 0xc0) != 0x80 && chars++ == chars_max - 1)
             end = i;
     if (chars <= chars_max) {
-        add_escaped(s, copy, strlen(copy));
+        km_html_escape(s, copy, strlen(copy));
     } else {
         while (end && copy[end - 1] == ' ')
             end--;
-        add_escaped(s, copy, end);
+        km_html_escape(s, copy, end);
         km_str_add(s, "\u2026");
     }
     free(copy);

@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/limits.h"
 #include "core/str.h"
+#include "formats/html.h"
 #include "formats/json.h"
 #include "record/record.h"
 
@@ -17,30 +18,17 @@ static const char style[] =
     "th:first-child,td:first-child{text-align:left}.best{font-weight:700}.bad{color:#b00}"
     ".wide{overflow-x:auto}svg{max-width:100%;height:auto}h2{margin-top:2em}";
 
-static void add_escaped(km_str *s, const char *text)
+static void add_text(km_str *s, const char *text)
 {
-    for (; *text; text++)
-        switch (*text) {
-        case '<':
-            km_str_add(s, "&lt;");
-            break;
-        case '&':
-            km_str_add(s, "&amp;");
-            break;
-        case '"':
-            km_str_add(s, "&quot;");
-            break;
-        default:
-            km_str_add_char(s, *text);
-        }
+    km_html_escape(s, text, strlen(text));
 }
 
 static void add_row(km_str *s, const char *name, const char *value)
 {
     km_str_add(s, "<tr><td>");
-    add_escaped(s, name);
+    add_text(s, name);
     km_str_add(s, "</td><td>");
-    add_escaped(s, value);
+    add_text(s, value);
     km_str_add(s, "</td></tr>\n");
 }
 
@@ -73,7 +61,7 @@ static void add_call(km_str *s, const json_t *cell, const json_t *call, double b
     bool right = km_record_is_right(call);
 
     km_str_printf(s, "<tr%s><td>", right && us == best ? " class=\"best\"" : "");
-    add_escaped(s, km_json_text_of(call, "name"));
+    add_text(s, km_json_text_of(call, "name"));
     km_str_printf(s, "</td><td>%.2f</td>", us);
     if (ratio)
         km_str_printf(s, "<td>%.3f [%.3f, %.3f]</td><td>%s</td>",
@@ -86,10 +74,10 @@ static void add_call(km_str *s, const json_t *cell, const json_t *call, double b
     else
         km_str_add(s, "<td></td>");
     km_str_printf(s, "<td%s>", right ? "" : " class=\"bad\"");
-    add_escaped(s, km_json_text_of(call, "state"));
+    add_text(s, km_json_text_of(call, "state"));
     if (!right) {
         km_str_add(s, ": ");
-        add_escaped(s, km_json_text_of(call, "why"));
+        add_text(s, km_json_text_of(call, "why"));
     }
     km_str_add(s, "</td></tr>\n");
 }
@@ -103,11 +91,11 @@ static void add_cell(km_str *s, const json_t *cell)
     size_t i;
 
     km_str_add(s, "<h3>");
-    add_escaped(s, km_json_text_of(cell, "op"));
+    add_text(s, km_json_text_of(cell, "op"));
     json_object_foreach(shape, axis, size)
     {
         km_str_add_char(s, ' ');
-        add_escaped(s, axis);
+        add_text(s, axis);
         km_str_printf(s, "=%lld", json_integer_value(size));
     }
     km_str_printf(s,
@@ -145,7 +133,7 @@ int km_page_write(const json_t *cells, const km_plots *plots, const char *path, 
     km_str_printf(&s,
                   "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                   "<meta name=\"viewport\" content=\"width=device-width\"><title>kernmill bench: ");
-    add_escaped(&s, km_json_text_of(first, "op"));
+    add_text(&s, km_json_text_of(first, "op"));
     km_str_printf(&s, "</title>\n<style>%s</style></head><body>\n<h1>kernmill bench</h1>\n", style);
     add_environment(&s, first);
     km_str_add(&s, "<h2>Plots</h2>\n");
