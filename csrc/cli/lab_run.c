@@ -175,8 +175,9 @@ static int add_roles(km_lab *lab, const km_lab_fields *f, const km_lab_settings 
     return rc;
 }
 
-/* Its commands have limits of their own. */
-static int add_evaluators(km_lab *lab, const km_lab_settings *s, roster *r, km_err *err)
+/* Its commands have limits of their own; all of a job has one when it is given. */
+static int add_evaluators(km_lab *lab, const km_lab_fields *f, const km_lab_settings *s, roster *r,
+                          km_err *err)
 {
     const char *command = s->evaluate.given ? own_command(lab, "evaluate") : NULL;
 
@@ -189,6 +190,7 @@ static int add_evaluators(km_lab *lab, const km_lab_settings *s, roster *r, km_e
                  &(km_run_kind){ .kind = kind_names[kind],
                                  .command = command,
                                  .at_once = (int)s->evaluate.at_once,
+                                 .limit_s = f->limit,
                                  .gpu = true },
                  goes_elsewhere(r, kind));
     return 0;
@@ -220,7 +222,7 @@ static int make_roster(km_lab *lab, km_lab_fields *f, roster *r, km_err *err)
         return km_hint(err, "its 'command' is what a job there runs: it is told the commits");
     }
     rc = add_roles(lab, f, s, r, err);
-    return rc == 0 ? add_evaluators(lab, s, r, err) : rc;
+    return rc == 0 ? add_evaluators(lab, f, s, r, err) : rc;
 }
 
 /* --- where --- */

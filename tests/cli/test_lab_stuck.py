@@ -305,3 +305,12 @@ def test_a_search_that_goes_on(tmp_path):
     (tmp_path / "lab.toml").write_text(SETTINGS + search.replace("[12.0]", "[12.0, 9.0]"))
     code, _, err = lab.say("run")
     assert code == 0 and states(lab)["LEVEL=9.0"] in ("accepted", "promoted"), err
+
+
+# A limit that is given on the command line holds for measurements, too.
+def test_the_limit_of_a_measurement(tmp_path):
+    lab = TreeLab(tmp_path, SETTINGS.replace(f'run = "{sys.executable} train.py"', 'run = "sleep 60"'))
+    lab.work("a", lab.level(9.0))
+    code, _, err = lab.say("run", "--limit", 1)
+    assert code == 0 and err.count("longer than its time limit") == 3
+    assert lab.git("worktree", "list").count("\n") == 0
