@@ -445,6 +445,26 @@ static int run_together(struct session *s, uint64_t seed, struct run r[ARMS], km
     return 1;
 }
 
+/* The candidate has ended it before the parent had its turn: where the parent does no better, it is
+ * the evaluator's fault, and an error. */
+static int try_parent(struct session *s, uint64_t seed, km_err *err)
+{
+    json_t *ended = s->ended;
+    struct run unused;
+    int rc;
+
+    s->ended = NULL;
+    rc = stamp_builds(s, err); /* what it changed is said in `ended` */
+    if (rc == 0)
+        rc = run_arm(s, PARENT, seed, &unused, err);
+    if (rc < 0) {
+        json_decref(ended);
+        return rc;
+    }
+    s->ended = ended;
+    return 1;
+}
+
 /* 1: the candidate ended all. */
 static int run_pair(struct session *s, uint64_t seed, json_t *pairs, km_err *err)
 {
@@ -458,6 +478,8 @@ static int run_pair(struct session *s, uint64_t seed, json_t *pairs, km_err *err
         rc = run_arm(s, first, seed, &r[first], err);
         if (rc == 0)
             rc = run_arm(s, !first, seed, &r[!first], err);
+        else if (rc == 1 && first == CANDIDATE)
+            rc = try_parent(s, seed, err);
     }
     if (rc == 0 && json_array_append_new(pairs, pair_json(s, r, seed, first)) < 0)
         rc = km_fail_nomem(err);

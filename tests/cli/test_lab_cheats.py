@@ -293,3 +293,16 @@ def test_a_candidate_that_ends_the_pair(tmp_path):
         and "the evaluation of both exited with 3" in err
         and lab.idea(number)["state"] == "evaluating"
     )
+
+
+# An evaluator that fails for both is nobody's idea's fault, whoever has the first turn.
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_broken_evaluator(tmp_path, attempt):
+    lab = TreeLab(tmp_path, QUICK)
+    (tmp_path / "evaluate.py").write_text("import sys; sys.exit(3)\n")
+    lab.git("commit", "-qam", "broken")
+    assert lab.say("init")[0] == 0
+    number = lab.work("a", lab.level(9.0))
+    err, code, _ = lab.measure()
+    assert code == 4 and "the parent's run: its evaluation exited with 3" in err
+    assert lab.idea(number)["state"] == "evaluating"
