@@ -253,12 +253,10 @@ static int step_research(km_lab *lab, const km_team *t, bool *busy, km_err *err)
 
 /* --- promotion --- */
 
-/* One that cannot be promoted now is told of, and left. */
-static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *err)
+/* 1: it is the champion; 0: not yet. */
+static int try_promotion(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *err)
 {
-    km_err why = KM_ERR_INIT;
     bool moved, asked = false;
-    const char *late = NULL;
     int rc = km_workspace_rebase(w, id, &moved, err);
 
     if (rc == 0 && moved) {
@@ -274,23 +272,34 @@ static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *
     *busy = *busy || asked;
     if (rc < 0 || asked)
         return rc;
-    rc = km_champion_promote(w, id, &why);
+    rc = km_champion_promote(w, id, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* One that cannot be promoted now, or that another driver was faster with, is told of, and left. */
+static int promote(km_workspace *w, km_team *t, int64_t id, bool *busy, km_err *err)
+{
+    km_err why = KM_ERR_INIT, branch = KM_ERR_INIT;
+    const char *late = NULL;
+    int rc = try_promotion(w, t, id, busy, &why);
+
     if (rc == KM_EUSAGE) {
         if (t->told != id)
             say(t, "%s", why.message);
         t->told = id;
         return 0;
     }
-    if (rc < 0) {
+    if (rc < 0 && err)
         *err = why;
+    if (rc <= 0)
         return rc;
-    }
     *busy = true;
     say(t, "hypothesis %lld: promoted", (long long)id);
-    rc = km_champion_settle(w, &late, err);
+    if (km_champion_settle(w, &late, &branch) < 0)
+        late = branch.message;
     if (late)
         say(t, "%s", late);
-    return rc;
+    return 0;
 }
 
 /* Ideas that wait to be measured against a champion of the past: against the one of now. */
@@ -299,6 +308,7 @@ static int step_stale(km_lab *lab, bool *busy, km_err *err)
     int64_t id = 0;
     km_workspace w;
     km_champion c = { 0, 0, NULL };
+    km_err why = KM_ERR_INIT;
     bool moved = false;
     int rc = km_champion_read(lab, &c, err);
 
@@ -315,9 +325,11 @@ static int step_stale(km_lab *lab, bool *busy, km_err *err)
     if (rc == 0 && id)
         rc = km_workspace_open(&w, lab, err);
     if (rc == 1)
-        rc = km_workspace_rebase(&w, id, &moved, err);
+        rc = km_workspace_rebase(&w, id, &moved, &why);
+    if (rc < 0 && rc != KM_EUSAGE && err && why.code)
+        *err = why;
     *busy = *busy || moved;
-    return rc;
+    return rc == KM_EUSAGE ? 0 : rc; /* another driver was faster */
 }
 
 /* The report of so many champions, once. */
@@ -367,6 +379,19 @@ static int step_halving(km_lab *lab, const km_team *t, bool *busy, km_err *err)
     return rc;
 }
 
+/* What is found to do, and what is done about it, in one transaction: another driver may look, too.
+ */
+static int in_turn(km_lab *lab, const km_team *t, bool *busy,
+                   int (*act)(km_lab *, const km_team *, bool *, km_err *), km_err *err)
+{
+    bool own;
+    int rc = km_db_enter(&lab->db, &own, err);
+
+    if (rc == 0)
+        rc = act(lab, t, busy, err);
+    return km_db_leave(&lab->db, own, rc, err);
+}
+
 static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
     int rc = step_promote(lab, team, busy, err);
@@ -376,11 +401,11 @@ static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
     if (rc == 0)
         rc = step_stale(lab, busy, err);
     if (rc == 0)
-        rc = step_review(lab, team, busy, err);
+        rc = in_turn(lab, team, busy, step_review, err);
     if (rc == 0)
-        rc = step_plan(lab, team, busy, err);
+        rc = in_turn(lab, team, busy, step_plan, err);
     if (rc == 0)
-        rc = step_research(lab, team, busy, err);
+        rc = in_turn(lab, team, busy, step_research, err);
     if (rc == 0 && !*busy)
         rc = step_halving(lab, team, busy, err);
     return rc;

@@ -314,3 +314,17 @@ def test_the_limit_of_a_measurement(tmp_path):
     code, _, err = lab.say("run", "--limit", 1)
     assert code == 0 and err.count("longer than its time limit") == 3
     assert lab.git("worktree", "list").count("\n") == 0
+
+
+# Drivers beside each other take turns: none ends because another was faster, and all ideas come to an end.
+def test_three_drivers(tmp_path):
+    lab = lab_of(tmp_path)
+    for i in range(6):
+        propose(lab, f"good {i}")
+    drivers = [
+        subprocess.Popen([PROGRAM, "lab", "run", "--slots", "2"], cwd=lab.folder, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]  # fmt: skip
+    said = [driver.communicate(timeout=120)[1] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0, 0], said
+    assert set(states(lab).values()) <= {"promoted", "rejected", "undecided", "duplicate", "stale"}
