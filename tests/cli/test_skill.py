@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 import pytest
-from faults import build_preload
+from preloaded import build_preload
 from program import PROGRAM, ROOT, Answer, stamps
 
 FILES = {

@@ -16,7 +16,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
-from faults import build_preload
+from preloaded import build_preload
 from tree_lab import TreeLab
 
 STRIDE = 1 if os.environ.get("KERNMILL_SOAK") else 11
