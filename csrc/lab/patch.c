@@ -4,15 +4,18 @@
 
 #include "core/path.h"
 
-/* Of which we know what says nothing; of every other file each byte counts. Where there may be a
- * text of several lines, a line of it may look like a comment, and each byte counts, too. */
+#define PYTHON ".py"
+
+/* Of which we know what says nothing; of every other file each byte counts. In a text of several
+ * lines a line may look like a comment: in Python such texts are followed, and where there may be
+ * one of another language (`texts`), each byte counts. */
 static const struct language {
     const char *ext, *comment, *texts[2];
 } languages[] = {
-    { ".py", "#", { "\"\"\"", "'''" } }, { ".toml", "#", { "\"\"\"", "'''" } },
-    { ".c", "//", { "R\"", NULL } },     { ".h", "//", { "R\"", NULL } },
-    { ".cc", "//", { "R\"", NULL } },    { ".cpp", "//", { "R\"", NULL } },
-    { ".hpp", "//", { "R\"", NULL } },   { ".cu", "//", { "R\"", NULL } },
+    { PYTHON, "#", { NULL, NULL } },   { ".toml", "#", { "\"\"\"", "'''" } },
+    { ".c", "//", { "R\"", NULL } },   { ".h", "//", { "R\"", NULL } },
+    { ".cc", "//", { "R\"", NULL } },  { ".cpp", "//", { "R\"", NULL } },
+    { ".hpp", "//", { "R\"", NULL } }, { ".cu", "//", { "R\"", NULL } },
     { ".cuh", "//", { "R\"", NULL } },
 };
 
@@ -47,20 +50,58 @@ static bool says_nothing(const char *line, size_t length, const char *comment)
            !memmem(line, length, "*/", 2);
 }
 
-/* What a text says, line by line. */
-static void add_text(km_hasher *h, const char *text, const char *comment)
+/* The end of a text of one line that begins with a quote at `i`. */
+static size_t end_of_text(const char *line, size_t length, size_t i)
 {
-    bool goes_on = false;
+    char quote = line[i++];
+
+    while (i < length && line[i] != quote)
+        i += line[i] == '\\' ? 2 : 1;
+    return i + 1;
+}
+
+/* The quotes of the text of several lines that is open at the end of a line of Python, or NULL;
+ * `open`: at its start. */
+static const char *open_text(const char *line, size_t length, const char *open)
+{
+    size_t i = 0;
+
+    while (i < length) {
+        bool triple = length - i >= 3 &&
+                      (strncmp(line + i, "\"\"\"", 3) == 0 || strncmp(line + i, "'''", 3) == 0);
+        if (open && triple && line[i] == *open) {
+            open = NULL;
+            i += 3;
+        } else if (open) {
+            i += line[i] == '\\' ? 2 : 1;
+        } else if (triple) {
+            open = line[i] == '"' ? "\"" : "'";
+            i += 3;
+        } else if (line[i] == '#') {
+            break;
+        } else {
+            i = line[i] == '"' || line[i] == '\'' ? end_of_text(line, length, i) : i + 1;
+        }
+    }
+    return open;
+}
+
+/* What a text says, line by line. */
+static void add_text(km_hasher *h, const char *text, const struct language *l)
+{
+    bool python = strcmp(l->ext, PYTHON) == 0, goes_on = false;
+    const char *open = NULL;
 
     while (*text) {
         size_t length = strcspn(text, "\n"), used = length;
-        while (used && strchr(" \t\r", text[used - 1]))
+        while (!open && used && strchr(" \t\r", text[used - 1]))
             used--;
-        if (goes_on || !says_nothing(text, used, comment)) {
+        if (open || goes_on || !says_nothing(text, used, l->comment)) {
             km_hasher_add(h, text, used);
             km_hasher_add(h, "\n", 1);
         }
         goes_on = used && text[used - 1] == '\\';
+        open = python ? open_text(text, length, open) : NULL;
         text += length + (text[length] == '\n');
     }
 }
@@ -91,7 +132,7 @@ static int hash_file(const km_git *g, const char *commit, const char *path, km_s
     km_hasher_init(&h);
     km_hasher_add_text(&h, entry);
     if (text)
-        add_text(&h, text, l->comment);
+        add_text(&h, text, l);
     return km_hasher_final(&h, out, err);
 }
 

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import importlib.metadata
 import os
 import pathlib
 import subprocess
@@ -86,7 +87,9 @@ def test_a_web_server_serves_it_as_it_is(index, tmp_path):
         server.shutdown()
         server.server_close()
     assert got == [wheel("1.0.0+sm80")], said
-    assert any(path.endswith(".whl.metadata") for path in asked), "the metadata was read without the wheel"
+    read_apart = any(path.endswith(".whl.metadata") for path in asked)
+    reads_apart = tuple(map(int, importlib.metadata.version("pip").split(".")[:2])) >= (23, 2)
+    assert read_apart == reads_apart, "the metadata was read without the wheel"
 
 
 def test_every_wheel_has_its_hash(index, tmp_path):

@@ -216,7 +216,8 @@ def test_ends_that_are_no_results(lab_of, cluster):  # noqa: F811
 
 # The whole team with its work and its measuring under Slurm, the champion promoted here; GPUs that it gives are counted.
 def test_the_team(tmp_path, cluster):  # noqa: F811
-    lab = search_lab(tmp_path, settings=SETTINGS + EXECUTOR + 'gres = "gpu:2"\nslots = 2\n')
+    slow = SETTINGS.replace('run = "', 'run = "sleep 0.15; ')  # Slurm counts whole seconds
+    lab = search_lab(tmp_path, settings=slow + EXECUTOR + 'gres = "gpu:2"\nslots = 2\n')
     code, _, err = lab.say("run", env=cluster.environment())
     assert code == 0, err
     ideas = {h["key"]: h for h in lab.say("report")[1]["hypotheses"]}
