@@ -176,7 +176,7 @@ def test_killed_between_sbatch_and_the_store(lab_of, cluster, tmp_path):  # noqa
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "sbatch").write_text(
-        f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >/dev/null && kill -9 $PPID && sleep 5\n'
+        f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >/dev/null; kill -9 $PPID; sleep 5\n'
     )
     (tools / "sbatch").chmod(0o755)
     driver = lab.start(
