@@ -1,9 +1,10 @@
 #include "lab/branch.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
-#include "core/file.h"
 #include "core/path.h"
+#include "core/str.h"
 
 /* The one of the last baseline, or NULL. */
 static int read_first(km_workspace *w, const char **name, km_err *err)
@@ -79,14 +80,20 @@ static int find_tree(km_workspace *w, const char *ref, const char **out, km_err 
 
 /* --- an advance that was cut off --- */
 
+#define NO_FILE                                                                                    \
+    "0000000000000000000000000000000000000000" /* what git calls one that is not there */
+
 /* A file of the tree as it was, or as it is to be: then nobody's words are in it. `ids`: of both,
  * as git names them, a space between; of zeros where there is no file. */
 static bool is_ours(const km_git *tree, const char *ids, const char *path)
 {
     char *file = km_path_join(tree->arena, tree->dir, path), *id = NULL;
+    struct stat st;
 
-    if (!file || !km_file_exists(file))
-        return file && strstr(ids, "0000000000000000000000000000000000000000");
+    if (!file || lstat(file, &st) < 0)
+        return file && strstr(ids, NO_FILE);
+    if (st.st_size == 0 && km_starts_with(ids, NO_FILE))
+        return true; /* a new one, cut off before its first word */
     return km_git_text(tree, &id, NULL, KM_GIT("hash-object", "--", path)) == 0 && *id &&
            strstr(ids, id);
 }
