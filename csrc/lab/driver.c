@@ -160,18 +160,16 @@ static int prepare(struct km_driving *d, km_run *r, const km_job *job, km_err *e
 /* 1: a job was taken; 0: there is none to take. What that allocates goes with it. */
 static int fill(struct km_driving *d, km_run *r, km_err *err)
 {
-    const km_arena kept = d->lab->arena;
+    km_arena kept = km_lab_arena_begin(d->lab);
     km_job job;
     int rc = 0;
 
-    d->lab->arena = (km_arena)KM_ARENA_INIT;
     for (size_t i = 0; rc == 0 && !d->spent && i < d->o->executor_count; i++) {
         rc = claim(d, d->o->executors[i], &job, err);
         if (rc == 1)
             rc = prepare(d, r, &job, err);
     }
-    km_arena_release(&d->lab->arena);
-    d->lab->arena = kept;
+    km_lab_arena_end(d->lab, kept);
     return rc;
 }
 

@@ -116,12 +116,10 @@ static int settle(struct km_driving *d, km_run *r, km_err *err)
 /* What that allocates, files of a change for one, goes with it. */
 int km_driving_settle(struct km_driving *d, km_run *r, km_err *err)
 {
-    const km_arena kept = d->lab->arena;
+    km_arena kept = km_lab_arena_begin(d->lab);
     int rc;
 
-    d->lab->arena = (km_arena)KM_ARENA_INIT;
     rc = settle(d, r, err);
-    km_arena_release(&d->lab->arena);
-    d->lab->arena = kept;
+    km_lab_arena_end(d->lab, kept);
     return rc;
 }

@@ -36,9 +36,8 @@ typedef struct {
 
 int km_git_names(const km_git *g, km_git_list *out, km_err *err, const char *const *argv);
 
-/* Makes `ref`, one of the lab's own, refer to `commit`. The lock that a git left there which was
- * killed is removed once it is older than any of ours can be; one of the user's refs it would not
- * touch. */
+/* Makes `ref`, one of the lab's own, refer to `commit`. A lock that a git which was
+ * killed has left there is removed once it is older than any of ours can be. */
 int km_git_keep(const km_git *g, const char *ref, const char *commit, km_err *err);
 
 /* 1: `ancestor` is `commit` or before it. */

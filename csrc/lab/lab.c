@@ -250,3 +250,24 @@ void km_lab_close(km_lab *lab)
     km_db_close(&lab->db);
     km_arena_release(&lab->arena);
 }
+
+int km_lab_hold(km_lab *lab, const char *name, km_err *err)
+{
+    char *path = km_arena_printf(&lab->arena, "%s/.lab/%s", lab->root, name);
+
+    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
+}
+
+km_arena km_lab_arena_begin(km_lab *lab)
+{
+    km_arena kept = lab->arena;
+
+    lab->arena = (km_arena)KM_ARENA_INIT;
+    return kept;
+}
+
+void km_lab_arena_end(km_lab *lab, km_arena kept)
+{
+    km_arena_release(&lab->arena);
+    lab->arena = kept;
+}

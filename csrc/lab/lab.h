@@ -32,4 +32,11 @@ int km_lab_kept(km_lab *lab, json_t **out, km_err *err);
 
 void km_lab_close(km_lab *lab);
 
+/* Waits for .lab/<name>, and holds it until the descriptor that is returned is closed. */
+int km_lab_hold(km_lab *lab, const char *name, km_err *err);
+
+/* What is allocated in lab->arena between the two goes at the end: for who runs for days. */
+km_arena km_lab_arena_begin(km_lab *lab);
+void km_lab_arena_end(km_lab *lab, km_arena kept);
+
 #endif

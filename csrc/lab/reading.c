@@ -12,6 +12,7 @@
 #include "lab/champion.h"
 #include "lab/worktree.h"
 
+#define LOCK        "read.lock"
 #define USERS       ".users"
 #define FOLDERS_MAX 32 /* that are open at once on the way down */
 
@@ -70,13 +71,6 @@ static int remove_tree(km_workspace *w, const char *tree, km_err *err)
 }
 
 /* --- who looks at what --- */
-
-static int hold(const km_workspace *w, km_err *err)
-{
-    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/read.lock", w->lab->root);
-
-    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
-}
 
 static int add_user(km_workspace *w, const char *commit, const km_job *job, km_err *err)
 {
@@ -152,7 +146,7 @@ int km_reading_sweep(km_workspace *w, km_err *err)
 
     if (rc <= 0)
         return rc;
-    held = hold(w, err);
+    held = km_lab_hold(w->lab, LOCK, err);
     if (held < 0)
         return held;
     rc = sweep(w, c.commit, err);
@@ -198,7 +192,7 @@ int km_reading_tree(km_workspace *w, const km_job *job, const char **path, km_er
     rc = find_commit(w, job, c.commit, &commit, err);
     if (rc < 0)
         return rc;
-    held = hold(w, err);
+    held = km_lab_hold(w->lab, LOCK, err);
     if (held < 0)
         return held;
     tree = place(w, commit);

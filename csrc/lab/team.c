@@ -414,16 +414,14 @@ static int step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 /* What a step allocates goes with it: a driver that waits takes ten in a second, for days. */
 int km_team_step(km_lab *lab, km_team *team, bool *busy, km_err *err)
 {
-    const km_arena kept = lab->arena;
+    km_arena kept = km_lab_arena_begin(lab);
     int rc;
 
     *busy = false;
     if (!team->began_us)
         team->began_us = km_clock_us();
-    lab->arena = (km_arena)KM_ARENA_INIT;
     rc = step(lab, team, busy, err);
-    km_arena_release(&lab->arena);
-    lab->arena = kept;
+    km_lab_arena_end(lab, kept);
     return rc;
 }
 

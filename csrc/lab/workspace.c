@@ -453,13 +453,7 @@ static int rebase(km_workspace *w, const km_idea *idea, const char *onto, km_err
     return rc == 0 ? work_again(w, idea, err) : rc;
 }
 
-/* One at a time, or two would work in the same tree. */
-static int hold(const km_workspace *w, km_err *err)
-{
-    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/rebase.lock", w->lab->root);
-
-    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
-}
+#define LOCK "rebase.lock" /* one rebase at a time, or two would work in the same tree */
 
 /* Whether what it is by now is a commit that may become the champion. */
 static bool has_commit(const km_idea *idea)
@@ -473,7 +467,7 @@ int km_workspace_rebase(km_workspace *w, int64_t hypothesis, bool *moved, km_err
 {
     km_idea idea = { 0 };
     km_champion c = { 0, 0, NULL };
-    int held = hold(w, err), rc;
+    int held = km_lab_hold(w->lab, LOCK, err), rc;
 
     *moved = false;
     if (held < 0)

@@ -16,13 +16,7 @@
 #include "core/str.h"
 #include "lab/queue.h"
 
-/* git's own bookkeeping of them is one at a time. */
-static int hold(const km_workspace *w, km_err *err)
-{
-    char *path = km_arena_printf(&w->lab->arena, "%s/.lab/git.lock", w->lab->root);
-
-    return path ? km_file_lock(path, true, err) : km_fail_nomem(err);
-}
+#define LOCK "git.lock" /* git's own bookkeeping of worktrees is one at a time */
 
 /* --- git's entry of one: <repository>/worktrees/<name>/, whose `gitdir` names the tree's .git ---
  */
@@ -115,7 +109,7 @@ static int drop(km_workspace *w, const char *path, km_err *err)
 
 int km_worktree_add(km_workspace *w, const char *commit, const char *path, km_err *err)
 {
-    int held = hold(w, err), rc;
+    int held = km_lab_hold(w->lab, LOCK, err), rc;
 
     if (held < 0)
         return held;
@@ -123,16 +117,14 @@ int km_worktree_add(km_workspace *w, const char *commit, const char *path, km_er
     if (rc == 0)
         rc = drop(w, path, err);
     if (rc == 0)
-        rc = km_git_run(
-            &w->git, err,
-            KM_GIT("worktree", "add", "-q", "--force", "--force", "--detach", path, commit));
+        rc = km_git_run(&w->git, err, KM_GIT("worktree", "add", "-q", "--detach", path, commit));
     close(held);
     return rc;
 }
 
 int km_worktree_remove(km_workspace *w, const char *path, km_err *err)
 {
-    int held = hold(w, err), rc;
+    int held = km_lab_hold(w->lab, LOCK, err), rc;
 
     if (held < 0)
         return held;
@@ -141,8 +133,8 @@ int km_worktree_remove(km_workspace *w, const char *path, km_err *err)
     return rc;
 }
 
-/* Whether a tree is an evaluation's, .lab/runs/<job>/<token>/scratch/a, and its lease goes on: 1,
- * 0; also when it is no such tree. */
+/* 0: the tree is an evaluation's, .lab/runs/<job>/<token>/scratch/a, whose lease has ended; else
+ * 1. */
 static int goes_on(km_workspace *w, const char *tree, km_err *err)
 {
     char *runs = km_arena_printf(&w->lab->arena, "%s/.lab/runs/", w->lab->root);
@@ -160,7 +152,7 @@ int km_worktree_sweep(km_workspace *w, km_err *err)
 {
     const char *dir = NULL;
     km_names names;
-    int held = hold(w, err), rc;
+    int held = km_lab_hold(w->lab, LOCK, err), rc;
 
     if (held < 0)
         return held;

@@ -174,15 +174,20 @@ def test_two_promotions_at_once(lab):
     assert store.execute("SELECT count(*) FROM champions").fetchone() == (2,)
 
 
+def report_after(lab, trigger, change):
+    """What `lab report` says when somebody has changed what stays."""
+    store = sqlite3.connect(lab.folder / ".lab/lab.db")
+    with store:
+        store.execute(f"DROP TRIGGER {trigger}")
+        store.execute(change)
+    store.close()
+    return lab.say("report")
+
+
 # What a job's result was is in the history.
 def test_a_result_that_was_changed(lab):
     accepted(lab, "a", 9.0)
-    store = sqlite3.connect(lab.folder / ".lab/lab.db")
-    with store:
-        store.execute("DROP TRIGGER results_stay")
-        store.execute("UPDATE results SET body = '{}' WHERE job = 2")
-    store.close()
-    code, _, err = lab.say("report")
+    code, _, err = report_after(lab, "results_stay", "UPDATE results SET body = '{}' WHERE job = 2")
     assert code == 4 and "the result of job 2" in err
 
 
@@ -190,16 +195,11 @@ def test_a_result_that_was_changed(lab):
 def test_the_champion_names_the_history(lab):
     promoted = accepted(lab, "a", 9.0)
     assert lab.say("promote", promoted)[0] == 0 and lab.say("report")[0] == 0
-    store = sqlite3.connect(lab.folder / ".lab/lab.db")
-    with store:
-        store.execute("DROP TRIGGER events_remain")
-        store.execute("DELETE FROM events WHERE id > 5")
-    store.close()
-    code, _, err = lab.say("report")
+    code, _, err = report_after(lab, "events_remain", "DELETE FROM events WHERE id > 5")
     assert code == 4 and "the champion's commit" in err
 
 
-# The same, of twelve: one is the champion, and each other is worked on again, from there.
+# Of twelve promotions at once one is the champion, and each other is worked on again, from there.
 def test_twelve_promotions_at_once(lab):
     numbers = [lab.work(str(i), lab.level(9.0 - i / 100)) for i in range(12)]
     for number in numbers:
