@@ -6,12 +6,6 @@
 #include "lab/html_internal.h"
 #include "lab/overview.h"
 
-/* What became known of a lease's cost after its end, when it is never changed any more. */
-#define LATE(what)                                                                                 \
-    "ifnull((SELECT sum(json_extract(body, '$." what "')) FROM events"                             \
-    " WHERE subject = 'job ' || l.job AND what = 'spent' AND at_us > l.ended_us"                   \
-    " AND json_extract(body, '$.token') = l.token), 0)"
-
 /* Of each the newest, oldest first. */
 static const struct {
     const char *key, *sql;
@@ -38,16 +32,18 @@ static const struct {
                 " LEFT JOIN hypotheses h ON h.id = j.hypothesis"
                 " WHERE j.campaign = ?1 ORDER BY l.began_us DESC, l.job DESC LIMIT ?2)"
                 " ORDER BY began_us, job" },
+    /* e: what became known after a lease's end, when it is never changed any more */
     { "costs",
       "SELECT j.kind, l.executor, count(*) AS leases, sum(l.how = 'done') AS done,"
       " sum(ifnull(l.ended_us, ?3) - l.began_us) / 1e6 AS seconds,"
-      " sum(l.gpu_seconds + " LATE("gpu_seconds") ") AS gpu_seconds,"
-                                                  " sum(l.money + " LATE(
-                                                      "money") ") AS money, sum(l.tokens) AS tokens"
-                                                               " FROM leases l JOIN jobs j ON j.id "
-                                                               "= l.job WHERE j.campaign = ?1"
-                                                               " GROUP BY j.kind, l.executor ORDER "
-                                                               "BY seconds DESC LIMIT ?2" },
+      " sum(l.gpu_seconds + ifnull(json_extract(e.body, '$.gpu_seconds'), 0))"
+      " AS gpu_seconds,"
+      " sum(l.money + ifnull(json_extract(e.body, '$.money'), 0)) AS money,"
+      " sum(l.tokens) AS tokens"
+      " FROM leases l JOIN jobs j ON j.id = l.job"
+      " LEFT JOIN events e ON e.subject = 'job ' || l.job AND e.what = 'spent'"
+      " AND e.at_us > l.ended_us AND json_extract(e.body, '$.token') = l.token"
+      " WHERE j.campaign = ?1 GROUP BY j.kind, l.executor ORDER BY seconds DESC LIMIT ?2" },
     { "alerts", "SELECT * FROM (SELECT id, level, title, text, subject, created_us, sent_us"
                 " FROM alerts WHERE campaign = ?1 ORDER BY id DESC LIMIT ?2) ORDER BY id DESC" },
     { "holdouts", "SELECT u.id, u.hypothesis, h.title, u.parent, u.candidate, u.passed,"

@@ -122,7 +122,7 @@ def test_the_nonce_is_nowhere(lab_of, tmp_path):
     assert wait_for(run, lab)[0]["done"] == 1 and seen.read_text() == "0\n"
 
 
-# The price of a flavor, by the Hub's seconds, is taken from the budget of money, its GPUs' time from theirs: a hard stop.
+# The price of a flavor, by the Hub's seconds, is taken from the budget of money, its GPUs' time from theirs; when one is spent nothing more begins.
 def test_what_it_costs(lab_of, hub):
     lab = lab_of(executor=EXECUTOR.replace("cpu-basic", "h200x2"))
     lab.sql("UPDATE budgets SET allowed = 0.005 WHERE kind = 'money'")
@@ -262,6 +262,12 @@ def test_what_nobody_saw_end_is_paid(lab_of, hub):
     seconds = [job.seconds for job in hub.jobs.values()]
     assert len(seconds) == 2 and seconds[0] >= 1
     assert lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'") == [(2.0 * sum(seconds),)]
+    lab.say("report", "--html", lab.folder / "page.html")
+    page = (lab.folder / "page.html").read_text()
+    data = json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
+    )
+    assert sum(row["gpu_seconds"] for row in data["costs"]) == 2.0 * sum(seconds)
 
 
 # What ended for nothing, or was never there, is settled once, and stands in nobody's way; a driver that finds nothing to
