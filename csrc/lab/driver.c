@@ -17,6 +17,7 @@
 
 #define TICK_MS   20
 #define TEAM_MS   100
+#define TEAM_MOST 16 /* steps in one turn: the leases want a beat between them */
 #define PAUSE_MS  300
 #define KINDS_MAX 16
 
@@ -218,6 +219,25 @@ static int watch(struct km_driving *d, km_run *r, bool stopping, km_err *err)
     return beat(d, r, now, err);
 }
 
+/* Ten times a second, and at once when a result came in: what is claimed next is not measured
+ * against a champion that goes by what was just said. */
+static int ask_team(struct km_driving *d, bool stopping, km_err *err)
+{
+    int64_t now = km_clock_boot_ms();
+    bool due = d->told || now - d->team_ms >= TEAM_MS;
+    int rc = 0;
+
+    d->busy = d->o->team && !stopping;
+    if (!d->busy || !due)
+        return 0;
+    d->team_ms = now;
+    d->told = false;
+    d->o->team->spent = d->spent;
+    for (int i = 0; rc == 0 && d->busy && i < TEAM_MOST; i++)
+        rc = km_team_step(d->lab, d->o->team, &d->busy, err);
+    return rc;
+}
+
 /* How many run. */
 static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
 {
@@ -236,28 +256,19 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
     }
     if (km_clock_boot_ms() >= d->pause_ms)
         d->pause_ms = 0;
+    if (rc == 0)
+        rc = ask_team(d, stopping, err);
     if (rc == 0 && !stopping && !d->spent && !d->pause_ms)
         rc = fill_all(d, running, err);
     return rc == 0 ? for_each(d, KM_RUN_CLAIMED, err) : rc;
 }
 
 /* Whether there is, or will be, something to do. */
-static int go_on(struct km_driving *d, int running, bool stopping, bool *more, km_err *err)
+static bool go_on(const struct km_driving *d, int running, bool stopping)
 {
-    int64_t now = km_clock_boot_ms();
-    bool busy = false, wait = d->o->wait || d->pause_ms || now < d->foreign_ms;
-    int rc = 0;
+    bool wait = d->o->wait || d->pause_ms || km_clock_boot_ms() < d->foreign_ms;
 
-    if (d->o->team && !stopping) {
-        d->o->team->spent = d->spent;
-        busy = now - d->team_ms < TEAM_MS;
-        if (!busy) {
-            d->team_ms = now;
-            rc = km_team_step(d->lab, d->o->team, &busy, err);
-        }
-    }
-    *more = running || busy || (wait && !stopping && !d->spent);
-    return rc;
+    return running || d->busy || (wait && !stopping && !d->spent);
 }
 
 /* What the workers that are gone left in their trees, and a driver in its branch. A tree that git
@@ -329,9 +340,7 @@ int km_driver_run(km_lab *lab, const km_driver *o, const volatile int *stop, km_
         rc = sweep_trees(&d, err);
     while (rc == 0 && more) {
         rc = turn(&d, *stop, &running, err);
-        if (rc == 0)
-            rc = go_on(&d, running, *stop, &more, err);
-        more = more && *stop < 2;
+        more = go_on(&d, running, *stop) && *stop < 2;
         if (rc == 0 && more)
             nanosleep(&tick, NULL);
     }

@@ -15,6 +15,8 @@ struct km_driving {
     int64_t pause_ms;         /* until then nothing is taken: a job could not be prepared; or 0 */
     int64_t foreign_ms; /* until then a lease goes on that may be of a container that is gone */
     bool spent;         /* of the budget */
+    bool told;          /* a result came in that the team has not seen */
+    bool busy;          /* the team, when it was asked last */
 };
 
 void km_driving_say(const struct km_driving *d, const char *format, ...)

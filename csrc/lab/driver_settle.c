@@ -62,6 +62,7 @@ static int hand_in(struct km_driving *d, const km_run *r, const char *body, km_e
 
     if (rc == 1) {
         d->out->done++;
+        d->told = true;
         km_driving_say(d, "job %" PRId64 ": done", r->job);
     } else if (rc == 0) {
         lose(d, r, "another worker has it; this result is refused");

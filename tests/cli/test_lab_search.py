@@ -3,6 +3,7 @@
 import itertools
 import json
 import pathlib
+import sqlite3
 
 import pytest
 from tree_lab import SETTINGS, TRAIN, TreeLab
@@ -140,3 +141,18 @@ def test_edit_that_does_not_fit(tmp_path, change, words):
     code, _, err = lab.say("edit", given={"workspace": str(folder), "payload": {"replace": [first, change]}})
     assert code == 4 and words in err, err
     assert (folder / "a.py").read_text() == (tmp_path / "outside.py").read_text() == CODE
+
+
+# What a result makes the champion is so before the next idea is measured: each is measured once.
+def test_none_is_measured_for_the_past(tmp_path):
+    text = SETTINGS.replace("pairs = 8", "at_once = 1\npairs = 8") + SEARCH.format(method="sweep", count=0)
+    lab = TreeLab(tmp_path, text.replace('"a", "b"', '"a"'), TRAIN + 'NAME = "a"\n')
+    code, _, err = lab.say("run", "--slots", 3)
+    assert code == 0, err
+    db = sqlite3.connect(tmp_path / ".lab/lab.db")
+    chain = db.execute("SELECT payload FROM champions JOIN hypotheses h ON h.id = hypothesis").fetchall()
+    assert [json.loads(payload)["params"]["LEVEL"] for (payload,) in chain] == [9.5, 9.0]
+    bodies = db.execute(
+        "SELECT body FROM results JOIN jobs ON jobs.id = job WHERE kind = 'evaluate'"
+    ).fetchall()
+    assert sum("pairs" in json.loads(body) for (body,) in bodies) == 2
