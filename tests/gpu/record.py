@@ -1,6 +1,6 @@
 """Puts what a run left into one JSON document, with the machine and the versions it is about.
 
-python3 record.py COMMAND FOLDER >RECORD     FOLDER/NAME.json and FOLDER/NAME.log become the parts
+python3 record.py COMMAND FOLDER >RECORD     FOLDER/NAME.json, or else FOLDER/NAME.log, become the parts
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def part(file: pathlib.Path) -> object:
 
 def main() -> None:
     command, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    files = sorted([*folder.glob("*.json"), *folder.glob("*.log")])
+    files = [*sorted(folder.glob("*.log")), *sorted(folder.glob("*.json"))]  # of one name the JSON stays
     document = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
