@@ -125,16 +125,18 @@ static int wait_a_little(void *unused, int times)
     return 1;
 }
 
+/* PERSIST, not WAL, which Debian 12's SQLite can corrupt; and not TRUNCATE: a journal that keeps
+ * its size is synced without the file system's own journal, in a tenth of the time. */
+static const char pragmas[] = "PRAGMA journal_mode = PERSIST; PRAGMA journal_size_limit = 1048576;"
+                              "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                              "PRAGMA trusted_schema = OFF";
+
 static int prepare(km_db *db, const km_db_schema *schema, km_err *err)
 {
     int version, rc;
 
     sqlite3_busy_handler(db->handle, wait_a_little, NULL);
-    rc = execute(
-        db,
-        "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-        "PRAGMA trusted_schema = OFF",
-        "open", err);
+    rc = execute(db, pragmas, "open", err);
     if (rc == 0)
         rc = version_of(db, &version, err);
     if (rc == 0 && version > schema->version) {
