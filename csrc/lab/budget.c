@@ -1,5 +1,6 @@
 #include "lab/budget.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "core/limits.h"
@@ -64,6 +65,24 @@ int km_budget_spend(km_db *db, int64_t campaign, km_budget_kind kind, double amo
                        "itd", campaign, km_budget_names[kind], amount);
 
     return rc == 0 && amount > 0 ? check_level(db, campaign, kind, err) : rc;
+}
+
+int km_budget_left(km_db *db, int64_t campaign, km_budget_kind kind, double *out, km_err *err)
+{
+    sqlite3_stmt *s;
+    int rc = km_db_query(db, &s, err,
+                         "SELECT allowed - used FROM budgets WHERE campaign = ? AND kind = ?"
+                         " AND allowed IS NOT NULL",
+                         "it", campaign, km_budget_names[kind]);
+
+    *out = INFINITY;
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(db, s, err);
+    if (rc == 1)
+        *out = sqlite3_column_double(s, 0);
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
 }
 
 int km_budget_check(km_db *db, int64_t campaign, km_err *err)

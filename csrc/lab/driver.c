@@ -243,6 +243,8 @@ static int turn(struct km_driving *d, bool stopping, int *running, km_err *err)
 {
     int rc = for_each(d, KM_RUN_BEGUN, err);
 
+    if (rc == 0)
+        rc = km_driving_hold_budget(d, err);
     *running = 0;
     for (int i = 0; rc == 0 && i < d->run_count; i++) {
         km_run *r = &d->runs[i];

@@ -14,6 +14,7 @@ struct km_driving {
     int64_t lease_s, team_ms; /* team_ms: when the team was asked last */
     int64_t pause_ms;         /* until then nothing is taken: a job could not be prepared; or 0 */
     int64_t foreign_ms; /* until then a lease goes on that may be of a container that is gone */
+    int64_t counted_ms; /* when it was last counted what the runs have cost */
     bool spent;         /* of the budget */
     bool told;          /* a result came in that the team has not seen */
     bool busy;          /* the team, when it was asked last */
@@ -34,6 +35,9 @@ long km_driving_pids(void);
 /* What a driver that is gone has left: leases of processes of this machine are released, runs
  * elsewhere become ours. Makes the runs. */
 int km_driving_take_over(struct km_driving *d, km_err *err);
+
+/* Ends what costs more than the budget has left, counted once a second. */
+int km_driving_hold_budget(struct km_driving *d, km_err *err);
 
 /* An ended run's word to the store; its slot is free then. */
 int km_driving_settle(struct km_driving *d, km_run *run, km_err *err);

@@ -46,7 +46,7 @@ typedef struct {
     int64_t running_ms, ended_ms; /* seen to run, to have ended; km_clock_boot_ms; 0: not yet */
     const char *killed;           /* why, or NULL */
     bool told;                    /* of that, whoever runs it */
-    double gpus;                  /* that it has */
+    double gpus, money_s;         /* what it has, and costs in a second, while it runs */
 
     /* at the end: */
     bool good;     /* exit code 0, and a result is worth looking for */

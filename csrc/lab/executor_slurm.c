@@ -322,8 +322,10 @@ static void look(struct slurm *x, km_run *r, const km_slurm_row *row)
         look_at_unknown(x, r);
         return;
     }
-    if (state == KM_SLURM_RUNS && !r->running_ms)
+    if (state == KM_SLURM_RUNS && !r->running_ms) {
         r->running_ms = km_clock_boot_ms();
+        r->gpus = x->gpus;
+    }
     if (state == KM_SLURM_WAITS)
         r->running_ms = 0;
     if (state == KM_SLURM_WAITS || state == KM_SLURM_RUNS) {

@@ -24,7 +24,7 @@ static const char template[] =
     "\n"
     "[budget]               # when one is spent, nothing more is handed out\n"
     "runs = 1000\n"
-    "# gpu_seconds = 7200\n"
+    "# gpu_seconds = 7200   # this one, and money, end what runs, too\n"
     "# money = 20\n"
     "# tokens = 2000000\n"
     "\n"

@@ -53,17 +53,22 @@ def test_gpus(tmp_path):
     )
 
 
-# A spent budget of GPU seconds is a hard stop, too.
+# A spent budget of GPU seconds is a hard stop: what runs is ended, and waits, and nothing more is handed out.
 def test_gpu_seconds_end(tmp_path):
-    lab = LocalLab(tmp_path, 'gpus = ["0"]\n')
+    lab = LocalLab(tmp_path, 'gpus = ["0", "1"]\nslots = 3\n')
     for i in range(3):
         lab.queued(f"k{i}")
     db = sqlite3.connect(tmp_path / ".lab/lab.db")
     with db:
         db.execute("INSERT OR REPLACE INTO budgets (campaign, kind, allowed) VALUES (1, 'gpu_seconds', 0.1)")
     db.close()
-    code, told, err = lab.say("run", "--worker", LOOK, "--json")
-    assert code == 0 and told["done"] == 1 and "gpu_seconds is spent" in err
+    for _ in range(2):
+        code, told, err = lab.say("run", "--worker", "sleep 100", "--json")
+        assert code == 0 and told["done"] == told["failed"] == 0 and "gpu_seconds is spent" in err
+    assert lab.sql("SELECT state, attempts FROM jobs WHERE kind = 'work'") == [("queued", 0)] * 3
+    (used,) = lab.sql("SELECT used FROM budgets WHERE kind = 'gpu_seconds'")[0]
+    assert 0.1 <= used == sum(x for (x,) in lab.sql("SELECT gpu_seconds FROM leases"))
+    assert lab.sql("SELECT count(*) FROM leases") == [(2,)]
 
 
 def test_limits_of_a_process(tmp_path):
