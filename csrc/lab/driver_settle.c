@@ -56,6 +56,30 @@ static int fail(struct km_driving *d, const km_run *r, const char *why, km_err *
     return 0;
 }
 
+/* What became of its idea by that, if it is decided. */
+static int say_verdict(const struct km_driving *d, const km_run *r, km_err *err)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = km_db_query(&d->lab->db, &s, err,
+                         "SELECT title, state, CASE WHEN reason <> '' THEN reason ELSE ifnull("
+                         "(SELECT reason FROM decisions WHERE hypothesis = h.id"
+                         " ORDER BY decisions.id DESC LIMIT 1), '') END FROM hypotheses h"
+                         " WHERE id = ? AND state NOT IN ('proposed', 'reviewed', 'queued',"
+                         " 'running', 'evaluating')",
+                         "i", r->hypothesis);
+
+    if (rc < 0)
+        return rc;
+    rc = km_db_step(&d->lab->db, s, err);
+    if (rc == 1)
+        km_driving_say(
+            d, "hypothesis %" PRId64 " (%.80s): %s%s%.400s", r->hypothesis,
+            (const char *)sqlite3_column_text(s, 0), (const char *)sqlite3_column_text(s, 1),
+            sqlite3_column_bytes(s, 2) ? ": " : "", (const char *)sqlite3_column_text(s, 2));
+    sqlite3_finalize(s);
+    return rc < 0 ? rc : 0;
+}
+
 static int hand_in(struct km_driving *d, const km_run *r, const char *body, km_err *err)
 {
     int rc = apply(d, r, body, err);
@@ -64,6 +88,7 @@ static int hand_in(struct km_driving *d, const km_run *r, const char *body, km_e
         d->out->done++;
         d->told = true;
         km_driving_say(d, "job %" PRId64 ": done", r->job);
+        rc = say_verdict(d, r, err);
     } else if (rc == 0) {
         lose(d, r, "another worker has it; this result is refused");
     }
