@@ -92,42 +92,69 @@ static int for_each(struct km_driving *d, km_run_state state, km_err *err)
 
 /* --- claims --- */
 
-/* Which kinds this executor may take now, in `names` (which ends with NULL); false: none. */
-static bool open_kinds(const struct km_driving *d, const km_executor *x, const char **names)
+static int gpus_taken(const struct km_driving *d, const km_executor *x)
 {
-    size_t n = 0, count = 0;
-    int gpus = 0;
+    int n = 0;
 
     for (int i = 0; i < d->run_count; i++)
-        gpus += d->runs[i].state != KM_RUN_FREE && d->runs[i].kind->executor == x &&
-                d->runs[i].kind->gpu;
-    for (size_t k = 0; k < d->o->kind_count; k++) {
+        n += d->runs[i].state != KM_RUN_FREE && d->runs[i].kind->executor == x &&
+             d->runs[i].kind->gpu;
+    return n;
+}
+
+/* 1: no more of a kind that runs `at_once`: another driver's disturb ours, too. */
+static int is_full(const struct km_driving *d, const km_run_kind *kind, km_err *err)
+{
+    int64_t n = 0;
+    int rc = kind->kind && kind->at_once
+                 ? km_queue_at_work(&d->lab->db, d->lab->campaign, kind->kind, &n, err)
+                 : 0;
+
+    return rc == 0 ? n && n >= kind->at_once : rc;
+}
+
+/* Which kinds this executor may take now, in `names` (which ends with NULL). 0: none. */
+static int open_kinds(const struct km_driving *d, const km_executor *x, const char **names,
+                      km_err *err)
+{
+    bool no_gpu = x->gpus && gpus_taken(d, x) >= x->gpus;
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t k = 0; rc >= 0 && k < d->o->kind_count; k++) {
         const km_run_kind *kind = &d->o->kinds[k];
-        int running = 0;
-        for (int i = 0; i < d->run_count; i++)
-            running += d->runs[i].state != KM_RUN_FREE && d->runs[i].kind == kind;
-        if (kind->executor != x || (kind->at_once && running >= kind->at_once) ||
-            (kind->gpu && x->gpus && gpus >= x->gpus))
+        if (kind->executor != x || (kind->gpu && no_gpu))
             continue;
-        names[n++] = kind->kind;
-        count++;
+        rc = is_full(d, kind, err);
+        if (rc == 0)
+            names[n++] = kind->kind;
     }
     names[n] = NULL;
-    return count > 0;
+    return rc < 0 ? rc : n > 0;
+}
+
+/* What is open, and what is taken, in one transaction: other drivers look, too. */
+static int claim_open(struct km_driving *d, km_executor *x, km_job *job, km_err *err)
+{
+    const char *names[KINDS_MAX + 1];
+    char worker[64];
+    bool own;
+    int rc = km_db_enter(&d->lab->db, &own, err);
+
+    if (rc == 0)
+        rc = open_kinds(d, x, names, err);
+    km_driving_worker(x, worker);
+    if (rc == 1)
+        rc = km_queue_claim(&d->lab->db, &d->lab->arena, d->lab->campaign, names[0] ? names : NULL,
+                            worker, d->lease_s, job, err);
+    return km_db_leave(&d->lab->db, own, rc, err);
 }
 
 static int claim(struct km_driving *d, km_executor *x, km_job *job, km_err *err)
 {
-    const char *names[KINDS_MAX + 1];
     km_err why = KM_ERR_INIT;
-    char worker[64];
-    int rc;
+    int rc = claim_open(d, x, job, &why);
 
-    if (!open_kinds(d, x, names))
-        return 0;
-    km_driving_worker(x, worker);
-    rc = km_queue_claim(&d->lab->db, &d->lab->arena, d->lab->campaign, names[0] ? names : NULL,
-                        worker, d->lease_s, job, &why);
     if (rc == KM_EUSAGE) { /* the budget */
         d->spent = true;
         km_driving_say(d, "%s", why.message);

@@ -43,7 +43,7 @@ static const char template[] =
     "# limit = 600           # seconds for a command\n"
     "# pairs = 8             # runs of parent and candidate, in turns, before a first verdict\n"
     "# pairs_max = 32        # of an idea; then it is undecided\n"
-    "# at_once = 1           # measurements beside each other\n"
+    "# at_once = 1           # measurements beside each other, of all drivers\n"
     "#\n"
     "# [search]              # ideas without anybody to have them: the numbers of a file\n"
     "# file = \"train.py\"     # lines NAME = value; #define NAME value in C; members in JSON\n"

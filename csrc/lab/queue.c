@@ -163,14 +163,24 @@ static int sweep(km_db *db, int64_t *count, km_err *err)
 
 int km_queue_sweep(km_db *db, int64_t *count, km_err *err)
 {
-    int rc = km_db_begin(db, err);
+    bool own;
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = sweep(db, count, err);
-    if (rc == 0)
-        return km_db_commit(db, err);
-    km_db_rollback(db);
-    return rc;
+    return km_db_leave(db, own, rc, err);
+}
+
+int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, int64_t *count, km_err *err)
+{
+    int64_t expired;
+    int rc = km_queue_sweep(db, &expired, err);
+
+    return rc == 0 ? km_db_int(db, count, 0, err,
+                               "SELECT count(*) FROM jobs WHERE state = 'leased' AND kind = ?"
+                               " AND campaign = ?",
+                               "ti", kind, campaign)
+                   : rc;
 }
 
 /* --- claim --- */
@@ -288,16 +298,12 @@ static int claim(km_db *db, km_arena *a, int64_t campaign, const char *const *ki
 int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *const *kinds,
                    const char *worker, int64_t lease_s, km_job *out, km_err *err)
 {
-    int rc = km_db_begin(db, err), done;
+    bool own;
+    int rc = km_db_enter(db, &own, err);
 
     if (rc == 0)
         rc = claim(db, a, campaign, kinds, worker, lease_s ? lease_s : KM_LAB_LEASE_S, out, err);
-    if (rc < 0) {
-        km_db_rollback(db);
-        return rc;
-    }
-    done = km_db_commit(db, err);
-    return done < 0 ? done : rc;
+    return km_db_leave(db, own, rc, err);
 }
 
 /* --- what a worker says --- */

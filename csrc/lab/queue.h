@@ -34,8 +34,8 @@ typedef struct {
 int km_queue_submit(km_db *db, const km_job_request *r, int64_t *id, bool *made, km_err *err);
 
 /* Takes the first that waits, of one of `kinds` (ends with NULL), or of any (NULL). Before that,
- * leases that ran out are ended. 1: *out is it; 0: there is none. Errors: KM_EUSAGE when the
- * campaign's budget is spent. */
+ * leases that ran out are ended. 1: *out is it; 0: there is none. In the caller's transaction when
+ * one is open. Errors: KM_EUSAGE when the campaign's budget is spent. */
 int km_queue_claim(km_db *db, km_arena *a, int64_t campaign, const char *const *kinds,
                    const char *worker, int64_t lease_s, km_job *out, km_err *err);
 
@@ -64,6 +64,10 @@ int km_queue_drop(km_db *db, int64_t hypothesis, const char *why, km_err *err);
 /* Whether every result is what was handed in, by the digest in the history. Errors: KM_EFORMAT with
  * the first that is not. */
 int km_queue_check(km_db *db, km_err *err);
+
+/* How many jobs of a kind are leased, to whoever; leases that ran out are ended before. The two
+ * below: in the caller's transaction when one is open. */
+int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, int64_t *count, km_err *err);
 
 /* Ends the leases that ran out. *count: how many. */
 int km_queue_sweep(km_db *db, int64_t *count, km_err *err);

@@ -316,9 +316,11 @@ def test_the_limit_of_a_measurement(tmp_path):
     assert lab.git("worktree", "list").count("\n") == 0
 
 
-# Drivers beside each other take turns: none ends because another was faster, and all ideas come to an end.
+# Drivers beside each other take turns: none ends because another was faster, all ideas come to an end, and no more
+# measurements run beside each other than may.
 def test_three_drivers(tmp_path):
-    lab = lab_of(tmp_path)
+    worker = 'n=$(grep -o "good [0-9]" | head -c 6 | tail -c 1); sed -i "s/^LEVEL = .*/LEVEL = $n.0/" train.py; echo {}'
+    lab = lab_of(tmp_path, settings=SETTINGS.replace("pairs = 8", "at_once = 1\npairs = 8"), worker=worker)
     for i in range(6):
         propose(lab, f"good {i}")
     drivers = [
@@ -328,3 +330,7 @@ def test_three_drivers(tmp_path):
     said = [driver.communicate(timeout=120)[1] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0, 0], said
     assert set(states(lab).values()) <= {"promoted", "rejected", "undecided", "duplicate", "stale"}
+    times = store(lab, "SELECT began_us, ended_us FROM leases WHERE job IN (SELECT id FROM jobs WHERE kind = 'evaluate')"
+                       " ORDER BY began_us")  # fmt: skip
+    assert len(times) > 3
+    assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False)), times
