@@ -136,7 +136,7 @@ static int open_kinds(const struct km_driving *d, const km_executor *x, const ch
 /* What is open, and what is taken, in one transaction: other drivers look, too. */
 static int claim_open(struct km_driving *d, km_executor *x, km_job *job, km_err *err)
 {
-    const char *names[KINDS_MAX + 1];
+    const char *names[KINDS_MAX + 1] = { NULL };
     char worker[64];
     bool own;
     int rc = km_db_enter(&d->lab->db, &own, err);

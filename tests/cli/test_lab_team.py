@@ -105,7 +105,7 @@ elif role == "planner":
     print(json.dumps({"order": sorted(job["payload"]["ideas"], reverse=True)}))
 elif role == "worker":
     path = pathlib.Path(os.environ["KERNMILL_WORKSPACE"]) / "train.py"
-    path.write_text(path.read_text().replace("LEVEL = 10.0", f"LEVEL = {job['payload']['level']}"))
+    path.write_text(re.sub("LEVEL = .*", f"LEVEL = {job['payload']['level']}", path.read_text()))
     print(json.dumps({"cost": {"tokens": 5}}))
 '''
 
