@@ -37,10 +37,11 @@ static int tell(km_db *db, int64_t campaign, const char *kind, double used, doub
     return km_alert_add(db, campaign, key, spent ? "error" : "warn", title, text, subject, err);
 }
 
-static int check_level(km_db *db, int64_t campaign, km_budget_kind kind, km_err *err)
+/* 1: it is limited. */
+static int read_limit(km_db *db, int64_t campaign, km_budget_kind kind, double *used,
+                      double *allowed, km_err *err)
 {
     sqlite3_stmt *s;
-    double used = 0, allowed = 0;
     int rc = km_db_query(db, &s, err,
                          "SELECT used, allowed FROM budgets WHERE campaign = ? AND kind = ?"
                          " AND allowed IS NOT NULL",
@@ -50,10 +51,18 @@ static int check_level(km_db *db, int64_t campaign, km_budget_kind kind, km_err 
         return rc;
     rc = km_db_step(db, s, err);
     if (rc == 1) {
-        used = sqlite3_column_double(s, 0);
-        allowed = sqlite3_column_double(s, 1);
+        *used = sqlite3_column_double(s, 0);
+        *allowed = sqlite3_column_double(s, 1);
     }
     sqlite3_finalize(s);
+    return rc;
+}
+
+static int check_level(km_db *db, int64_t campaign, km_budget_kind kind, km_err *err)
+{
+    double used = 0, allowed = 0;
+    int rc = read_limit(db, campaign, kind, &used, &allowed, err);
+
     return rc == 1 ? tell(db, campaign, km_budget_names[kind], used, allowed, err) : rc;
 }
 
@@ -69,19 +78,10 @@ int km_budget_spend(km_db *db, int64_t campaign, km_budget_kind kind, double amo
 
 int km_budget_left(km_db *db, int64_t campaign, km_budget_kind kind, double *out, km_err *err)
 {
-    sqlite3_stmt *s;
-    int rc = km_db_query(db, &s, err,
-                         "SELECT allowed - used FROM budgets WHERE campaign = ? AND kind = ?"
-                         " AND allowed IS NOT NULL",
-                         "it", campaign, km_budget_names[kind]);
+    double used = 0, allowed = 0;
+    int rc = read_limit(db, campaign, kind, &used, &allowed, err);
 
-    *out = INFINITY;
-    if (rc < 0)
-        return rc;
-    rc = km_db_step(db, s, err);
-    if (rc == 1)
-        *out = sqlite3_column_double(s, 0);
-    sqlite3_finalize(s);
+    *out = rc == 1 ? allowed - used : INFINITY;
     return rc < 0 ? rc : 0;
 }
 
