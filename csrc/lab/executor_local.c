@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "core/keep.h"
 #include "lab/clock.h"
 #include "lab/executor.h"
@@ -19,7 +21,7 @@
 
 struct local {
     km_executor base;
-    bool *busy; /* of each GPU */
+    int *locks; /* of each GPU: held by a run of ours; -1: not by us */
 };
 
 /* --- the child --- */
@@ -70,15 +72,40 @@ static void become_worker(void *context)
 
 /* --- start --- */
 
-static void take_gpu(struct local *x, km_run *r)
+/* One for all drivers of this lab. */
+static int lock_gpu(const struct local *x, int i)
 {
+    char path[KM_RUN_PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/.lab/gpu-", x->base.lab->root);
+
+    for (const char *c = x->base.settings->executor.gpus.items[i]; *c && n < (int)sizeof path - 6;
+         c++)
+        path[n++] = *c == '/' ? '-' : *c;
+    snprintf(path + n, sizeof path - (size_t)n, ".lock");
+    return km_file_lock(path, false, NULL);
+}
+
+/* Runs that begin meanwhile have the descriptor, too: to close it is not enough. */
+static void give_gpu(struct local *x, km_run *r)
+{
+    if (r->gpu < 0)
+        return;
+    flock(x->locks[r->gpu], LOCK_UN);
+    close(x->locks[r->gpu]);
+    x->locks[r->gpu] = -1;
+}
+
+/* False: other drivers have those that are left. */
+static bool take_gpu(struct local *x, km_run *r)
+{
+    bool wanted = r->kind->gpu && x->base.gpus;
+
     r->gpu = -1;
-    for (int i = 0; r->kind->gpu && r->gpu < 0 && i < x->base.gpus; i++)
-        if (!x->busy[i]) {
-            x->busy[i] = true;
+    for (int i = 0; wanted && r->gpu < 0 && i < x->base.gpus; i++)
+        if (x->locks[i] < 0 && (x->locks[i] = lock_gpu(x, i)) >= 0)
             r->gpu = i;
-        }
     r->gpus = r->gpu >= 0;
+    return !wanted || r->gpu >= 0;
 }
 
 static void begin(struct local *x, km_run *r)
@@ -89,7 +116,6 @@ static void begin(struct local *x, km_run *r)
                    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
     struct worker w = { x, r, in, out };
 
-    take_gpu(x, r);
     r->pid = in < 0 || out < 0 ? -1 : km_keep_start(become_worker, &w);
     if (r->pid > 0) {
         r->running_ms = km_clock_boot_ms();
@@ -98,8 +124,7 @@ static void begin(struct local *x, km_run *r)
     } else {
         snprintf(r->why, sizeof r->why, "unable to start it: %s", strerror(errno));
         r->state = KM_RUN_ENDED;
-        if (r->gpu >= 0)
-            x->busy[r->gpu] = false;
+        give_gpu(x, r);
     }
     if (in >= 0)
         close(in);
@@ -111,7 +136,8 @@ static int start(km_executor *base, km_run **runs, size_t count, km_err *err)
 {
     (void)err;
     for (size_t i = 0; i < count; i++)
-        begin((struct local *)base, runs[i]);
+        if (take_gpu((struct local *)base, runs[i]))
+            begin((struct local *)base, runs[i]);
     return 0;
 }
 
@@ -127,8 +153,7 @@ static void end(struct local *x, km_run *r, int status)
         snprintf(r->why, sizeof r->why, "exit code %d; see %.180s/output.log", WEXITSTATUS(status),
                  strstr(r->dir, ".lab/") ? strstr(r->dir, ".lab/") : r->dir);
     r->gpu_seconds = r->gpus * (double)(km_clock_boot_ms() - r->running_ms) / 1000;
-    if (r->gpu >= 0)
-        x->busy[r->gpu] = false;
+    give_gpu(x, r);
 }
 
 static int poll_all(km_executor *base, km_run **runs, size_t count, km_err *err)
@@ -162,7 +187,7 @@ static void release(km_executor *base)
 {
     struct local *x = (struct local *)base;
 
-    free(x->busy);
+    free(x->locks);
     free(x);
 }
 
@@ -171,10 +196,12 @@ int km_executor_local(km_lab *lab, const km_lab_settings *settings, km_executor 
     struct local *x = calloc(1, sizeof *x);
 
     *out = NULL;
-    if (!x || !(x->busy = calloc(settings->executor.gpus.count + 1, sizeof *x->busy))) {
+    if (!x || !(x->locks = calloc(settings->executor.gpus.count + 1, sizeof *x->locks))) {
         free(x);
         return km_fail_nomem(err);
     }
+    for (size_t i = 0; i < settings->executor.gpus.count; i++)
+        x->locks[i] = -1;
     x->base = (km_executor){ .name = "local",
                              .lab = lab,
                              .settings = settings,

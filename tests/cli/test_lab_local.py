@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+import subprocess
 import sys
 
 import pytest
+from program import PROGRAM
 from test_lab import Lab
 
 LOOK = f"""{sys.executable} -c '
@@ -51,6 +53,19 @@ def test_gpus(tmp_path):
     assert 1.8 <= spent < 20 and spent == pytest.approx(
         sum(x for (x,) in lab.sql("SELECT gpu_seconds FROM leases"))
     )
+
+
+# Nor do two drivers of a lab share one.
+def test_gpus_of_two_drivers(tmp_path):
+    lab = LocalLab(tmp_path, 'gpus = ["MIG-GPU-5e1f/1/0"]\nslots = 2\n')
+    for i in range(6):
+        lab.queued(f"k{i}")
+    command = [PROGRAM, "lab", "run", "--worker", LOOK]
+    drivers = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [driver.communicate(timeout=60)[1].decode() for driver in drivers]
+    times = sorted((run["began"], run["ended"]) for run in lab.bodies())
+    assert len(times) == 6 and all(text.count(": done") for text in said), said
+    assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False))
 
 
 # A spent budget of GPU seconds is a hard stop: what runs is ended, and waits, and nothing more is handed out.
