@@ -190,6 +190,7 @@ static int add_evaluators(km_lab *lab, const km_lab_fields *f, const km_lab_sett
                  &(km_run_kind){ .kind = kind_names[kind],
                                  .command = command,
                                  .at_once = (int)s->evaluate.at_once,
+                                 .beside = kind_names[kind == EVALUATE ? HOLDOUT : EVALUATE],
                                  .limit_s = f->limit,
                                  .gpu = true },
                  goes_elsewhere(r, kind));

@@ -105,12 +105,15 @@ static int gpus_taken(const struct km_driving *d, const km_executor *x)
 /* 1: no more of a kind that runs `at_once`: another driver's disturb ours, too. */
 static int is_full(const struct km_driving *d, const km_run_kind *kind, km_err *err)
 {
-    int64_t n = 0;
-    int rc = kind->kind && kind->at_once
-                 ? km_queue_at_work(&d->lab->db, d->lab->campaign, kind->kind, &n, err)
-                 : 0;
+    int64_t n = 0, beside = 0;
+    int rc;
 
-    return rc == 0 ? n && n >= kind->at_once : rc;
+    if (!kind->kind || !kind->at_once)
+        return 0;
+    rc = km_queue_at_work(&d->lab->db, d->lab->campaign, kind->kind, &n, err);
+    if (rc == 0 && kind->beside)
+        rc = km_queue_at_work(&d->lab->db, d->lab->campaign, kind->beside, &beside, err);
+    return rc == 0 ? n + beside >= kind->at_once : rc;
 }
 
 /* Which kinds this executor may take now, in `names` (which ends with NULL). 0: none. */

@@ -25,7 +25,8 @@ typedef struct {
     const char *kind;      /* of jobs; NULL: any */
     const char *command;   /* for sh -c */
     const char *prompt;    /* a file that comes before the job on standard input; NULL: none */
-    int at_once;           /* 0: as many as there are slots */
+    int at_once;           /* of all drivers; 0: as many as there are slots */
+    const char *beside;    /* another kind, whose jobs count as its own there; or NULL */
     int64_t limit_s;       /* of one job's time; 0: none */
     int64_t output_mb;     /* of its log; 0: [executor]'s */
     bool gpu;              /* it takes one, where they are counted */

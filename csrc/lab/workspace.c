@@ -316,9 +316,12 @@ int km_workspace_ask(km_workspace *w, const km_idea *idea, const char *kind, int
                      km_err *err)
 {
     km_db *db = &w->lab->db;
-    km_job_request r = {
-        .campaign = w->lab->campaign, .hypothesis = idea->id, .kind = kind, .priority = 1
-    };
+    bool is_last = strcmp(kind, "holdout") ==
+                   0; /* what it promotes is what others are measured by */
+    km_job_request r = { .campaign = w->lab->campaign,
+                         .hypothesis = idea->id,
+                         .kind = kind,
+                         .priority = is_last ? 2 : 1 };
     int64_t open = 0, before = 0, id;
     uint32_t seed = 0;
     bool made;

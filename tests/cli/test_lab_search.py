@@ -143,9 +143,13 @@ def test_edit_that_does_not_fit(tmp_path, change, words):
     assert (folder / "a.py").read_text() == (tmp_path / "outside.py").read_text() == CODE
 
 
-# What a result makes the champion is so before the next idea is measured: each is measured once.
-def test_none_is_measured_for_the_past(tmp_path):
-    text = SETTINGS.replace("pairs = 8", "at_once = 1\npairs = 8") + SEARCH.format(method="sweep", count=0)
+# What a result makes the champion is so before the next idea is measured, also where the holdout is looked at between:
+# each is measured once, and nothing beside it.
+@pytest.mark.parametrize("more", ["", 'holdout = "python3 evaluate.py --holdout"\n'], ids=["", "holdout"])
+def test_none_is_measured_for_the_past(tmp_path, more):
+    text = SETTINGS.replace("pairs = 8", f"{more}at_once = 1\npairs = 8") + SEARCH.format(
+        method="sweep", count=0
+    )
     lab = TreeLab(tmp_path, text.replace('"a", "b"', '"a"'), TRAIN + 'NAME = "a"\n')
     code, _, err = lab.say("run", "--slots", 3)
     assert code == 0 and "hypothesis 1 (LEVEL=10.0 NAME=a): duplicate: nothing was changed\n" in err
@@ -157,3 +161,7 @@ def test_none_is_measured_for_the_past(tmp_path):
         "SELECT body FROM results JOIN jobs ON jobs.id = job WHERE kind = 'evaluate'"
     ).fetchall()
     assert sum("pairs" in json.loads(body) for (body,) in bodies) == 2
+    times = db.execute("SELECT began_us, l.ended_us FROM leases l JOIN jobs ON jobs.id = job"
+                       " WHERE kind IN ('evaluate', 'holdout') ORDER BY began_us").fetchall()  # fmt: skip
+    assert len(times) == (4 if more else 2)
+    assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False)), times
