@@ -126,8 +126,7 @@ static int wait_a_little(void *unused, int times)
 }
 
 /* PERSIST, not WAL, which Debian 12's SQLite can corrupt; and not TRUNCATE: a journal that keeps
- * its size is synced without a commit of the file system's own, and beside a compiler's writes a
- * claim takes a sixth less. */
+ * its size is synced without a commit of the file system's own, which others' writes hold up. */
 static const char pragmas[] = "PRAGMA journal_mode = PERSIST; PRAGMA journal_size_limit = 1048576;"
                               "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
                               "PRAGMA trusted_schema = OFF";

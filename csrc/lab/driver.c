@@ -105,15 +105,13 @@ static int gpus_taken(const struct km_driving *d, const km_executor *x)
 /* 1: no more of a kind that runs `at_once`: another driver's disturb ours, too. */
 static int is_full(const struct km_driving *d, const km_run_kind *kind, km_err *err)
 {
-    int64_t n = 0, beside = 0;
+    int64_t n;
     int rc;
 
     if (!kind->kind || !kind->at_once)
         return 0;
-    rc = km_queue_at_work(&d->lab->db, d->lab->campaign, kind->kind, &n, err);
-    if (rc == 0 && kind->beside)
-        rc = km_queue_at_work(&d->lab->db, d->lab->campaign, kind->beside, &beside, err);
-    return rc == 0 ? n + beside >= kind->at_once : rc;
+    rc = km_queue_at_work(&d->lab->db, d->lab->campaign, kind->kind, kind->beside, &n, err);
+    return rc == 0 ? n >= kind->at_once : rc;
 }
 
 /* Which kinds this executor may take now, in `names` (which ends with NULL). 0: none. */
@@ -254,14 +252,14 @@ static int watch(struct km_driving *d, km_run *r, bool stopping, km_err *err)
 static int ask_team(struct km_driving *d, bool stopping, km_err *err)
 {
     int64_t now = km_clock_boot_ms();
-    bool due = d->told || now - d->team_ms >= TEAM_MS;
+    bool due = d->news || now - d->team_ms >= TEAM_MS;
     int rc = 0;
 
     d->busy = d->o->team && !stopping;
     if (!d->busy || !due)
         return 0;
     d->team_ms = now;
-    d->told = false;
+    d->news = false;
     d->o->team->spent = d->spent;
     for (int i = 0; rc == 0 && d->busy && i < TEAM_MOST; i++)
         rc = km_team_step(d->lab, d->o->team, &d->busy, err);

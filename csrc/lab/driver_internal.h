@@ -16,8 +16,8 @@ struct km_driving {
     int64_t foreign_ms; /* until then a lease goes on that may be of a container that is gone */
     int64_t counted_ms; /* when it was last counted what the runs have cost */
     bool spent;         /* of the budget */
-    bool told;          /* a result came in that the team has not seen */
-    bool busy;          /* the team, when it was asked last */
+    bool news;          /* a result came in that the team has not seen */
+    bool busy;          /* the team had something to do, or was not asked yet */
 };
 
 void km_driving_say(const struct km_driving *d, const char *format, ...)

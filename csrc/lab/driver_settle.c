@@ -1,6 +1,7 @@
 /* What a run's end means for its job. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lab/apply.h"
 #include "lab/driver_internal.h"
@@ -56,17 +57,18 @@ static int fail(struct km_driving *d, const km_run *r, const char *why, km_err *
     return 0;
 }
 
-/* What became of its idea by that, if it is decided. */
+/* What became of its idea by that, if it is decided; what a holdout leaves accepted was said. */
 static int say_verdict(const struct km_driving *d, const km_run *r, km_err *err)
 {
+    bool is_holdout = r->kind->kind && strcmp(r->kind->kind, "holdout") == 0;
     sqlite3_stmt *s = NULL;
     int rc = km_db_query(&d->lab->db, &s, err,
                          "SELECT title, state, CASE WHEN reason <> '' THEN reason ELSE ifnull("
                          "(SELECT reason FROM decisions WHERE hypothesis = h.id"
                          " ORDER BY decisions.id DESC LIMIT 1), '') END FROM hypotheses h"
                          " WHERE id = ? AND state NOT IN ('proposed', 'reviewed', 'queued',"
-                         " 'running', 'evaluating')",
-                         "i", r->hypothesis);
+                         " 'running', 'evaluating') AND NOT (state = 'accepted' AND ?)",
+                         "ii", r->hypothesis, (int64_t)is_holdout);
 
     if (rc < 0)
         return rc;
@@ -86,7 +88,7 @@ static int hand_in(struct km_driving *d, const km_run *r, const char *body, km_e
 
     if (rc == 1) {
         d->out->done++;
-        d->told = true;
+        d->news = true;
         km_driving_say(d, "job %" PRId64 ": done", r->job);
         rc = say_verdict(d, r, err);
     } else if (rc == 0) {

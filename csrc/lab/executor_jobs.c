@@ -296,10 +296,11 @@ static void look(struct jobs *x, km_run *r, const json_t *job)
     if (strcmp(stage, "SCHEDULING") == 0)
         return;
     if (strcmp(stage, "RUNNING") == 0 || strcmp(stage, "UPDATING") == 0) {
-        if (!r->running_ms)
+        if (!r->running_ms) {
             r->running_ms = km_clock_boot_ms();
-        r->gpus = x->flavor.gpus;
-        r->money_s = x->flavor.money_s;
+            r->gpus = x->flavor.gpus;
+            r->money_s = x->flavor.money_s;
+        }
         return;
     }
     if (strcmp(stage, "COMPLETED") == 0 || strcmp(stage, "ERROR") == 0) {

@@ -72,17 +72,19 @@ static void become_worker(void *context)
 
 /* --- start --- */
 
-/* One for all drivers of this lab. */
-static int lock_gpu(const struct local *x, int i)
+/* One for all drivers of this lab. KM_ETIME: another has it. */
+static int lock_gpu(const struct local *x, int i, km_err *err)
 {
-    char path[KM_RUN_PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s/.lab/gpu-", x->base.lab->root);
+    km_str path = KM_STR_INIT;
+    int fd;
 
-    for (const char *c = x->base.settings->executor.gpus.items[i]; *c && n < (int)sizeof path - 6;
-         c++)
-        path[n++] = *c == '/' ? '-' : *c;
-    snprintf(path + n, sizeof path - (size_t)n, ".lock");
-    return km_file_lock(path, false, NULL);
+    km_str_printf(&path, "%s/.lab/gpu-", x->base.lab->root);
+    for (const char *c = x->base.settings->executor.gpus.items[i]; *c; c++)
+        km_str_add_char(&path, *c == '/' ? '-' : *c);
+    km_str_add(&path, ".lock");
+    fd = path.failed ? km_fail_nomem(err) : km_file_lock(path.data, false, err);
+    km_str_release(&path);
+    return fd;
 }
 
 /* Runs that begin meanwhile have the descriptor, too: to close it is not enough. */
@@ -95,15 +97,25 @@ static void give_gpu(struct local *x, km_run *r)
     x->locks[r->gpu] = -1;
 }
 
-/* False: other drivers have those that are left. */
-static bool take_gpu(struct local *x, km_run *r)
+/* 1: it has what it wants; 0: other drivers have those that are left. */
+static int take_gpu(struct local *x, km_run *r, km_err *err)
 {
     bool wanted = r->kind->gpu && x->base.gpus;
 
     r->gpu = -1;
-    for (int i = 0; wanted && r->gpu < 0 && i < x->base.gpus; i++)
-        if (x->locks[i] < 0 && (x->locks[i] = lock_gpu(x, i)) >= 0)
+    for (int i = 0; wanted && r->gpu < 0 && i < x->base.gpus; i++) {
+        km_err why = KM_ERR_INIT;
+        if (x->locks[i] >= 0)
+            continue;
+        x->locks[i] = lock_gpu(x, i, &why);
+        if (x->locks[i] >= 0)
             r->gpu = i;
+        else if (x->locks[i] != KM_ETIME) {
+            if (err)
+                *err = why;
+            return x->locks[i];
+        }
+    }
     r->gpus = r->gpu >= 0;
     return !wanted || r->gpu >= 0;
 }
@@ -134,11 +146,14 @@ static void begin(struct local *x, km_run *r)
 
 static int start(km_executor *base, km_run **runs, size_t count, km_err *err)
 {
-    (void)err;
-    for (size_t i = 0; i < count; i++)
-        if (take_gpu((struct local *)base, runs[i]))
+    int rc = 0;
+
+    for (size_t i = 0; rc >= 0 && i < count; i++) {
+        rc = take_gpu((struct local *)base, runs[i], err);
+        if (rc == 1)
             begin((struct local *)base, runs[i]);
-    return 0;
+    }
+    return rc < 0 ? rc : 0;
 }
 
 /* --- its end --- */

@@ -89,7 +89,6 @@ static int intend(struct slurm *x, km_run **runs, size_t count, km_err *err)
         n = most > 1 ? (count - i < most ? count - i : most) : 1;
         for (size_t k = 0; rc == 0 && k < n; k++) {
             km_run *r = runs[i + k];
-            r->gpus = x->gpus;
             snprintf(r->remote, sizeof r->remote, "%c%" PRId64 ".%" PRId64, INTENT, runs[i]->job,
                      runs[i]->token);
             if (most > 1)

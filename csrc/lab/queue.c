@@ -171,15 +171,16 @@ int km_queue_sweep(km_db *db, int64_t *count, km_err *err)
     return km_db_leave(db, own, rc, err);
 }
 
-int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, int64_t *count, km_err *err)
+int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, const char *beside,
+                     int64_t *count, km_err *err)
 {
-    int64_t expired;
-    int rc = km_queue_sweep(db, &expired, err);
+    char boot[KM_BOOT_ID_BYTES];
+    int rc = km_clock_boot_id(boot, err);
 
     return rc == 0 ? km_db_int(db, count, 0, err,
-                               "SELECT count(*) FROM jobs WHERE state = 'leased' AND kind = ?"
-                               " AND campaign = ?",
-                               "ti", kind, campaign)
+                               "SELECT count(*) FROM jobs WHERE state = 'leased' AND campaign = ?"
+                               " AND kind IN (?, ?) AND lease_boot = ? AND lease_until_ms >= ?",
+                               "ittti", campaign, kind, beside, boot, km_clock_boot_ms())
                    : rc;
 }
 

@@ -65,9 +65,10 @@ int km_queue_drop(km_db *db, int64_t hypothesis, const char *why, km_err *err);
  * the first that is not. */
 int km_queue_check(km_db *db, km_err *err);
 
-/* How many jobs of a kind are leased, to whoever; leases that ran out are ended before. The two
- * below: in the caller's transaction when one is open. */
-int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, int64_t *count, km_err *err);
+/* How many jobs of these kinds (`beside` may be NULL) are leased, to whoever; a lease that ran out
+ * is none. */
+int km_queue_at_work(km_db *db, int64_t campaign, const char *kind, const char *beside,
+                     int64_t *count, km_err *err);
 
 /* Ends the leases that ran out. *count: how many. */
 int km_queue_sweep(km_db *db, int64_t *count, km_err *err);

@@ -316,12 +316,11 @@ int km_workspace_ask(km_workspace *w, const km_idea *idea, const char *kind, int
                      km_err *err)
 {
     km_db *db = &w->lab->db;
-    bool is_last = strcmp(kind, "holdout") ==
-                   0; /* what it promotes is what others are measured by */
-    km_job_request r = { .campaign = w->lab->campaign,
-                         .hypothesis = idea->id,
-                         .kind = kind,
-                         .priority = is_last ? 2 : 1 };
+    /* what a holdout promotes is what the others are measured against */
+    int64_t priority = strcmp(kind, "holdout") == 0 ? 2 : 1;
+    km_job_request r = {
+        .campaign = w->lab->campaign, .hypothesis = idea->id, .kind = kind, .priority = priority
+    };
     int64_t open = 0, before = 0, id;
     uint32_t seed = 0;
     bool made;

@@ -68,6 +68,16 @@ def test_gpus_of_two_drivers(tmp_path):
     assert all(before[1] <= after[0] for before, after in zip(times, times[1:], strict=False))
 
 
+# What cannot be locked is said; nobody waits for it for ever.
+def test_a_gpu_that_cannot_be_locked(tmp_path):
+    lab = LocalLab(tmp_path, 'gpus = ["0"]\n')
+    lab.queued("a")
+    (tmp_path / ".lab/gpu-0.lock").mkdir()
+    code, _, err = lab.say("run", "--worker", LOOK, "--json")
+    assert code not in (0, 1) and "gpu-0.lock" in err
+    assert lab.sql("SELECT state, attempts FROM jobs WHERE kind = 'work'") == [("queued", 0)]
+
+
 # A spent budget of GPU seconds is a hard stop: what runs is ended, and waits, and nothing more is handed out.
 def test_gpu_seconds_end(tmp_path):
     lab = LocalLab(tmp_path, 'gpus = ["0", "1"]\nslots = 3\n')
