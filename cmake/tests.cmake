@@ -8,6 +8,9 @@ else()
     add_executable(unit_tests ${unit})
     target_link_libraries(unit_tests PRIVATE km_hub km_bench km_profile km_lab GTest::gtest_main)
     target_compile_definitions(unit_tests PRIVATE KM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    add_library(asks SHARED tests/unit/asks.c) # a library that asks for memory, as torch does
+    target_compile_definitions(asks PRIVATE _GNU_SOURCE)
+    target_link_libraries(unit_tests PRIVATE asks)
     add_test(NAME unit COMMAND unit_tests)
     add_executable(toml_to_json tests/conformance/toml_to_json.c) # for test_toml.py
     target_link_libraries(toml_to_json PRIVATE km_formats)

@@ -10,13 +10,16 @@
 #include "bench/inputs.h"
 #include "bench/late.h"
 #include "bench/overwrite.h"
+#include "bench/result_memory.h"
 #include "bench/trace_check.h"
 #include "bench/verify.h"
 #include "core/limits.h"
 
 #include <kernmill/op.h>
 
-#define SAMPLE_MIN_US 1000.0 /* a sample is as many calls as take this long */
+#define SAMPLE_MIN_US  1000.0      /* a sample is as many calls as take this long */
+#define TORCH_MEMORY   "libc10.so" /* asks malloc for all tensors */
+#define WARM_UP_MIN_US 50000.0     /* untimed rounds; torch is 10 % slower before (256 KiB) */
 
 const char *const km_call_state_names[] = { "right",  "wrong",  "failed", "changed its inputs",
                                             "cheats", "missing" };
@@ -33,7 +36,8 @@ struct run {
     size_t *next;    /* [calls]: the set that it walks over next */
     km_cpu_sets sets;
     uint64_t *hashes;          /* [sets][input_count] */
-    km_late *looks;            /* [sets]: at the results of one call */
+    size_t *order;             /* [sets]: in which one call has been made on them */
+    km_late *looks;            /* [sets]: at the results of one call, in that order */
     km_prepared *prepared;     /* [calls][sets] */
     km_torch_tensor *returned; /* [calls][sets][KM_RETURNS_MAX]; NULL: none */
     km_cpu_sets *copies;       /* [calls]: of what each overwrites */
@@ -213,8 +217,8 @@ static int make_copies(struct run *r, size_t call, km_err *err)
 {
     const km_suite_call *c = &r->cell->op->calls[call];
 
-    if (c->overwrites.count &&
-        km_cpu_sets_make(r->a, r->t, r->cell, c, r->out->sets, &r->copies[call], err) < 0)
+    if (c->overwrites.count && km_cpu_sets_make(r->a, r->t, r->cell, c, r->out->sets, &r->random,
+                                                &r->copies[call], err) < 0)
         return err->code;
     r->given[call] = km_overwrites_given(r->a, r->cell->op, c, r->sets.tensors,
                                          r->copies[call].tensors, r->out->sets);
@@ -225,7 +229,7 @@ static int make_sets(struct run *r, km_err *err)
 {
     const km_suite_op *op = r->cell->op;
 
-    if (km_cpu_sets_make(r->a, r->t, r->cell, NULL, r->out->sets, &r->sets, err) < 0)
+    if (km_cpu_sets_make(r->a, r->t, r->cell, NULL, r->out->sets, &r->random, &r->sets, err) < 0)
         return err->code;
     for (size_t call = 0; call < op->call_count; call++)
         if (make_copies(r, call, err) < 0)
@@ -254,8 +258,9 @@ static int allocate(struct run *r, km_err *err)
     r->copies = km_arena_array(r->a, op->call_count, sizeof *r->copies);
     r->given = km_arena_array(r->a, op->call_count, sizeof *r->given);
     r->looks = km_arena_array(r->a, sets, sizeof *r->looks);
-    if (!r->looks || !r->hashes || !r->prepared || !r->returned || !r->next || !r->fresh ||
-        !r->copies || !r->given)
+    r->order = km_cpu_sets_order(r->a, sets);
+    if (!r->looks || !r->order || !r->hashes || !r->prepared || !r->returned || !r->next ||
+        !r->fresh || !r->copies || !r->given)
         return km_fail_nomem(err);
     if (km_cell_begin(r->a, r->o, r->out, err) < 0)
         return err->code;
@@ -291,21 +296,32 @@ static bool overwrites_any(const km_suite_op *op)
     return false;
 }
 
-/* How many calls make a sample long enough, by the slowest; a copy that is overwritten serves one.
- */
-static void warm_up(struct run *r)
+/* A sample of each call, the slowest of which is the result, in us. */
+static double untimed_round(struct run *r)
 {
     double slowest = 0;
 
-    r->out->calls_a_sample = 1;
     for (size_t call = 0; call < r->cell->op->call_count; call++) {
         double us = is_timed(r, call) ? sample(r, call) : 0;
         slowest = us > slowest ? us : slowest;
     }
+    return slowest;
+}
+
+/* How many calls make a sample long enough, by the slowest; a copy that is overwritten serves one.
+ */
+static void warm_up(struct run *r)
+{
+    double slowest, end = km_now_us() + WARM_UP_MIN_US;
+
+    r->out->calls_a_sample = 1;
+    slowest = untimed_round(r);
     if (slowest > 0 && slowest < SAMPLE_MIN_US)
         r->out->calls_a_sample = (size_t)(SAMPLE_MIN_US / slowest) + 1;
     if (overwrites_any(r->cell->op) && r->out->calls_a_sample > r->out->sets)
         r->out->calls_a_sample = r->out->sets;
+    while (km_now_us() < end)
+        untimed_round(r);
 }
 
 static void time_round(struct run *r)
@@ -449,23 +465,28 @@ static const char *changed_input(const struct run *r)
     return whole ? NULL : "memory beside an input";
 }
 
-/* Makes the call on each set, and looks whether its results are complete when it returns. */
+/* Makes the call on each set, and looks whether its results are complete when it returns. In random
+ * order: in that in which the sets are walked over, results would lie as the walk goes, and a
+ * sample would tell of its region of memory. */
 static void call_sets(struct run *r, size_t call)
 {
     km_torch_tensor results[KM_RETURNS_MAX];
     size_t sets = 0;
 
     r->fresh[call] = 0;
+    km_random_shuffle(&r->random, r->order, r->out->sets);
     for (; sets < r->out->sets; sets++) {
-        refresh(r, call, sets);
-        if (!call_once(r, call, sets))
+        size_t set = r->order[sets];
+        refresh(r, call, set);
+        if (!call_once(r, call, set))
             break;
-        results_of(r, call, sets, results);
+        results_of(r, call, set, results);
         km_late_look(r->t, results, &r->random, &r->looks[sets]);
     }
-    for (size_t set = 0; set < sets; set++) {
+    for (size_t i = 0; i < sets; i++) {
+        size_t set = r->order[i];
         results_of(r, call, set, results);
-        if (km_late_changed(&r->looks[set]))
+        if (km_late_changed(&r->looks[i]))
             set_state(r, call, KM_CALL_CHEATS, "it writes its results after it has returned");
         if (km_shares_memory(r->t, results, inputs_of(r, set), r->cell->op->input_count)) {
             km_results_delete(r->t, returned_by(r, call, set)); /* before it is poisoned */
@@ -546,6 +567,7 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     km_random_seed(&r.random, out->seed);
     out->cache_bytes = last_cache_bytes();
     out->sets = choose_sets(out->bytes, out->cache_bytes);
+    km_result_memory_begin(TORCH_MEMORY);
     rc = allocate(&r, err);
     if (rc == 0)
         rc = make_sets(&r, err);
@@ -563,6 +585,7 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     if (rc == 0)
         rc = km_rule_check(a, t, &r.random, out, err);
     release(&r);
+    km_result_memory_end();
     return rc;
 }
 

@@ -39,26 +39,38 @@ static int allocate(km_arena *a, km_cpu_sets *s, size_t lines, km_err *err)
     s->tensors = km_arena_array(a, s->count * s->inputs + 1, sizeof *s->tensors);
     if (!s->memory || !s->is_input || !s->tensors)
         return km_fail_nomem(err);
+    memset(s->memory, 0, s->bytes); /* its pages in order of address, whatever is filled first */
     return 0;
 }
 
+size_t *km_cpu_sets_order(km_arena *a, size_t count)
+{
+    size_t *order = km_arena_array(a, count + 1, sizeof *order);
+
+    for (size_t i = 0; order && i < count; i++)
+        order[i] = i;
+    return order;
+}
+
 int km_cpu_sets_make(km_arena *a, const km_torch *t, const km_cell *cell, const km_suite_call *call,
-                     size_t count, km_cpu_sets *out, km_err *err)
+                     size_t count, km_random *r, km_cpu_sets *out, km_err *err)
 {
     size_t n = km_overwritten_count(cell->op, call), lines, at = GUARD_LINES;
     km_layout *layouts = km_arena_array(a, n + 1, sizeof *layouts);
     size_t *sizes = km_arena_array(a, n + 1, sizeof *sizes);
+    size_t *order = km_cpu_sets_order(a, count);
 
     *out = (km_cpu_sets){ .count = count, .inputs = n, .call = call };
-    if (!layouts || !sizes)
+    if (!layouts || !sizes || !order)
         return km_fail_nomem(err);
     if (set_lines(cell, out, layouts, sizes, &lines, err) < 0 ||
         allocate(a, out, GUARD_LINES + count * lines, err) < 0)
         return err->code;
+    km_random_shuffle(r, order, count);
     for (size_t k = 0; k < count * n; k++) {
-        size_t i = k % n;
+        size_t i = k % n, place = order[k / n] * n + i;
         if (km_torch_empty(t, &layouts[i], km_input_dtype(cell, km_overwritten(call, i), false),
-                           out->memory + at * KM_CPU_LINE_BYTES, &out->tensors[k], err) < 0)
+                           out->memory + at * KM_CPU_LINE_BYTES, &out->tensors[place], err) < 0)
             return err->code;
         for (size_t end = at + sizes[i]; at < end; at++)
             out->is_input[at] = true;

@@ -1,0 +1,26 @@
+/* bench/result_memory.h: the memory of results on the CPU while a cell is measured.
+ *
+ * torch asks malloc for each result. malloc gives a large one back to the system when it is freed,
+ * or keeps it, by where it happens to lie, and whoever owns the heap's end pays for new pages in
+ * each call: two calls of one function differed by 2 to 5 %, always the same one ahead, and where
+ * malloc was told to keep everything, by up to three times (256 x 2048 and 512 x 8192 float32). So
+ * results of 16 KiB and more lie in a region of ours, whose pages are there: blocks of a size go
+ * from hand to hand, the last that was given back first, so that a call is given what any other
+ * call has given up, a walk over all sets after it was written.
+ *
+ * Of one library's requests alone, torch's; safe in all threads of the process. */
+#ifndef KERNMILL_BENCH_RESULT_MEMORY_H
+#define KERNMILL_BENCH_RESULT_MEMORY_H
+
+#include <stdbool.h>
+
+/* From here on what the loaded `library`, by its SONAME, asks of posix_memalign comes from the
+ * region; a process has one such library. False when it cannot: its requests are not found, or no
+ * address space is left; then it is malloc's. */
+bool km_result_memory_begin(const char *library);
+
+/* They are malloc's again. The region's memory goes back to the system unless someone still holds
+ * a block. */
+void km_result_memory_end(void);
+
+#endif
