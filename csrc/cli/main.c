@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "core/hash.h"
 #include "core/proc.h"
 #include "core/str.h"
 #include "core/token.h"
@@ -347,6 +348,9 @@ int main(int argc, char **argv)
     int rc;
 
     hold_standard_streams();
+#ifndef KM_WITH_NET
+    km_hash_without_settings();
+#endif
     if (km_token_take(&err) < 0)
         return print_error(&err, false), exit_code(err.code);
     sigaction(SIGINT, &action, NULL);
