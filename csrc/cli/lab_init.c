@@ -134,7 +134,7 @@ static int run(void *fields, const char **args, size_t arg_count, km_err *err)
 
 static const km_opt options[] = {
     KM_OPT_TEXT("from", 0, "NAME", init_fields, from,
-                "start from rmsnorm, rmsnorm-cuda or language-model"),
+                "start from rmsnorm, rmsnorm-cuda, language-model or post-training"),
     KM_OPT_TEXT("agents", 'a', "LIST", init_fields, agents,
                 "write the roles for claude,codex,opencode"),
     KM_OPT_FLAG("force", 'f', init_fields, force, "replace files of roles that say something else"),

@@ -128,7 +128,7 @@ def test_commands_are_left_in_lab_toml(tmp_path):
 
 
 # A lab to start from is one command: a repository with one commit, a champion, and nothing left to do.
-@pytest.mark.parametrize("name", ["rmsnorm", "rmsnorm-cuda", "language-model"])
+@pytest.mark.parametrize("name", ["rmsnorm", "rmsnorm-cuda", "language-model", "post-training"])
 def test_from(tmp_path, name):
     folder, source = tmp_path / "new", ROOT / "templates/lab" / name.removesuffix("-cuda")
     toml = "lab-cuda.toml" if name.endswith("-cuda") else "lab.toml"
@@ -148,7 +148,7 @@ def test_from_what_is_not_there(tmp_path):
         done = subprocess.run(
             [PROGRAM, "lab", "init", "--from", name, tmp_path / "x"], text=True, capture_output=True
         )
-        assert done.returncode == 2 and "language-model, rmsnorm, rmsnorm-cuda" in done.stderr
+        assert done.returncode == 2 and "language-model, post-training, rmsnorm, rmsnorm-cuda" in done.stderr
         assert not (tmp_path / "x").exists()
 
 
