@@ -35,7 +35,7 @@ def run(*words, **options):
 
 def spawn(*words):
     nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    process = os.posix_spawn(words[0], list(map(str, words)), os.environ, file_actions=nowhere)
+    process = os.posix_spawnp(words[0], list(map(str, words)), os.environ, file_actions=nowhere)
     _, status = os.waitpid(process, 0)
     if status != 0:
         raise RuntimeError(f"{words}: {status}")

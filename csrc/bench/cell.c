@@ -315,13 +315,13 @@ static void warm_up(struct run *r)
     double slowest, end = km_now_us() + WARM_UP_MIN_US;
 
     r->out->calls_a_sample = 1;
-    slowest = untimed_round(r);
+    do
+        slowest = untimed_round(r);
+    while (km_now_us() < end);
     if (slowest > 0 && slowest < SAMPLE_MIN_US)
         r->out->calls_a_sample = (size_t)(SAMPLE_MIN_US / slowest) + 1;
     if (overwrites_any(r->cell->op) && r->out->calls_a_sample > r->out->sets)
         r->out->calls_a_sample = r->out->sets;
-    while (km_now_us() < end)
-        untimed_round(r);
 }
 
 static void time_round(struct run *r)
@@ -567,7 +567,7 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     km_random_seed(&r.random, out->seed);
     out->cache_bytes = last_cache_bytes();
     out->sets = choose_sets(out->bytes, out->cache_bytes);
-    km_result_memory_begin(TORCH_MEMORY);
+    out->holds_results = km_result_memory_begin(TORCH_MEMORY);
     rc = allocate(&r, err);
     if (rc == 0)
         rc = make_sets(&r, err);

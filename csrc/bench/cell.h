@@ -61,6 +61,7 @@ typedef struct {
     size_t cache_bytes; /* of the last cache */
     uint64_t seed;
     uint32_t threads;
+    bool holds_results; /* on the CPU: in the bench's memory, not in malloc's (result_memory.h) */
     double first_sample_us;  /* when the first was taken (km_now_us) */
     const km_gpu *gpu;       /* NULL: the CPU */
     km_call_result *results; /* [op->call_count] */

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #if defined(__x86_64__)
-enum { JUMP_SLOT = R_X86_64_JUMP_SLOT, GLOB_DAT = R_X86_64_GLOB_DAT };
+enum { JUMP_SLOT = R_X86_64_JUMP_SLOT, GLOB_DAT = R_X86_64_GLOB_DAT, ABSOLUTE = R_X86_64_64 };
 #elif defined(__aarch64__)
-enum { JUMP_SLOT = R_AARCH64_JUMP_SLOT, GLOB_DAT = R_AARCH64_GLOB_DAT };
+enum { JUMP_SLOT = R_AARCH64_JUMP_SLOT, GLOB_DAT = R_AARCH64_GLOB_DAT, ABSOLUTE = R_AARCH64_ABS64 };
 #else
-enum { JUMP_SLOT = -1, GLOB_DAT = -1 }; /* nothing is diverted there */
+enum { JUMP_SLOT = -1, GLOB_DAT = -1, ABSOLUTE = -1 }; /* nothing is diverted there */
 #endif
 
 /* What a library's dynamic section says of its relocations. */
@@ -75,20 +75,22 @@ static bool write_address(uintptr_t where, km_function to)
     return true;
 }
 
-static int divert_in(const struct tables *t, const ElfW(Rela) * list, size_t count,
-                     const char *name, km_function to)
+/* Adds to *changed; false when a place could not be written. */
+static bool divert_in(const struct tables *t, const ElfW(Rela) * list, size_t count,
+                      const char *name, km_function to, int *changed)
 {
-    int changed = 0;
-
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; list && i < count; i++) {
         const ElfW(Sym) *symbol = &t->symbols[ELF64_R_SYM(list[i].r_info)];
         int type = (int)ELF64_R_TYPE(list[i].r_info);
 
-        if ((type == JUMP_SLOT || type == GLOB_DAT) &&
-            strcmp(t->names + symbol->st_name, name) == 0)
-            changed += write_address(t->base + list[i].r_offset, to);
+        if ((type != JUMP_SLOT && type != GLOB_DAT && type != ABSOLUTE) ||
+            strcmp(t->names + symbol->st_name, name) != 0)
+            continue;
+        if (!write_address(t->base + list[i].r_offset, to))
+            return false;
+        ++*changed;
     }
-    return changed;
+    return true;
 }
 
 int km_divert(const char *library, const char *name, km_function to)
@@ -102,9 +104,10 @@ int km_divert(const char *library, const char *name, km_function to)
         return 0;
     if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
         read_dynamic(map, &t);
-        if (t.symbols && t.names)
-            changed = divert_in(&t, t.data, t.data ? t.data_count : 0, name, to) +
-                      divert_in(&t, t.calls, t.calls ? t.call_count : 0, name, to);
+        if (t.symbols && t.names &&
+            !(divert_in(&t, t.data, t.data_count, name, to, &changed) &&
+              divert_in(&t, t.calls, t.call_count, name, to, &changed)))
+            changed = 0;
     }
     dlclose(handle); /* one holder less; it stays loaded */
     return changed;

@@ -8,8 +8,8 @@
 typedef void (*km_function)(void);
 
 /* Leads the calls of `name` by the library whose SONAME is `library` to `to`, for good. Returns how
- * many places of its table were changed: 0 when it is not loaded, calls no such function, or its
- * table cannot be written. Not while another thread calls it. */
+ * many places of its table were changed: 0 when it is not loaded, calls no such function, or some
+ * place cannot be written (others may have been). Not while another thread calls it. */
 int km_divert(const char *library, const char *name, km_function to);
 
 #endif

@@ -192,5 +192,8 @@ json_t *km_cell_json(const km_cell_result *r)
         json_object_set_new(cell, "trace", km_trace_json(&r->cell));
     if (cell && r->gpu)
         add_gpu(cell, r);
+    if (cell && !r->gpu)
+        json_object_set_new(cell, "result_memory",
+                            json_string(r->holds_results ? "bench" : "malloc"));
     return cell;
 }

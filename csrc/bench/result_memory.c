@@ -93,7 +93,7 @@ static int request(void **out, size_t alignment, size_t bytes)
     size_t lines = bytes / LINE_BYTES + (bytes % LINE_BYTES != 0);
     void *p = NULL;
 
-    if (bytes >= BLOCK_BYTES_MIN && alignment <= LINE_BYTES && lines < SIZE_MAX / LINE_BYTES)
+    if (bytes >= BLOCK_BYTES_MIN && alignment <= LINE_BYTES && bytes <= PTRDIFF_MAX)
         p = take(lines * LINE_BYTES);
     if (!p)
         return posix_memalign(out, alignment, bytes);
@@ -136,21 +136,42 @@ static bool reserve(void)
 
 bool km_result_memory_begin(const char *library)
 {
+    bool gives;
+
     if (!memory.start && !reserve())
         return false;
     /* free first: a block that is given out must find its way back */
     if (!memory.diverted)
         memory.diverted = km_divert(library, "free", (km_function)give_back) &&
                           km_divert(library, "posix_memalign", (km_function)request);
-    memory.gives = memory.diverted;
-    return memory.gives;
+    pthread_mutex_lock(&memory.lock);
+    gives = memory.gives = memory.diverted;
+    pthread_mutex_unlock(&memory.lock);
+    return gives;
+}
+
+/* Gives the whole pages of blocks that nobody holds to the system, all but the lines before them.
+ */
+static void drop_pages(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    for (size_t i = 0; i < memory.size_count; i++)
+        for (block *b = memory.sizes[i].free; b; b = b->head.next) {
+            size_t lead = page - (uintptr_t)(b + 1) % page;
+            if (memory.sizes[i].bytes >= lead + page)
+                madvise((unsigned char *)(b + 1) + lead,
+                        (memory.sizes[i].bytes - lead) / page * page, MADV_DONTNEED);
+        }
 }
 
 void km_result_memory_end(void)
 {
     pthread_mutex_lock(&memory.lock);
     memory.gives = false;
-    if (memory.start && memory.held == 0) {
+    if (memory.held > 0) {
+        drop_pages();
+    } else if (memory.start) {
         madvise(memory.start, (size_t)(memory.unused - memory.start), MADV_DONTNEED);
         memory.unused = memory.start;
         memory.size_count = 0;

@@ -15,12 +15,12 @@
 #include <stdbool.h>
 
 /* From here on what the loaded `library`, by its SONAME, asks of posix_memalign comes from the
- * region; a process has one such library. False when it cannot: its requests are not found, or no
- * address space is left; then it is malloc's. */
+ * region; a process has one such library. False when it cannot: its requests are not found (a torch
+ * that brings an allocator of its own, as some for aarch64 do), or no address space is left. */
 bool km_result_memory_begin(const char *library);
 
-/* They are malloc's again. The region's memory goes back to the system unless someone still holds
- * a block. */
+/* They are malloc's again. The region's memory goes back to the system, but for blocks that someone
+ * still holds. */
 void km_result_memory_end(void);
 
 #endif

@@ -266,6 +266,7 @@ def test_record(kernmill, suite, tmp_path):
     assert cell["environment"]["packages"] == {"torch": torch.__version__, "no-such-package": None}
     assert len(library) == 64 and cell["torch"] == ".".join(torch.__version__.split(".")[:2])
     assert cell["bytes"] == 2 * 64 * 33 * 4 and cell["rounds"] >= 12 and len(cell["seed"]) == 16
+    assert cell["result_memory"] == "bench"  # torch's requests are found in this torch, too
     first, second = cell["calls"]
     assert second["error_ulp"] == 0
     first, second = first["columns"]["call"], second["columns"]["call"]
@@ -363,6 +364,7 @@ def test_calls_of_python(kernmill, suite, tmp_path):
     answer = bench(kernmill, "--json", "--filter", "rows=64", path)
     assert answer.code == 1, answer.err
     (cell,) = answer.json["cells"]
+    assert cell["result_memory"] == "bench"
     said = {c["name"].removeprefix("py_"): (c["state"], c["why"]) for c in cell["calls"]}
     for name in ("torch", "honest", "module", "scaled"):
         assert said[name] == ("right", None)

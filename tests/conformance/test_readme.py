@@ -35,7 +35,7 @@ def matches(shown: str, got: str) -> bool:
 def checkout(folder: pathlib.Path) -> pathlib.Path:
     """The checkout by links, with a dist/ of its own: other tests read the one that is packed over here."""
     for path in ROOT.iterdir():
-        if path.name != "dist":
+        if path.name not in ("dist", "relu2.c", "relu2.so"):
             (folder / path.name).symlink_to(path)
     return folder
 

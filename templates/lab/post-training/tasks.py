@@ -1,13 +1,15 @@
 """Three tasks in bytes, split by prompt, and the model that learns them. Protected: nobody may choose what he is measured on.
 
-count    "count a in bacab=" -> "2"         chance 1/6
-largest  "largest of 3715=" -> "7"          chance 1/4
+count    "count a in bacab=" -> "2"         one of six answers
+largest  "largest of 3715=" -> "7"          one of the four digits
 next     "after 407 comes=" -> "408"        chance 0
+
+Chance is a guess at random. Who always says "1" and "9" is right in 33 and 40 %: a score of 0.13.
 
 The base model has learned others: the smallest of four digits, the number before, where a letter stands first.
 
-A prompt is in one split alone ("train" 80 %, "evaluation" and "holdout" 10 % each, by its hash), so nothing that is asked
-can have been trained on.
+A prompt is in one split alone ("train" 80 %, "evaluation" and "holdout" 10 % each, by its hash), so no prompt that is
+asked can have been trained on; the same digits in another order can.
 """
 
 import hashlib
