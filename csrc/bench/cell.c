@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bench/cpu_sets.h"
 #include "bench/heldout.h"
@@ -191,20 +190,6 @@ static double sample(struct run *r, size_t call)
 
 /* ---- set-up ---- */
 
-static size_t last_cache_bytes(void)
-{
-    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-
-    return cache > 0 ? (size_t)cache : 32u << 20;
-}
-
-static size_t choose_sets(double bytes, size_t cache_bytes)
-{
-    double wanted = 4.0 * (double)cache_bytes / (bytes > 1 ? bytes : 1);
-
-    return wanted < 1 ? 1 : wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : (size_t)wanted + 1;
-}
-
 static void hash_inputs(struct run *r)
 {
     size_t n = r->out->sets * r->cell->op->input_count;
@@ -288,14 +273,6 @@ static void release(struct run *r)
 
 /* ---- timing ---- */
 
-static bool overwrites_any(const km_suite_op *op)
-{
-    for (size_t i = 0; i < op->call_count; i++)
-        if (op->calls[i].overwrites.count)
-            return true;
-    return false;
-}
-
 /* A sample of each call, the slowest of which is the result, in us. */
 static double untimed_round(struct run *r)
 {
@@ -320,7 +297,7 @@ static void warm_up(struct run *r)
     while (km_now_us() < end);
     if (slowest > 0 && slowest < SAMPLE_MIN_US)
         r->out->calls_a_sample = (size_t)(SAMPLE_MIN_US / slowest) + 1;
-    if (overwrites_any(r->cell->op) && r->out->calls_a_sample > r->out->sets)
+    if (km_overwrites_any(r->cell->op) && r->out->calls_a_sample > r->out->sets)
         r->out->calls_a_sample = r->out->sets;
 }
 
@@ -565,8 +542,7 @@ static int measure_cpu(km_arena *a, const km_torch *t, const km_cell *cell,
     int rc;
 
     km_random_seed(&r.random, out->seed);
-    out->cache_bytes = last_cache_bytes();
-    out->sets = choose_sets(out->bytes, out->cache_bytes);
+    out->sets = km_cpu_sets_count(out->bytes, &out->cache_bytes);
     out->holds_results = km_result_memory_begin(TORCH_MEMORY);
     rc = allocate(&r, err);
     if (rc == 0)

@@ -2,9 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/inputs.h"
 #include "bench/overwrite.h"
+#include "core/limits.h"
 
 #include <kernmill/tensor.h>
 
@@ -41,6 +43,16 @@ static int allocate(km_arena *a, km_cpu_sets *s, size_t lines, km_err *err)
         return km_fail_nomem(err);
     memset(s->memory, 0, s->bytes); /* its pages in order of address, whatever is filled first */
     return 0;
+}
+
+size_t km_cpu_sets_count(double bytes, size_t *cache_bytes)
+{
+    long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    double wanted;
+
+    *cache_bytes = cache > 0 ? (size_t)cache : 32u << 20;
+    wanted = 4.0 * (double)*cache_bytes / (bytes > 1 ? bytes : 1);
+    return wanted < 1 ? 1 : wanted > KM_BENCH_SETS_MAX ? KM_BENCH_SETS_MAX : (size_t)wanted + 1;
 }
 
 size_t *km_cpu_sets_order(km_arena *a, size_t count)

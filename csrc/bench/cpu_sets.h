@@ -23,6 +23,9 @@ typedef struct {
 
 #define KM_CPU_LINE_BYTES 64u /* the alignment of torch's own tensors */
 
+/* How many sets of `bytes` exceed four times the last cache, whose size *cache_bytes becomes. */
+size_t km_cpu_sets_count(double bytes, size_t *cache_bytes);
+
 /* 0 .. count - 1, to be shuffled; NULL when memory ends. */
 size_t *km_cpu_sets_order(km_arena *a, size_t count);
 

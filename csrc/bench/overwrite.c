@@ -171,6 +171,14 @@ size_t km_overwritten(const km_suite_call *call, size_t i)
     return call ? call->overwritten[i] : i;
 }
 
+bool km_overwrites_any(const km_suite_op *op)
+{
+    for (size_t i = 0; i < op->call_count; i++)
+        if (op->calls[i].overwrites.count)
+            return true;
+    return false;
+}
+
 const km_torch_tensor *km_overwrites_given(km_arena *a, const km_suite_op *op,
                                            const km_suite_call *call, const km_torch_tensor *shared,
                                            const km_torch_tensor *copies, size_t count)

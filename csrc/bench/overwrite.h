@@ -28,6 +28,9 @@ int km_overwrites_check(km_suite *s, const km_suite_op *op, km_suite_call *call,
 size_t km_overwritten_count(const km_suite_op *op, const km_suite_call *call);
 size_t km_overwritten(const km_suite_call *call, size_t i);
 
+/* Whether any of the operator's calls overwrites an input. */
+bool km_overwrites_any(const km_suite_op *op);
+
 /* What `count` calls are given, [count][op->input_count]: `shared`, which has the same layout, but
  * for what they overwrite, which is in `copies`, [count][overwritten]. It is `shared` itself for a
  * call that overwrites nothing, else in the arena; NULL when memory ends. */
