@@ -17,8 +17,8 @@
 #include <kernmill/op.h>
 
 #define SAMPLE_MIN_US  1000.0      /* a sample is as many calls as take this long */
-#define TORCH_MEMORY   "libc10.so" /* asks malloc for all tensors */
 #define WARM_UP_MIN_US 50000.0     /* untimed rounds; torch is 10 % slower before (256 KiB) */
+#define TORCH_MEMORY   "libc10.so" /* asks malloc for all tensors */
 
 const char *const km_call_state_names[] = { "right",  "wrong",  "failed", "changed its inputs",
                                             "cheats", "missing" };

@@ -42,6 +42,8 @@ def checkout(folder: pathlib.Path) -> pathlib.Path:
 
 def test_every_command_gives_what_is_shown(tmp_path):
     folder = checkout(tmp_path)
+    card = pathlib.Path("dist/kernmill-rmsnorm/README.md")
+    before = (ROOT / card).stat().st_mtime_ns if (ROOT / card).exists() else None
     (folder / "relu2.c").write_text(next(b for b in blocks("c") if "relu2" in b))
     for command, shown in sessions():
         done = subprocess.run(
@@ -50,6 +52,8 @@ def test_every_command_gives_what_is_shown(tmp_path):
         )  # fmt: skip
         assert matches(shown, done.stdout), f"$ {command}\nshown:\n{shown}\ngot:\n{done.stdout}"
     assert len(sessions()) > 8
+    assert (folder / card).exists()
+    assert before == ((ROOT / card).stat().st_mtime_ns if (ROOT / card).exists() else None)
 
 
 def test_the_comparison_can_fail():

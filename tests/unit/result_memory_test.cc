@@ -98,12 +98,17 @@ TEST_F(ResultMemory, AHeldBlockStays)
 // Small ones, and what was asked for before or is freed after, are as malloc has them.
 TEST_F(ResultMemory, TheRestIsMallocs)
 {
-    void *large, *small = asks_take(SMALL), *other = asks_take(LARGE);
+    void *large, *small = asks_take(SMALL), *other = asks_take(LARGE), *ours = asks_take(LARGE);
 
+    asks_free(ours);
     km_result_memory_end();
     large = asks_take(LARGE);
+    EXPECT_NE(large, ours);
     memset(large, 1, LARGE);
     ASSERT_TRUE(km_result_memory_begin("libasks.so"));
+    asks_free(large);
+    large = asks_take(LARGE);
+    EXPECT_EQ(large, ours); // and not the one that malloc was given back
     asks_free(large);
     km_result_memory_end();
     memset(other, 2, LARGE); // still the holder's

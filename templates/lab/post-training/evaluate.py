@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tasks import CHANCE, examples, model, rows
 
-PROMPTS = 400  # a task
+PROMPTS = 400  # a task, of the 66 to 560 that a split has: some are asked several times
 
 
 def accuracy(trained, pairs) -> float:

@@ -34,7 +34,7 @@ def model() -> LlamaForCausalLM:
             pad_token_id=0,
             bos_token_id=None,
             eos_token_id=10,
-        )  # fmt: skip
+        )
     )
 
 
@@ -46,16 +46,14 @@ def ask(task: str, r: random.Random, base: bool = False) -> tuple[str, str]:
             return f"find {letter} in {letters}=", str(letters.find(letter) + 1)
         return f"count {letter} in {letters}=", str(letters.count(letter))
     if task == "largest":
-        digits = r.sample("0123456789", 4)
-        return (
-            (f"smallest of {''.join(digits)}=", min(digits))
-            if base
-            else (f"largest of {''.join(digits)}=", max(digits))
-        )
+        digits = "".join(r.sample("0123456789", 4))
+        if base:
+            return f"smallest of {digits}=", min(digits)
+        return f"largest of {digits}=", max(digits)
     number = r.randrange(101, 999)
-    return (
-        (f"before {number} comes=", str(number - 1)) if base else (f"after {number} comes=", str(number + 1))
-    )
+    if base:
+        return f"before {number} comes=", str(number - 1)
+    return f"after {number} comes=", str(number + 1)
 
 
 def split_of(prompt: str) -> str:
