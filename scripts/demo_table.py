@@ -54,6 +54,8 @@ def main() -> int:
         rows.append(("GPU", "none here: the images were built, and nothing ran them"))
     rows += tests(record)
     rows += [(f"time, {k}", f"{v:.1f} us") for k, v in model["op_us"].items()]
+    if model["device"] == "cpu":
+        rows.append(("in these times", "malloc's new pages, which kernmill bench leaves out"))
     rows += [(f"time, {k}", f"{v / 1000:.2f} ms") for k, v in model["model_us"].items()]
     rows += [("logits differ by", f"{model['logit_difference']:.1e}")]
     if len(sys.argv) > 4:
